@@ -1,0 +1,138 @@
+use std::{
+    fmt::Debug,
+    io::{Read, Write},
+};
+
+use crate::{
+    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, Labels, LayerId, LayerInfo, Leftover, MountMode,
+    MountedLayer, Result, Status, Usage,
+};
+
+/// One way of storing layers.
+///
+/// # Life of a layer
+/// `create` (writable, on a sealed parent or on none) → `mount` read-write and change it, or `apply` a layer
+/// tar → `seal` → `mount` read-only, use as a parent, `diff` → `remove`. A container's layer is never
+/// sealed: it is created, mounted, and removed.
+///
+/// # Rules for every method
+/// - Any thread may call any method at any time. Calls on one layer are ordered by the driver; calls on
+///   different layers run side by side.
+/// - One process owns a driver root at a time; opening it again fails with [`Error::Locked`](crate::Error::Locked).
+/// - After a crash at any point, opening the driver leaves every layer whole or absent. A writable layer's
+///   last writes are as durable as the backing file system made them; a sealed layer is durable.
+/// - What a driver cannot do is answered with [`Error::Unsupported`](crate::Error::Unsupported), never ignored.
+/// - Methods block. None needs an async runtime.
+pub trait StorageDriver: Debug + Send + Sync {
+    /// The name that people choose it by and that is written on disk: `overlay2`.
+    fn name(&self) -> &'static str;
+
+    /// What it can do on this root.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Options in force and what was probed.
+    fn status(&self) -> Status;
+
+    /// What opening this root found of an earlier crash and took away.
+    fn recovered(&self) -> &[Leftover];
+
+    /// Makes a writable layer on top of `parent`, or an empty one.
+    ///
+    /// The root directory of a layer without a parent is owned 0:0 and has mode 0755. Nothing is synced: after
+    /// a power loss a layer that was never sealed may be absent.
+    ///
+    /// # Errors
+    /// [`Exists`](crate::Error::Exists); [`NotFound`](crate::Error::NotFound) and
+    /// [`NotSealed`](crate::Error::NotSealed) for the parent; [`TooDeep`](crate::Error::TooDeep);
+    /// [`Unsupported`](crate::Error::Unsupported) for options. On any error the layer is absent.
+    fn create(&self, id: &LayerId, parent: Option<&LayerId>, options: &CreateOptions) -> Result<()>;
+
+    /// Mounts a layer's merged tree, or takes another reference to it.
+    ///
+    /// Mounting the same layer again in the same mode gives the same path. A sealed layer mounts read-only only.
+    /// A writable layer is mounted one way at a time.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound); [`Sealed`](crate::Error::Sealed) for read-write;
+    /// [`InUse`](crate::Error::InUse) when it is mounted the other way. On any error nothing stays mounted.
+    fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer>;
+
+    /// Makes a layer immutable, and durable together with all its parents.
+    ///
+    /// Sealing a sealed layer does nothing and succeeds.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound); [`InUse`](crate::Error::InUse) while it is mounted. On any error
+    /// the layer is still writable.
+    fn seal(&self, id: &LayerId) -> Result<()>;
+
+    /// Removes a layer and its data.
+    ///
+    /// The layer is gone from [`list`](Self::list) at once and stays gone after a crash; where space comes
+    /// back later, that is the driver's to finish.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound); [`HasChildren`](crate::Error::HasChildren);
+    /// [`InUse`](crate::Error::InUse) while this process has it mounted. A mount that another mount
+    /// namespace still holds is no hindrance. On any error the layer is whole.
+    fn remove(&self, id: &LayerId) -> Result<()>;
+
+    /// What is known of one layer.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound).
+    fn stat(&self, id: &LayerId) -> Result<LayerInfo>;
+
+    /// All layers, parents before their children, otherwise by id.
+    ///
+    /// # Errors
+    /// Only when the root cannot be read.
+    fn list(&self) -> Result<Vec<LayerInfo>>;
+
+    /// Replaces a layer's labels, and moves its `updated` time.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound). On any error the old labels stay.
+    fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()>;
+
+    /// What a layer takes beyond its parent, as allocated now.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound).
+    fn usage(&self, id: &LayerId) -> Result<Usage>;
+
+    /// How a layer differs from its parent, sorted by path.
+    ///
+    /// Works on a layer that is mounted read-write, as `docker diff` does on a running container; changes made
+    /// meanwhile may or may not be seen. Never misses a change because size and second of mtime are equal.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound).
+    fn changes(&self, id: &LayerId) -> Result<Vec<Change>>;
+
+    /// Writes a layer's difference from its parent as an uncompressed OCI layer tar.
+    ///
+    /// Sorted, and byte for byte the same however often and wherever it is asked for, as long as the layer
+    /// does not change. See the image specification's "Image Layer Filesystem Changeset".
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound), or the error of `out`.
+    fn diff(&self, id: &LayerId, out: &mut (dyn Write + Send)) -> Result<DiffStats>;
+
+    /// Lays an OCI layer tar (plain, gzip or zstd) over a writable, unmounted layer.
+    ///
+    /// The input is not trusted: no entry reaches outside the layer. The layer may be without a parent, or
+    /// freshly made on one.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound), [`Sealed`](crate::Error::Sealed), [`InUse`](crate::Error::InUse),
+    /// [`Layer`](crate::Error::Layer) naming the entry. After an error the layer holds an undefined part of the
+    /// tar; remove it.
+    fn apply(&self, id: &LayerId, tar: &mut (dyn Read + Send)) -> Result<ApplyStats>;
+
+    /// Finishes what runs in the background; refuses while layers are mounted. Calling it twice is fine.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::Error::InUse) names a layer that is still mounted.
+    fn shutdown(&self) -> Result<()>;
+}

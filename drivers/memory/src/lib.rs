@@ -1,0 +1,1 @@
+//! The model: a driver that keeps its layers in memory

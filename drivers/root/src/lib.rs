@@ -1,0 +1,1 @@
+//! What every driver keeps on disk alike: the root's lock, layer records, counted mounts

@@ -1,0 +1,1 @@
+//! The kernel's edge: mounts, loop devices, xattrs, quotas, *at calls

@@ -1,0 +1,1 @@
+//! The vfs driver: a full copy per layer

@@ -1,0 +1,1 @@
+//! The Dockerfile builder: parser, build context, layer cache, execution

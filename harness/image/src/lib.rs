@@ -1,0 +1,1 @@
+//! Images: content-addressed blobs, references, chains of layers, base images

@@ -1,0 +1,1 @@
+//! A minimal container runtime: namespaces, pivot_root, capabilities, seccomp, cgroups

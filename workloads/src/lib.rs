@@ -1,0 +1,1 @@
+//! What is measured: each workload once, for every driver
