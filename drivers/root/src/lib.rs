@@ -1,1 +1,29 @@
-//! What every driver keeps on disk alike: the root's lock, layer records, counted mounts
+//! What every driver with a root directory keeps on disk in the same way.
+//!
+//! ```text
+//! <root>/lock            held (flock) by the one process that has the root open; names it
+//! <root>/format.json     driver and format version
+//! <root>/layers/<id>/    one directory a layer: layer.json, and whatever the driver keeps
+//! <root>/staging/<id>/   a layer being made
+//! <root>/trash/<n>/      a layer being removed
+//! ```
+//!
+//! A layer appears by one rename from `staging/` into `layers/`, its record inside it, and disappears by one
+//! rename into `trash/`; so it is whole or absent at every moment. Opening the root empties both and detaches
+//! mounts that a killed process had left below it.
+//!
+//! Durable order: making a layer syncs nothing (starting a container must not wait for the disk); sealing
+//! first makes the driver's data durable, then the record that says so, then the directories that lead to it.
+
+#![deny(missing_docs)]
+
+mod atomic;
+mod lock;
+mod open;
+mod record;
+mod root;
+mod table;
+
+pub use atomic::write_atomically;
+pub use record::{Durability, Record};
+pub use root::{Root, delete_tree};

@@ -1,0 +1,140 @@
+//! Opening a root: format check and taking away what a crash left.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use storage_driver::{Error, LayerId, Leftover, Result};
+use storage_sys::{mount, mountinfo};
+
+use crate::{Durability, Record, write_atomically};
+
+pub const LAYERS: &str = "layers";
+pub const STAGING: &str = "staging";
+pub const TRASH: &str = "trash";
+const FORMAT_FILE: &str = "format.json";
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Format {
+    format: u32,
+    driver: String,
+}
+
+/// Makes the directories; only their owner may look inside, since layers hold other people's setuid files.
+pub fn make(path: &Path) -> Result<PathBuf> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    for dir in [LAYERS, STAGING, TRASH] {
+        let dir = path.join(dir);
+        builder.create(&dir).map_err(Error::io("create", dir))?;
+    }
+    fs::canonicalize(path).map_err(Error::io("open", path))
+}
+
+pub fn check_format(root: &Path, driver: &'static str, durability: Durability) -> Result<()> {
+    let path = root.join(FORMAT_FILE);
+    let json = match fs::read(&path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let format = Format { format: FORMAT, driver: driver.to_owned() };
+            let json = serde_json::to_vec(&format).map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
+            return write_atomically(root, FORMAT_FILE, &json, durability);
+        }
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let unusable = |why| Error::Unusable { driver, root: root.to_owned(), why };
+    let found: Format = serde_json::from_slice(&json).map_err(|error| Error::Corrupt {
+        path,
+        why: format!("it is no format file ({error}); is this really a driver's root?"),
+    })?;
+    if found.driver != driver {
+        return Err(unusable(format!("it holds layers of {}; choose another --root", found.driver)));
+    }
+    if found.format > FORMAT {
+        return Err(unusable(format!("it has format {}, and this program knows up to {FORMAT}; use a newer one", found.format)));
+    }
+    Ok(())
+}
+
+/// Detaches mounts below the root: nobody else can have made them, since we hold the lock.
+pub fn detach_mounts(root: &Path) -> Result<Vec<Leftover>> {
+    let mut below: Vec<PathBuf> = [LAYERS, STAGING, TRASH]
+        .iter()
+        .map(|dir| mountinfo::below(&root.join(dir)))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(Error::io("read", "/proc/self/mountinfo"))?
+        .into_iter()
+        .flatten()
+        .map(|mount| mount.mount_point)
+        .collect();
+    // Inner mounts first.
+    below.sort();
+    below.reverse();
+    for path in &below {
+        mount::detach(path).map_err(Error::io("unmount", path))?;
+    }
+    Ok(below.into_iter().map(|path| Leftover { kind: "mount", path }).collect())
+}
+
+/// Reads all records, parents before children; moves aside what was never whole.
+pub fn load<X: DeserializeOwned>(
+    root: &Path,
+    delete: &dyn Fn(&Path) -> Result<()>,
+    recovered: &mut Vec<Leftover>,
+) -> Result<Vec<Record<X>>> {
+    let layers = root.join(LAYERS);
+    let mut found: BTreeMap<LayerId, Record<X>> = BTreeMap::new();
+    for entry in entries(&layers)? {
+        let record = Record::read(&entry)?.filter(|record: &Record<X>| Some(record.info.id.as_str()) == name_of(&entry));
+        match record {
+            Some(record) => _ = found.insert(record.info.id.clone(), record),
+            None => {
+                delete(&entry)?;
+                recovered.push(Leftover { kind: "partial layer", path: entry });
+            }
+        }
+    }
+    for record in found.values() {
+        if let Some(parent) = record.info.parent.as_ref().filter(|parent| !found.contains_key(parent)) {
+            return Err(Error::Corrupt {
+                path: layers.join(record.info.id.as_str()),
+                why: format!("its parent {parent} is missing; restore that layer, or remove this directory"),
+            });
+        }
+    }
+    let mut records: Vec<_> = found.into_values().collect();
+    records.sort_by_key(|record| record.depth);
+    Ok(records)
+}
+
+pub fn empty_leftovers(
+    root: &Path,
+    delete: &dyn Fn(&Path) -> Result<()>,
+    recovered: &mut Vec<Leftover>,
+) -> Result<()> {
+    for (dir, kind) in [(STAGING, "partial layer"), (TRASH, "removed layer")] {
+        for path in entries(&root.join(dir))? {
+            delete(&path)?;
+            recovered.push(Leftover { kind, path });
+        }
+    }
+    Ok(())
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        let mut paths = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    };
+    read().map_err(Error::io("read", dir))
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}

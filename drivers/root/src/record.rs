@@ -1,0 +1,70 @@
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::Path;
+use storage_driver::{Error, LayerInfo, Result};
+
+use crate::write_atomically;
+
+/// Whether sealed layers and removals reach the disk before a call returns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// They do.
+    #[default]
+    Sync,
+    /// They do not: after a power loss anything may be missing. For measurements, and recorded in them.
+    Skip,
+}
+
+impl Durability {
+    /// True for [`Durability::Sync`].
+    #[must_use]
+    pub const fn syncs(self) -> bool {
+        matches!(self, Self::Sync)
+    }
+}
+
+/// What is kept of one layer; `X` is the driver's own part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<X> {
+    /// What every driver tells of a layer.
+    #[serde(flatten)]
+    pub info: LayerInfo,
+    /// How many layers the chain has with this one; 1 at the bottom.
+    pub depth: u32,
+    /// The driver's own facts.
+    pub driver: X,
+}
+
+impl<X> Record<X> {
+    /// The record's name in its layer's directory.
+    pub(crate) const FILE: &'static str = "layer.json";
+}
+
+impl<X: Serialize> Record<X> {
+    pub(crate) fn write(&self, layer_dir: &Path, durability: Durability) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::io("write", layer_dir.join(Self::FILE))(std::io::Error::other(error)))?;
+        json.push(b'\n');
+        write_atomically(layer_dir, Self::FILE, &json, durability)
+    }
+}
+
+impl<X: DeserializeOwned> Record<X> {
+    /// Reads a layer's record; `None` when it is missing, empty or all zeroes, which is how a layer looks that
+    /// was never sealed when the power went.
+    pub(crate) fn read(layer_dir: &Path) -> Result<Option<Self>> {
+        let path = layer_dir.join(Self::FILE);
+        let json = match std::fs::read(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        if json.iter().all(|&byte| byte == 0) {
+            return Ok(None);
+        }
+        serde_json::from_slice(&json).map(Some).map_err(|error| Error::Corrupt {
+            path,
+            why: format!("it is no layer record ({error}); restore it from a backup, or remove the layer's directory"),
+        })
+    }
+}

@@ -1,0 +1,418 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use storage_driver::{
+    Error, Labels, LayerId, LayerInfo, LayerState, Leftover, MountMode, MountedLayer, Result, Timestamp,
+};
+
+use crate::{
+    Durability, Record,
+    atomic::sync_directory,
+    lock::Lock,
+    open,
+    table::{Mounted, Table, in_use},
+};
+
+/// A driver's root directory, open; cheap to clone.
+///
+/// Keeps the life-cycle rules of [`storage_driver::StorageDriver`] (who may be created, mounted, sealed,
+/// removed when) so that a driver has only to say how.
+#[derive(Debug)]
+pub struct Root<X> {
+    inner: Arc<Inner<X>>,
+}
+
+impl<X> Clone for Root<X> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+#[derive(Debug)]
+struct Inner<X> {
+    path: PathBuf,
+    durability: Durability,
+    recovered: Vec<Leftover>,
+    table: Mutex<Table<X>>,
+    _lock: Lock,
+}
+
+impl<X> Root<X> {
+    /// Where the root is, absolute and without symlinks.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Where a layer's own files are.
+    #[must_use]
+    pub fn layer_dir(&self, id: &LayerId) -> PathBuf {
+        self.inner.path.join(open::LAYERS).join(id.as_str())
+    }
+
+    /// Whether sealed layers reach the disk.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.inner.durability
+    }
+
+    /// What opening found of an earlier crash and took away.
+    #[must_use]
+    pub fn recovered(&self) -> &[Leftover] {
+        &self.inner.recovered
+    }
+
+    /// One layer's record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, id: &LayerId) -> Result<Arc<Record<X>>> {
+        Ok(self.table().slot(id)?.record.clone())
+    }
+
+    /// What is known of one layer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn stat(&self, id: &LayerId) -> Result<LayerInfo> {
+        Ok(self.get(id)?.info.clone())
+    }
+
+    /// All layers, parents before their children, otherwise by id.
+    #[must_use]
+    pub fn list(&self) -> Vec<LayerInfo> {
+        let mut records: Vec<_> = {
+            let table = self.table();
+            table.slots.values().filter(|slot| !slot.leaving).map(|slot| slot.record.clone()).collect()
+        };
+        records.sort_by_key(|record| record.depth);
+        records.iter().map(|record| record.info.clone()).collect()
+    }
+
+    /// A layer and all below it: the layer first, the bottom of the chain last.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn chain(&self, id: &LayerId) -> Result<Vec<Arc<Record<X>>>> {
+        let table = self.table();
+        let mut chain = vec![table.slot(id)?.record.clone()];
+        while let Some(parent) = &chain[chain.len() - 1].info.parent {
+            chain.push(table.slot(parent)?.record.clone());
+        }
+        Ok(chain)
+    }
+
+    /// The path of the mount, if the layer is mounted now.
+    #[must_use]
+    pub fn mounted_path(&self, id: &LayerId) -> Option<PathBuf> {
+        self.table().slot(id).ok()?.mounted.as_ref().map(|mounted| mounted.path.clone())
+    }
+
+    /// Refuses while any layer is mounted.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] names one.
+    pub fn shutdown(&self) -> Result<()> {
+        let table = self.table();
+        let mounted = table.slots.iter().find_map(|(id, slot)| Some((id, slot.mounted.as_ref()?.mode)));
+        mounted.map_or(Ok(()), |(id, mode)| Err(in_use(id, mode)))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<X>> {
+        // The table is consistent between statements, so a panic elsewhere does not spoil it.
+        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `operation` while no other operation on this layer runs.
+    fn exclusively<T>(&self, id: &LayerId, operation: impl FnOnce() -> Result<T>) -> Result<T> {
+        let gate = self.table().slot(id)?.gate.clone();
+        let _held = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.table().slot(id)?;
+        operation()
+    }
+}
+
+impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
+    /// Opens a driver's root, making it if it is not there, and takes away what a crash left.
+    ///
+    /// # Errors
+    /// [`Error::Locked`]; [`Error::Unusable`] when it belongs to another driver or a newer format;
+    /// [`Error::Corrupt`] when a sealed layer's record cannot be read or its parent is missing.
+    pub fn open(path: &Path, driver: &'static str, durability: Durability) -> Result<Self> {
+        Self::open_with(path, driver, durability, &delete_tree)
+    }
+
+    /// Like [`open`](Self::open), for a driver whose layers are more than directories: `delete` takes away what a
+    /// layer's directory, staged or trashed, stands for, and the directory.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and what `delete` said.
+    pub fn open_with(
+        path: &Path,
+        driver: &'static str,
+        durability: Durability,
+        delete: &dyn Fn(&Path) -> Result<()>,
+    ) -> Result<Self> {
+        let path = open::make(path)?;
+        let lock = Lock::take(&path)?;
+        open::check_format(&path, driver, durability)?;
+        let mut recovered = open::detach_mounts(&path)?;
+        let records = open::load(&path, delete, &mut recovered)?;
+        open::empty_leftovers(&path, delete, &mut recovered)?;
+        let mut table = Table::new();
+        for record in records {
+            if let Some(parent) = &record.info.parent {
+                table.slot_mut(parent)?.children += 1;
+            }
+            table.insert(record);
+        }
+        let table = Mutex::new(table);
+        Ok(Self { inner: Arc::new(Inner { path, durability, recovered, table, _lock: lock }) })
+    }
+
+    /// Makes a layer: `build` fills the staged directory and returns the driver's part of the record.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NotFound`], [`Error::NotSealed`], or what `build` said. The layer is absent then.
+    pub fn create(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        labels: &Labels,
+        build: impl FnOnce(&Path, Option<&Record<X>>) -> Result<X>,
+    ) -> Result<()> {
+        let below = self.table().reserve(id, parent)?;
+        let made = self.stage(id, below.as_deref(), labels, build);
+        let mut table = self.table();
+        table.reserved.remove(id);
+        match made {
+            Ok(record) => table.insert(record),
+            Err(error) => {
+                table.let_go(parent);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(
+        &self,
+        id: &LayerId,
+        parent: Option<&Record<X>>,
+        labels: &Labels,
+        build: impl FnOnce(&Path, Option<&Record<X>>) -> Result<X>,
+    ) -> Result<Record<X>> {
+        let staged = self.inner.path.join(open::STAGING).join(id.as_str());
+        fs::create_dir(&staged).map_err(Error::io("create", &staged))?;
+        let finish = || {
+            let driver = build(&staged, parent)?;
+            let now = Timestamp::from_system(SystemTime::now());
+            let info = LayerInfo {
+                id: id.clone(),
+                parent: parent.map(|parent| parent.info.id.clone()),
+                state: LayerState::Writable,
+                created: now,
+                updated: now,
+                labels: labels.clone(),
+            };
+            let record = Record { info, depth: parent.map_or(0, |parent| parent.depth) + 1, driver };
+            record.write(&staged, Durability::Skip)?;
+            fs::rename(&staged, self.layer_dir(id)).map_err(Error::io("finish", &staged))?;
+            Ok(record)
+        };
+        finish().map_err(|cause| rollback(cause, delete_tree(&staged)))
+    }
+
+    /// Mounts a layer or takes one more reference; `mount` and `unmount` run for the first and the last.
+    ///
+    /// `unmount` is given the path that `mount` returned.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Sealed`], [`Error::InUse`], or what `mount` said.
+    pub fn mount(
+        &self,
+        id: &LayerId,
+        mode: MountMode,
+        mount: impl FnOnce(&Record<X>, MountMode) -> Result<PathBuf>,
+        unmount: impl FnOnce(&Path) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<MountedLayer> {
+        self.exclusively(id, || {
+            let record = {
+                let mut table = self.table();
+                let slot = table.slot_mut(id)?;
+                if mode == MountMode::ReadWrite && slot.record.info.state == LayerState::Sealed {
+                    return Err(Error::Sealed { id: id.clone() });
+                }
+                if let Some(mounted) = &mut slot.mounted {
+                    if mounted.mode != mode {
+                        return Err(in_use(id, mounted.mode));
+                    }
+                    mounted.references += 1;
+                    return Ok(self.reference(id, mode, mounted.path.clone()));
+                }
+                slot.record.clone()
+            };
+            let path = mount(&record, mode)?;
+            let mounted = Mounted { mode, path: path.clone(), references: 1, unmount: Box::new(unmount) };
+            self.table().slot_mut(id)?.mounted = Some(mounted);
+            Ok(self.reference(id, mode, path))
+        })
+    }
+
+    fn reference(&self, id: &LayerId, mode: MountMode, path: PathBuf) -> MountedLayer {
+        let (root, layer) = (self.clone(), id.clone());
+        MountedLayer::new(id.clone(), mode, path, Box::new(move || root.give_back(&layer)))
+    }
+
+    fn give_back(&self, id: &LayerId) -> Result<()> {
+        self.exclusively(id, || {
+            let last = {
+                let mut table = self.table();
+                let slot = table.slot_mut(id)?;
+                let Some(mounted) = &mut slot.mounted else { return Ok(()) };
+                mounted.references -= 1;
+                if mounted.references > 0 {
+                    return Ok(());
+                }
+                slot.mounted.take()
+            };
+            last.map_or(Ok(()), |mounted| (mounted.unmount)(&mounted.path))
+        })
+    }
+
+    /// Seals a layer: `make_durable` brings the driver's data to disk and may change its part of the record.
+    ///
+    /// It is not called for a layer that is sealed already, nor with [`Durability::Skip`] expected to sync.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::InUse`], or what `make_durable` said. The layer stays writable then.
+    pub fn seal(&self, id: &LayerId, make_durable: impl FnOnce(&Path, &mut X) -> Result<()>) -> Result<()> {
+        self.exclusively(id, || {
+            let record = {
+                let table = self.table();
+                table.refuse_mounted(id)?;
+                table.slot(id)?.record.clone()
+            };
+            if record.info.state == LayerState::Sealed {
+                return Ok(());
+            }
+            let mut record = Record::clone(&record);
+            record.info.state = LayerState::Sealed;
+            let dir = self.layer_dir(id);
+            make_durable(&dir, &mut record.driver)?;
+            self.replace(record)?;
+            sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability)
+        })
+    }
+
+    /// Runs `operation` on a layer that is writable and not mounted, and keeps others off it meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Sealed`], [`Error::InUse`], or what `operation` said.
+    pub fn with_writable<T>(
+        &self,
+        id: &LayerId,
+        operation: impl FnOnce(&Path, &Record<X>) -> Result<T>,
+    ) -> Result<T> {
+        self.exclusively(id, || {
+            let record = {
+                let table = self.table();
+                table.refuse_mounted(id)?;
+                table.slot(id)?.record.clone()
+            };
+            if record.info.state == LayerState::Sealed {
+                return Err(Error::Sealed { id: id.clone() });
+            }
+            operation(&self.layer_dir(id), &record)
+        })
+    }
+
+    /// Replaces a layer's labels.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; on any error the old labels stay.
+    pub fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {
+        self.exclusively(id, || {
+            let mut record = Record::clone(&*self.get(id)?);
+            record.info.labels.clone_from(labels);
+            self.replace(record)
+        })
+    }
+
+    /// Writes a changed record; a writable layer's need not be durable.
+    fn replace(&self, mut record: Record<X>) -> Result<()> {
+        let id = record.info.id.clone();
+        record.info.updated = Timestamp::from_system(SystemTime::now()).max(record.info.updated);
+        let durability = match record.info.state {
+            LayerState::Sealed => self.inner.durability,
+            LayerState::Writable => Durability::Skip,
+        };
+        record.write(&self.layer_dir(&id), durability)?;
+        self.table().slot_mut(&id)?.record = Arc::new(record);
+        Ok(())
+    }
+
+    /// Removes a layer: it is gone with one rename; `delete` then deletes its directory from the trash.
+    ///
+    /// When `delete` fails the layer is gone all the same, and the next opening tries again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::InUse`], [`Error::HasChildren`], or a failed rename. The layer is whole then.
+    pub fn remove(&self, id: &LayerId, delete: impl FnOnce(&Path, &Record<X>) -> Result<()>) -> Result<()> {
+        self.exclusively(id, || {
+            let (record, trashed) = {
+                let mut table = self.table();
+                table.refuse_mounted(id)?;
+                table.refuse_children(id)?;
+                let number = table.next_trash;
+                table.next_trash += 1;
+                let slot = table.slot_mut(id)?;
+                slot.leaving = true;
+                (slot.record.clone(), self.inner.path.join(open::TRASH).join(number.to_string()))
+            };
+            let dir = self.layer_dir(id);
+            let renamed = fs::rename(&dir, &trashed).map_err(Error::io("remove", &dir));
+            {
+                let mut table = self.table();
+                if let Err(error) = renamed {
+                    if let Some(slot) = table.slots.get_mut(id) {
+                        slot.leaving = false;
+                    }
+                    return Err(error);
+                }
+                table.slots.remove(id);
+                table.let_go(record.info.parent.as_ref());
+            }
+            if record.info.state == LayerState::Sealed {
+                sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability)?;
+            }
+            if let Err(error) = delete(&trashed, &record) {
+                tracing::warn!(layer = %id, %error, "a removed layer's files stay in the trash until the next opening");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Deletes a directory and all below it; nothing there is fine.
+///
+/// # Errors
+/// What the file system said, with the path.
+pub fn delete_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn rollback(cause: Error, cleanup: Result<()>) -> Error {
+    match cleanup {
+        Ok(()) => cause,
+        Err(cleanup) => Error::Rollback { cause: Box::new(cause), cleanup: Box::new(cleanup) },
+    }
+}

@@ -1,0 +1,113 @@
+//! The checks, in the order in which they are cheap to fail.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::leftovers::Leftovers;
+
+/// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
+const PRIVILEGED: &str = "privileged_";
+
+/// Runs every check and stops at the first that fails.
+pub fn all() -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    let before = Leftovers::find()?;
+    step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    step("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step(
+        "docs",
+        cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if !root {
+        println!("Not root: tests named {PRIVILEGED}* are left out (mounts, loop devices, device nodes).");
+        tests.args(["--", "--skip", PRIVILEGED]);
+    }
+    step("tests", &mut tests)?;
+    let smoke = Scratch::new()?;
+    step("smoke run of the main job", cargo(&["run", "--release", "-p", "harness", "--"]).args(smoke.arguments()))?;
+    smoke.check()?;
+    before.compare(&Leftovers::find()?)?;
+    println!("All checks passed.");
+    Ok(())
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    let status = command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    println!("== {name}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Where the smoke run keeps its data and its results; gone afterwards.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("harness-smoke-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments: Vec<std::ffi::OsString> = Vec::new();
+        for argument in ["--driver", "all", "--workload", "build", "--quick", "--root"] {
+            arguments.push(argument.into());
+        }
+        arguments.push(self.0.join("root").into());
+        arguments.push("--out".into());
+        arguments.push(self.out().into());
+        arguments
+    }
+
+    fn out(&self) -> PathBuf {
+        self.0.join("out")
+    }
+
+    fn check(&self) -> Result<()> {
+        let charts = self.out().join("charts");
+        for file in ["run.json", "samples.csv", "summary.csv"] {
+            require(&self.out().join(file))?;
+        }
+        let count = |ending: &str| -> Result<usize> {
+            let entries = std::fs::read_dir(&charts).with_context(|| format!("cannot read {}", charts.display()))?;
+            Ok(entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == ending)).count())
+        };
+        let (svg, png) = (count("svg")?, count("png")?);
+        if svg == 0 || svg != png {
+            bail!("the smoke run left {svg} SVG and {png} PNG charts in {}", charts.display());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("xtask: cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+fn require(file: &Path) -> Result<()> {
+    let size = std::fs::metadata(file).with_context(|| format!("the smoke run left no {}", file.display()))?.len();
+    if size == 0 {
+        bail!("the smoke run left an empty {}", file.display());
+    }
+    Ok(())
+}

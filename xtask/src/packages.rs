@@ -1,0 +1,70 @@
+//! The Debian packages that the tests hold the product against.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Package, and what the tests use it for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("acl", "POSIX ACLs as another program writes them"),
+    ("attr", "extended attributes as another program writes them"),
+    ("busybox-static", "a whole user space in one file, for container tests"),
+    ("btrfs-progs", "mkfs.btrfs for testbeds"),
+    ("debootstrap", "a real Debian root file system to import"),
+    ("e2fsprogs", "mkfs.ext4 for testbeds"),
+    ("libcap2-bin", "file capabilities as another program writes them"),
+    ("make", "the host base image carries it"),
+    ("python3", "tarfile reads what the layer codec writes"),
+    ("runc", "runs the same container configuration as the runtime"),
+    ("skopeo", "reads the image store as an OCI layout"),
+    ("strace", "counts system calls"),
+    ("uidmap", "newuidmap, for user namespaces with many ids"),
+    ("umoci", "unpacks images that were built"),
+    ("util-linux", "unshare, setpriv, losetup"),
+    ("xfsprogs", "mkfs.xfs for testbeds"),
+];
+
+/// Installs what is missing, or names it where that is not possible.
+pub fn ensure() -> Result<()> {
+    let missing: Vec<_> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
+    if !rustix::process::geteuid().is_root() || !exists("apt-get") {
+        println!("These packages are missing; tests that use them will fail:");
+        for (name, purpose) in missing {
+            println!("  {name:16} {purpose}");
+        }
+        println!("As root: apt-get install {}", names.join(" "));
+        return Ok(());
+    }
+    println!("Installing {}", names.join(" "));
+    apt(&["update", "-q"])?;
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
+    install.extend(names);
+    apt(&install)
+}
+
+fn apt(args: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot run apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} failed: {status}", args.join(" "));
+    }
+    Ok(())
+}
+
+fn is_installed(package: &str) -> bool {
+    let output = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", package]).output();
+    output.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn exists(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
