@@ -42,7 +42,8 @@ pub fn check_format(root: &Path, driver: &'static str, durability: Durability) -
         Ok(json) => json,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let format = Format { format: FORMAT, driver: driver.to_owned() };
-            let json = serde_json::to_vec(&format).map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
+            let json =
+                serde_json::to_vec(&format).map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
             return write_atomically(root, FORMAT_FILE, &json, durability);
         }
         Err(error) => return Err(Error::io("read", path)(error)),
@@ -56,7 +57,10 @@ pub fn check_format(root: &Path, driver: &'static str, durability: Durability) -
         return Err(unusable(format!("it holds layers of {}; choose another --root", found.driver)));
     }
     if found.format > FORMAT {
-        return Err(unusable(format!("it has format {}, and this program knows up to {FORMAT}; use a newer one", found.format)));
+        return Err(unusable(format!(
+            "it has format {}, and this program knows up to {FORMAT}; use a newer one",
+            found.format
+        )));
     }
     Ok(())
 }
@@ -90,7 +94,8 @@ pub fn load<X: DeserializeOwned>(
     let layers = root.join(LAYERS);
     let mut found: BTreeMap<LayerId, Record<X>> = BTreeMap::new();
     for entry in entries(&layers)? {
-        let record = Record::read(&entry)?.filter(|record: &Record<X>| Some(record.info.id.as_str()) == name_of(&entry));
+        let record =
+            Record::read(&entry)?.filter(|record: &Record<X>| Some(record.info.id.as_str()) == name_of(&entry));
         match record {
             Some(record) => _ = found.insert(record.info.id.clone(), record),
             None => {
@@ -112,11 +117,7 @@ pub fn load<X: DeserializeOwned>(
     Ok(records)
 }
 
-pub fn empty_leftovers(
-    root: &Path,
-    delete: &dyn Fn(&Path) -> Result<()>,
-    recovered: &mut Vec<Leftover>,
-) -> Result<()> {
+pub fn empty_leftovers(root: &Path, delete: &dyn Fn(&Path) -> Result<()>, recovered: &mut Vec<Leftover>) -> Result<()> {
     for (dir, kind) in [(STAGING, "partial layer"), (TRASH, "removed layer")] {
         for path in entries(&root.join(dir))? {
             delete(&path)?;

@@ -314,11 +314,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Sealed`], [`Error::InUse`], or what `operation` said.
-    pub fn with_writable<T>(
-        &self,
-        id: &LayerId,
-        operation: impl FnOnce(&Path, &Record<X>) -> Result<T>,
-    ) -> Result<T> {
+    pub fn with_writable<T>(&self, id: &LayerId, operation: impl FnOnce(&Path, &Record<X>) -> Result<T>) -> Result<T> {
         self.exclusively(id, || {
             let record = {
                 let table = self.table();

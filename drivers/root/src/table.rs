@@ -65,13 +65,7 @@ impl<X> Table<X> {
     }
 
     pub fn insert(&mut self, record: Record<X>) {
-        let slot = Slot {
-            record: Arc::new(record),
-            children: 0,
-            leaving: false,
-            mounted: None,
-            gate: Arc::default(),
-        };
+        let slot = Slot { record: Arc::new(record), children: 0, leaving: false, mounted: None, gate: Arc::default() };
         self.slots.insert(slot.record.info.id.clone(), slot);
     }
 

@@ -1,1 +1,8 @@
-//! The kernel's edge: mounts, loop devices, xattrs, quotas, *at calls
+//! The kernel's edge: mounts, loop devices, quotas, user namespaces and what else needs a system call of its own.
+//!
+//! All `unsafe` of the workspace is here and in the runtime's exec module; each module that has some opts in.
+
+#![deny(missing_docs)]
+
+pub mod mount;
+pub mod mountinfo;

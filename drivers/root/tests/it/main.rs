@@ -42,10 +42,15 @@ fn remove(root: &Layers, name: &str) -> Result<()> {
 fn mount(root: &Layers, name: &str, mode: MountMode, unmounts: &Arc<AtomicUsize>) -> Result<MountedLayer> {
     let unmounts = unmounts.clone();
     let path = root.layer_dir(&id(name));
-    root.mount(&id(name), mode, |_, _| Ok(path), move |_| {
-        unmounts.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    })
+    root.mount(
+        &id(name),
+        mode,
+        |_, _| Ok(path),
+        move |_| {
+            unmounts.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        },
+    )
 }
 
 fn names(dir: PathBuf) -> Vec<String> {

@@ -1,0 +1,74 @@
+//! Mounting: the file-system context of newer kernels, and the calls that every kernel has.
+
+mod context;
+mod legacy;
+
+pub use context::{FsContext, FsContextError};
+pub use legacy::{OPTIONS_LIMIT, mount_in_directory};
+
+use std::{io, path::Path};
+
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_change, mount_remount, unmount,
+};
+
+/// Binds `source` on `target`, writable.
+///
+/// # Errors
+/// mount(2)'s.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(mount_bind(source, target)?)
+}
+
+/// Binds `source` on `target` such that the kernel refuses writes through it, whoever asks.
+///
+/// # Errors
+/// mount(2)'s; nothing stays mounted then.
+pub fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
+    mount_bind(source, target)?;
+    // A bind mount ignores the read-only flag; only a remount of it heeds it (mount(2), "Remounting").
+    let flags = MountFlags::BIND | MountFlags::RDONLY | locked_flags(target)?;
+    mount_remount(target, flags, c"").map_err(|error| {
+        _ = detach(target);
+        error.into()
+    })
+}
+
+/// The flags of a mount that a user namespace may not clear, and so must repeat (mount_namespaces(7)).
+fn locked_flags(target: &Path) -> io::Result<MountFlags> {
+    use rustix::fs::StatVfsMountFlags as Found;
+    let found = rustix::fs::statvfs(target)?.f_flag;
+    let pairs = [
+        (Found::NOSUID, MountFlags::NOSUID),
+        (Found::NODEV, MountFlags::NODEV),
+        (Found::NOEXEC, MountFlags::NOEXEC),
+        (Found::NOATIME, MountFlags::NOATIME),
+        (Found::NODIRATIME, MountFlags::NODIRATIME),
+        (Found::RELATIME, MountFlags::RELATIME),
+    ];
+    Ok(pairs.into_iter().filter(|(flag, _)| found.contains(*flag)).map(|(_, flag)| flag).collect())
+}
+
+/// Keeps mounts at and below `target` from spreading to other namespaces, and theirs from coming here.
+///
+/// # Errors
+/// mount(2)'s; `EINVAL` when nothing is mounted at `target`.
+pub fn make_private(target: &Path) -> io::Result<()> {
+    Ok(mount_change(target, MountPropagationFlags::PRIVATE)?)
+}
+
+/// Takes a mount out of the tree at once, even while it is busy; the kernel ends it with its last user.
+///
+/// # Errors
+/// umount(2)'s; `EINVAL` when nothing is mounted there.
+pub fn detach(target: &Path) -> io::Result<()> {
+    Ok(unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
+}
+
+/// Unmounts, and fails with `EBUSY` while somebody uses the mount.
+///
+/// # Errors
+/// umount(2)'s.
+pub fn unmount_idle(target: &Path) -> io::Result<()> {
+    Ok(unmount(target, UnmountFlags::NOFOLLOW)?)
+}
