@@ -1,1 +1,38 @@
-//! Images: content-addressed blobs, references, chains of layers, base images
+//! Images: content-addressed blobs, references, chains of layers, base images.
+//!
+//! [`Store`] keeps images on disk as an OCI image layout. [`Layers`] puts their layers on a storage driver and
+//! makes image layers of what containers and build steps wrote. [`base`] makes images without a network.
+
+#![deny(missing_docs)]
+
+pub mod base;
+mod blobs;
+mod cache;
+mod chain;
+mod collect;
+mod document;
+mod durable;
+mod error;
+mod image;
+mod index;
+mod layers;
+mod lock;
+mod near;
+mod reference;
+mod resolve;
+mod store;
+mod time;
+
+pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
+pub use cache::{Cache, CacheEntry};
+pub use chain::{ChainId, DiffId};
+pub use collect::{Collected, Removal};
+pub use error::{Error, Result};
+pub use image::{HistoryStep, Image, LayerBlob};
+pub use layers::{CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose};
+pub use lock::Lease;
+pub use reference::Reference;
+pub use storage_layer::Digest;
+pub use storage_root::Durability;
+pub use store::Store;
+pub use time::{parse_rfc3339, rfc3339};

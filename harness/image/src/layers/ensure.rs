@@ -1,0 +1,88 @@
+use storage_driver::{CreateOptions, Labels, LayerId};
+use storage_layer::Digest;
+
+use super::{CHAIN_LABEL, Layers, chains::Claim, random_id};
+use crate::{ChainId, Error, Image, LayerBlob, Result};
+
+impl Layers {
+    /// Makes the layers of an image that the driver does not have yet, and returns the topmost; `None` for an
+    /// image without layers.
+    ///
+    /// Each is made from its blob, checked against its diff id, and sealed, bottom first. Several threads that
+    /// ask for the same layers make each once.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`]; [`Error::Corrupt`] for a blob that is not what the image says; those of the driver.
+    /// Layers made until then stay.
+    pub fn ensure(&self, image: &Image) -> Result<Option<LayerId>> {
+        let chains = image.chains();
+        let Some(top) = chains.last() else { return Ok(None) };
+        if let Some(layer) = self.layer_of(top) {
+            return Ok(Some(layer));
+        }
+        let _held = self.store.lease()?;
+        let mut below = None;
+        for (layer, chain) in image.layers().iter().zip(chains) {
+            below = Some(self.ensure_one(layer, chain, below.as_ref())?);
+        }
+        Ok(below)
+    }
+
+    /// Makes the layer of a blob on top of a chain unless it is there: how a container's changes become an image
+    /// layer while the container keeps its own.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure); [`Error::InvalidImage`] when the parent chain is not there.
+    pub fn ensure_on(&self, parent: Option<&ChainId>, layer: &LayerBlob) -> Result<(ChainId, LayerId)> {
+        let below = match parent {
+            None => None,
+            Some(parent) => Some(self.layer_of(parent).ok_or_else(|| Error::InvalidImage {
+                why: format!("the layer below it, chain {parent}, is not there"),
+            })?),
+        };
+        let chain = ChainId::on(parent, &layer.diff_id);
+        let _held = self.store.lease()?;
+        Ok((chain, self.ensure_one(layer, chain, below.as_ref())?))
+    }
+
+    fn ensure_one(&self, layer: &LayerBlob, chain: ChainId, parent: Option<&LayerId>) -> Result<LayerId> {
+        let making = match self.chains.claim(chain) {
+            Claim::Known(layer) => return Ok(layer),
+            Claim::Make(making) => making,
+        };
+        let mut tar = self.store.blobs().open_blob(&layer.digest)?;
+        let id = random_id()?;
+        let labels = Labels::from([(CHAIN_LABEL.to_owned(), chain.to_string())]);
+        self.driver.create(&id, parent, &CreateOptions { size: None, labels })?;
+        let made = self.driver.apply(&id, &mut tar).map_err(Error::from).and_then(|stats| {
+            self.expect(layer, Digest::from_bytes(stats.diff_id))?;
+            Ok(self.driver.seal(&id)?)
+        });
+        if let Err(error) = made {
+            self.drop_failed(&id);
+            return Err(error);
+        }
+        making.done(id.clone());
+        Ok(id)
+    }
+
+    fn expect(&self, layer: &LayerBlob, found: Digest) -> Result<()> {
+        if found == layer.diff_id.0 {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            path: self.store.blobs().path(&layer.digest),
+            why: format!(
+                "its content has the diff id {found}, and the image says {}; remove the image and make it again",
+                layer.diff_id
+            ),
+        })
+    }
+
+    /// The first failure is the one that is reported; what stays here goes with the next opening.
+    fn drop_failed(&self, id: &LayerId) {
+        if let Err(error) = self.driver.remove(id) {
+            tracing::warn!(layer = %id, %error, "a layer that could not be made could not be removed either");
+        }
+    }
+}

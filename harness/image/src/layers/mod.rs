@@ -1,0 +1,197 @@
+//! Image layers on one storage driver.
+
+mod chains;
+mod commit;
+mod ensure;
+
+use std::{fmt, sync::Arc};
+
+use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerInfo, LayerState, StorageDriver};
+
+use self::chains::Chains;
+pub use self::commit::{CommitTimes, Committed};
+use crate::{ChainId, Error, Result, Store};
+
+/// The label that holds a layer's chain id.
+pub const CHAIN_LABEL: &str = "chain-id";
+
+/// The label that says what a writable layer is for.
+pub const PURPOSE_LABEL: &str = "purpose";
+
+/// What a writable layer is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A build step; worthless once the process that makes it is gone.
+    #[default]
+    Build,
+    /// A container; stays until somebody removes it.
+    Container,
+}
+
+impl Purpose {
+    /// The value of [`PURPOSE_LABEL`].
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Container => "container",
+        }
+    }
+}
+
+/// How a writable layer is to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrepareOptions {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The most it may hold; see [`CreateOptions::size`].
+    pub size: Option<Bytes>,
+    /// Further labels.
+    pub labels: Labels,
+}
+
+/// What a prune did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Layers that are gone, tops first.
+    pub removed: Vec<LayerId>,
+    /// Layers that nothing needs but that something stands on or has mounted.
+    pub in_use: Vec<LayerId>,
+}
+
+/// Image layers on one storage driver.
+///
+/// A sealed layer that holds an image's layer has its chain id as a label, so the driver's own crash-safe record
+/// is the only map from chains to layers. The label is set before the layer is sealed: a layer that is not sealed
+/// and has one was being made when its process died, and is removed when this is opened.
+pub struct Layers {
+    store: Arc<Store>,
+    driver: Arc<dyn StorageDriver>,
+    chains: Chains,
+    recovered: Vec<LayerId>,
+}
+
+impl Layers {
+    /// Reads which chains the driver has, and removes what a killed process was making.
+    ///
+    /// # Errors
+    /// When the driver cannot list its layers.
+    pub fn new(store: Arc<Store>, driver: Arc<dyn StorageDriver>) -> Result<Self> {
+        let mut recovered = Vec::new();
+        let chains = Chains::default();
+        // Children come after their parents, and a layer that is not sealed has none.
+        for layer in driver.list()? {
+            if is_unfinished(&layer) {
+                match driver.remove(&layer.id) {
+                    Ok(()) => recovered.push(layer.id),
+                    Err(error) => tracing::warn!(layer = %layer.id, %error, "an unfinished layer could not be removed"),
+                }
+            } else if let Some(chain) = chain_of(&layer) {
+                chains.learn(chain, layer.id);
+            }
+        }
+        Ok(Self { store, driver, chains, recovered })
+    }
+
+    /// The image store.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The storage driver.
+    #[must_use]
+    pub const fn driver(&self) -> &Arc<dyn StorageDriver> {
+        &self.driver
+    }
+
+    /// Unfinished layers that opening this removed.
+    #[must_use]
+    pub fn recovered(&self) -> &[LayerId] {
+        &self.recovered
+    }
+
+    /// The sealed layer that holds a chain, when there is one.
+    #[must_use]
+    pub fn layer_of(&self, chain: &ChainId) -> Option<LayerId> {
+        self.chains.get(chain)
+    }
+
+    /// Makes a fresh writable layer with a random id.
+    ///
+    /// # Errors
+    /// Those of [`StorageDriver::create`].
+    pub fn prepare(&self, parent: Option<&LayerId>, options: &PrepareOptions) -> Result<LayerId> {
+        let mut labels = options.labels.clone();
+        labels.insert(PURPOSE_LABEL.to_owned(), options.purpose.as_str().to_owned());
+        let id = random_id()?;
+        self.driver.create(&id, parent, &CreateOptions { size: options.size, labels })?;
+        Ok(id)
+    }
+
+    /// Removes a layer that was [`prepare`](Self::prepare)d and is not wanted any more.
+    ///
+    /// # Errors
+    /// Those of [`StorageDriver::remove`].
+    pub fn discard(&self, id: &LayerId) -> Result<()> {
+        Ok(self.driver.remove(id)?)
+    }
+
+    /// Removes the sealed layers that no image, no cache entry, none of `keep`, and no other layer needs.
+    ///
+    /// Writable layers are left alone: containers and builds own theirs.
+    ///
+    /// # Errors
+    /// What the store or the driver says; layers removed until then are gone.
+    pub fn prune(&self, keep: &[ChainId]) -> Result<Pruned> {
+        let mut needed = self.store.cache().chains()?;
+        needed.extend(keep);
+        for image in self.store.list()? {
+            needed.extend(image.chains());
+        }
+        let mut pruned = Pruned::default();
+        // Tops first, so that a layer is tried when nothing stands on it any more.
+        for layer in self.driver.list()?.into_iter().rev() {
+            let Some(chain) = chain_of(&layer).filter(|_| layer.state == LayerState::Sealed) else { continue };
+            if needed.contains(&chain) && self.layer_of(&chain).as_ref() == Some(&layer.id) {
+                continue;
+            }
+            match self.chains.forget_while(&chain, &layer.id, || self.driver.remove(&layer.id)) {
+                Ok(()) => pruned.removed.push(layer.id),
+                Err(storage_driver::Error::HasChildren { .. } | storage_driver::Error::InUse { .. }) => {
+                    pruned.in_use.push(layer.id);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(pruned)
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers").field("store", &self.store.root()).field("driver", &self.driver.name()).finish()
+    }
+}
+
+fn chain_of(layer: &LayerInfo) -> Option<ChainId> {
+    layer.labels.get(CHAIN_LABEL)?.parse().ok()
+}
+
+/// One process at a time has the driver's root, so what is unfinished when it is opened has no maker any more.
+fn is_unfinished(layer: &LayerInfo) -> bool {
+    let for_build = layer.labels.get(PURPOSE_LABEL).is_some_and(|purpose| purpose == Purpose::Build.as_str());
+    layer.state == LayerState::Writable && (for_build || layer.labels.contains_key(CHAIN_LABEL))
+}
+
+/// 128 random bits: two processes, or two machines whose roots are merged, do not meet.
+fn random_id() -> Result<LayerId> {
+    let mut bytes = [0_u8; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            .map_err(Error::io("get random bytes from", "getrandom(2)"))?;
+    }
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(LayerId::new(hex)?)
+}
