@@ -50,13 +50,7 @@ impl<W: Write> TarWriter<W> {
     ///
     /// # Errors
     /// [`Error::Output`]; [`Error::Content`] when `content` fails or holds fewer bytes.
-    pub fn file(
-        &mut self,
-        path: &[u8],
-        attributes: &Attributes,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<()> {
+    pub fn file(&mut self, path: &[u8], attributes: &Attributes, size: u64, content: &mut dyn Read) -> Result<()> {
         self.header(&Header { kind: kind::FILE, size, ..header(path, attributes) })?;
         let mut buffer = [0; 16 * 1024];
         let mut left = size;

@@ -1,0 +1,278 @@
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use storage_driver::ChangeKind;
+
+use super::{
+    Delta, Item, Pair,
+    links::{self, LinkRecord},
+    same,
+};
+use crate::{
+    Error, Result,
+    node::{Inode, Node},
+    overlay::{
+        marks::{self, DirMarks},
+        stack::{Place, Shown},
+    },
+    parallel,
+    source::{join, names_in, node_at},
+    xattrs::Of,
+};
+
+/// A walk through the upper tree, directory by directory, beside what lies below it.
+///
+/// # What counts as unchanged
+/// - The very same inode on both sides (of two plain trees), since it cannot differ from itself.
+/// - Otherwise kind, mode, owner, mtime to the nanosecond, size, device, target and xattrs must be equal, and then
+///   the *content* is compared, byte by byte. Equal size and mtime prove nothing: an edit can restore both,
+///   and clocks tick in jiffies. ctime is no evidence either: a copy has another one than its original.
+///
+/// The walk holds one directory open at a time, whatever the depth, and does not recurse.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    pair: &'a Pair,
+    delta: Delta,
+    /// Files that are equal but for their content, which is still to be read.
+    undecided: Vec<Undecided>,
+    links: Vec<LinkRecord>,
+    /// How many names of each lower inode have been met, for inodes with several.
+    met: HashMap<(usize, Inode), u64>,
+}
+
+#[derive(Debug)]
+struct Undecided {
+    item: Item,
+    lower: Shown,
+}
+
+/// A directory of the upper that is still to be read.
+#[derive(Debug)]
+struct Pending {
+    path: Vec<u8>,
+    place: Place,
+    /// The upper holds all that shows here, so that what it does not hold is deleted.
+    complete: bool,
+    marks: DirMarks,
+}
+
+/// Whether a path that is on both sides differs.
+enum Verdict {
+    Same,
+    Differs,
+    /// Only the content can tell.
+    Undecided,
+}
+
+impl<'a> Walk<'a> {
+    pub fn run(pair: &'a Pair) -> Result<Delta> {
+        let mut walk =
+            Self { pair, delta: Delta::default(), undecided: Vec::new(), links: Vec::new(), met: HashMap::new() };
+        let mut pending = vec![walk.root()?];
+        while let Some(directory) = pending.pop() {
+            walk.directory(&directory, &mut pending)?;
+        }
+        walk.decide()?;
+        links::settle(pair, &walk.links, &walk.met, &mut walk.delta)?;
+        Ok(walk.delta)
+    }
+
+    /// The mtime of the root is no change: every driver makes a fresh root directory.
+    fn root(&mut self) -> Result<Pending> {
+        let pair = self.pair;
+        let lower = pair.lower.root()?;
+        let node = pair
+            .upper
+            .node(b"")?
+            .ok_or_else(|| Error::io("examine", pair.upper.full(b""))(rustix::io::Errno::NOENT))?;
+        let names = pair.upper.xattr_names(b"")?;
+        let marks = self.upper_marks(b"", &names)?;
+        let xattrs = pair.upper.xattrs(b"")?;
+        let same = match &lower {
+            Some(lower) => {
+                let owner = |node: &Node| (node.mode, node.uid, node.gid);
+                owner(&lower.node) == owner(&node) && pair.lower.layer(lower.layer).xattrs(b"")? == xattrs
+            }
+            None => (node.mode, node.uid, node.gid) == (0o755, 0, 0) && xattrs.is_empty(),
+        };
+        if !same {
+            let kind = if lower.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+            self.delta.items.push(Item { path: Vec::new(), kind, node: Some(node) });
+        }
+        let place = lower.map_or(Place::nowhere(), |lower| lower.place);
+        Ok(Pending { path: Vec::new(), place, complete: pair.namespace.is_none(), marks })
+    }
+
+    fn upper_marks(&self, path: &[u8], names: &[Vec<u8>]) -> Result<DirMarks> {
+        self.pair
+            .namespace
+            .map_or(Ok(DirMarks::default()), |namespace| marks::of_directory(&self.pair.upper, path, names, namespace))
+    }
+
+    fn directory(&mut self, at: &Pending, pending: &mut Vec<Pending>) -> Result<()> {
+        let upper = &self.pair.upper;
+        let dir = upper.directory(&at.path)?;
+        let names = names_in(dir.as_fd()).map_err(Error::io("list", upper.full(&at.path)))?;
+        for name in &names {
+            self.entry(at, dir.as_fd(), name, pending)?;
+        }
+        if at.complete && !at.place.is_nowhere() {
+            let held: BTreeSet<_> = names.into_iter().collect();
+            for name in self.pair.lower.list(&at.place, &at.path)? {
+                if !held.contains(&name) {
+                    self.deletion(at, &name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: &Pending, dir: BorrowedFd<'_>, name: &[u8], pending: &mut Vec<Pending>) -> Result<()> {
+        let path = join(&at.path, name);
+        // What vanished since the directory was read is as good as never seen.
+        let Some(node) = node_at(dir, name).map_err(Error::io("examine", self.pair.upper.full(&path)))? else {
+            return Ok(());
+        };
+        if let Some(namespace) = self.pair.namespace
+            && marks::is_whiteout(&self.pair.upper, &path, &node, at.marks, namespace)?
+        {
+            return self.deletion(at, name);
+        }
+        self.delta.examined += 1;
+        let lower = self.find(at, name)?;
+        if node.is_dir() {
+            self.subdirectory(at, dir, name, path, node, lower.as_ref(), pending)
+        } else {
+            self.file(dir, name, path, node, lower)
+        }
+    }
+
+    fn find(&mut self, at: &Pending, name: &[u8]) -> Result<Option<Shown>> {
+        let shown = self.pair.lower.find(&at.place, &at.path, name)?;
+        if let Some(shown) = &shown {
+            self.delta.examined += 1;
+            if !shown.node.is_dir() && shown.node.nlink > 1 {
+                *self.met.entry((shown.layer, shown.node.inode)).or_default() += 1;
+            }
+        }
+        Ok(shown)
+    }
+
+    fn deletion(&mut self, at: &Pending, name: &[u8]) -> Result<()> {
+        if self.find(at, name)?.is_some() {
+            self.delta.items.push(Item { path: join(&at.path, name), kind: ChangeKind::Deleted, node: None });
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn subdirectory(
+        &mut self,
+        at: &Pending,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: Vec<u8>,
+        node: Node,
+        lower: Option<&Shown>,
+        pending: &mut Vec<Pending>,
+    ) -> Result<()> {
+        let below = lower.filter(|lower| lower.node.is_dir());
+        if self.is_identical(&node, below) {
+            return Ok(());
+        }
+        let of = Of::Name(dir, name);
+        let names = of.names().map_err(self.xattr_error(&path))?;
+        let marks = self.upper_marks(&path, &names)?;
+        let changed = match below {
+            None => Some(if lower.is_some() { ChangeKind::Modified } else { ChangeKind::Added }),
+            Some(below) => {
+                let xattrs = of.values(&names).map_err(self.xattr_error(&path))?;
+                let same =
+                    same::attributes(&node, &below.node) && self.pair.lower.layer(below.layer).xattrs(&path)? == xattrs;
+                (!same).then_some(ChangeKind::Modified)
+            }
+        };
+        if let Some(kind) = changed {
+            self.delta.items.push(Item { path: path.clone(), kind, node: Some(node) });
+        }
+        let place = below.map_or(Place::nowhere(), |below| below.place.clone());
+        pending.push(Pending { path, place, complete: at.complete || marks.opaque, marks });
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: Vec<u8>,
+        node: Node,
+        lower: Option<Shown>,
+    ) -> Result<()> {
+        let names = match self.pair.namespace {
+            Some(namespace) if node.is_file() => {
+                let names = Of::Name(dir, name).names().map_err(self.xattr_error(&path))?;
+                marks::check_file(&path, &names, namespace)?;
+                Some(names)
+            }
+            _ => None,
+        };
+        let verdict = match &lower {
+            None => Verdict::Differs,
+            Some(lower) if self.is_identical(&node, Some(lower)) => Verdict::Same,
+            Some(lower) if !same::attributes(&node, &lower.node) => Verdict::Differs,
+            Some(lower) => {
+                let of = Of::Name(dir, name);
+                let xattrs = names.map_or_else(|| of.read(), |names| of.values(&names));
+                let xattrs = xattrs.map_err(self.xattr_error(&path))?;
+                self.verdict(&path, &node, lower, &xattrs)?
+            }
+        };
+        if node.nlink > 1 || lower.as_ref().is_some_and(|lower| lower.node.nlink > 1) {
+            self.links.push(LinkRecord { path: path.clone(), node, lower: lower.clone() });
+        }
+        let kind = if lower.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+        let item = Item { path, kind, node: Some(node) };
+        match (verdict, lower) {
+            (Verdict::Undecided, Some(lower)) => self.undecided.push(Undecided { item, lower }),
+            (Verdict::Same, _) => {}
+            _ => self.delta.items.push(item),
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, path: &[u8], node: &Node, lower: &Shown, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<Verdict> {
+        use crate::node::NodeKind;
+        let below = self.pair.lower.layer(lower.layer);
+        let equal = below.xattrs(path)? == xattrs
+            && (node.kind != NodeKind::Symlink || below.link_target(path)? == self.pair.upper.link_target(path)?);
+        Ok(match equal {
+            false => Verdict::Differs,
+            true if node.is_file() && node.size > 0 => Verdict::Undecided,
+            true => Verdict::Same,
+        })
+    }
+
+    /// Only for plain trees: an overlay's upper never is the inode of a lower.
+    fn is_identical(&self, node: &Node, lower: Option<&Shown>) -> bool {
+        self.pair.namespace.is_none() && lower.is_some_and(|lower| lower.node.inode == node.inode)
+    }
+
+    fn xattr_error<E: Into<std::io::Error>>(&self, path: &[u8]) -> impl FnOnce(E) -> Error {
+        Error::io("read the xattrs of", self.pair.upper.full(path))
+    }
+
+    /// Reads and compares what only its content can tell apart.
+    fn decide(&mut self) -> Result<()> {
+        let pair = self.pair;
+        let undecided = std::mem::take(&mut self.undecided);
+        let verdicts = parallel::map(&undecided, |file| same::content(pair, &file.item.path, &file.lower));
+        for (file, same) in undecided.into_iter().zip(verdicts) {
+            if !same? {
+                self.delta.items.push(file.item);
+            }
+        }
+        Ok(())
+    }
+}
