@@ -1,0 +1,33 @@
+use std::io::BufRead;
+
+use crate::{Limits, Result, tar::read::TarReader};
+
+/// Reads an uncompressed layer tar up to the blocks that end it, without laying it out, and counts its entries.
+///
+/// What follows the end is left to the caller to read.
+///
+/// # Errors
+/// [`Error::Entry`](crate::Error::Entry) and [`Error::Input`](crate::Error::Input), as the import of the same tar
+/// would give them for its form.
+pub fn check(tar: impl BufRead, limits: &Limits) -> Result<u64> {
+    let mut reader = TarReader::new(tar, limits);
+    while reader.next_entry()?.is_some() {}
+    Ok(reader.entries())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attributes, TarWriter};
+
+    #[test]
+    fn a_whole_tar_is_counted_and_a_part_of_one_refused() {
+        let mut writer = TarWriter::new(Vec::new());
+        writer.directory(b"a", &Attributes::default()).unwrap();
+        writer.file(b"a/b", &Attributes::default(), 3, &mut &b"abc"[..]).unwrap();
+        let tar = writer.finish().unwrap();
+        assert_eq!(check(&tar[..], &Limits::default()).unwrap(), 2);
+        assert!(check(&tar[..1300], &Limits::default()).is_err());
+        assert!(check(&b"no tar at all".repeat(100)[..], &Limits::default()).is_err());
+    }
+}
