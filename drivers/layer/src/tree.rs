@@ -2,12 +2,12 @@
 
 use std::{io::Write, path::Path};
 
-use storage_driver::{Change, DiffStats};
+use storage_driver::{Change, CopiedUp, DiffStats, Usage};
 
 use crate::{
     Result,
     delta::{Pair, Walk},
-    overlay::stack::Stack,
+    overlay::{self, stack::Stack},
     source::Source,
 };
 
@@ -30,6 +30,15 @@ pub fn changes(lower: Option<&Path>, upper: &Path) -> Result<Vec<Change>> {
 pub fn diff(lower: Option<&Path>, upper: &Path, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
     let pair = pair(lower, upper)?;
     crate::export::export(&pair.upper, Walk::run(&pair)?, out)
+}
+
+/// What a tree takes when nothing is shared: every inode once, the root included.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) naming what could not be read.
+pub fn usage(root: &Path) -> Result<Usage> {
+    let all = overlay::usage(root, &[], overlay::XattrNamespace::Trusted)?;
+    Ok(Usage { copied_up: CopiedUp::default(), ..all })
 }
 
 fn pair(lower: Option<&Path>, upper: &Path) -> Result<Pair> {
