@@ -1,0 +1,49 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Fingerprint;
+
+/// run.json: everything about a run but its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of this file's and samples.csv's schema.
+    pub schema: u32,
+    /// The run's id, as in the samples.
+    pub run: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Commit that the program was built from, where that is known.
+    pub commit: Option<String>,
+    /// Where it ran.
+    pub host: Fingerprint,
+    /// What each driver said of itself, and where its data was.
+    pub drivers: BTreeMap<String, DriverRecord>,
+    /// Drivers that were asked for with `all` and cannot run here, with the reason.
+    pub unusable: BTreeMap<String, String>,
+    /// Workloads with the parameters in force.
+    pub workloads: BTreeMap<String, BTreeMap<String, String>>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Measured rounds that were asked for.
+    pub rounds: u32,
+    /// Rounds before that.
+    pub warmup: u32,
+    /// RFC 3339.
+    pub start: String,
+    /// RFC 3339; `None` while it runs, or when it was killed.
+    pub end: Option<String>,
+    /// How it ended: `complete`, `interrupted`, `failed: ...`.
+    pub outcome: Option<String>,
+}
+
+/// One driver of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DriverRecord {
+    /// Options in force and what was probed.
+    pub status: BTreeMap<String, String>,
+    /// The testbed: device, file system, mkfs and mount options.
+    pub testbed: serde_json::Value,
+}
