@@ -53,7 +53,8 @@ impl RunDir {
     /// [`Error::Io`].
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
         let path = self.0.join("run.json");
-        let json = serde_json::to_vec_pretty(record).map_err(std::io::Error::other).map_err(Error::io("write", &path))?;
+        let json =
+            serde_json::to_vec_pretty(record).map_err(std::io::Error::other).map_err(Error::io("write", &path))?;
         let new = self.0.join("run.json.new");
         fs::write(&new, json).map_err(Error::io("write", &new))?;
         fs::rename(&new, &path).map_err(Error::io("write", path))

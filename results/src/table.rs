@@ -10,20 +10,27 @@ pub fn summary_table(summaries: &[Summary]) -> String {
     let shown: Vec<_> = summaries.iter().filter(|summary| is_shown(summary)).collect();
     let drivers: BTreeSet<&str> = shown.iter().map(|summary| summary.driver.as_str()).collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut keys: Vec<_> =
-        shown.iter().map(|s| (&s.workload, &s.params, &s.phase, &s.metric)).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut keys: Vec<_> = shown
+        .iter()
+        .map(|s| (&s.workload, &s.params, &s.phase, &s.metric))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     keys.sort();
     for (workload, params, phase, metric) in keys {
         let cells: Vec<Option<&&Summary>> = drivers
             .iter()
             .map(|driver| {
-                let same = |s: &&&Summary| (&s.workload, &s.params, &s.phase, &s.metric) == (workload, params, phase, metric);
+                let same =
+                    |s: &&&Summary| (&s.workload, &s.params, &s.phase, &s.metric) == (workload, params, phase, metric);
                 shown.iter().filter(same).find(|summary| summary.driver == *driver)
             })
             .collect();
         let best = cells.iter().flatten().map(|summary| summary.median).fold(f64::INFINITY, f64::min);
         let mut row = vec![label(workload, params.get("step"), params.get("dockerfile"), phase, metric)];
-        row.extend(cells.iter().map(|cell| cell.map_or_else(|| "-".to_owned(), |summary| text(summary, best, drivers.len()))));
+        row.extend(
+            cells.iter().map(|cell| cell.map_or_else(|| "-".to_owned(), |summary| text(summary, best, drivers.len()))),
+        );
         rows.push(row);
     }
     let mut header = vec![String::new()];
@@ -80,9 +87,16 @@ fn text(summary: &Summary, best: f64, drivers: usize) -> String {
 /// Three digits and a unit: `1.23 ms`, `75.1 MB`.
 pub(crate) fn quantity(value: f64, unit: Unit) -> String {
     let scaled = |factors: &[(f64, &str)]| {
-        let (factor, name) = factors.iter().find(|(factor, _)| value.abs() >= *factor).unwrap_or(&factors[factors.len() - 1]);
+        let (factor, name) =
+            factors.iter().find(|(factor, _)| value.abs() >= *factor).unwrap_or(&factors[factors.len() - 1]);
         let scaled = value / factor;
-        let decimals = if scaled >= 99.95 || scaled == 0.0 { 0 } else if scaled >= 9.995 { 1 } else { 2 };
+        let decimals = if scaled >= 99.95 || scaled == 0.0 {
+            0
+        } else if scaled >= 9.995 {
+            1
+        } else {
+            2
+        };
         format!("{scaled:.decimals$} {name}")
     };
     match unit {
@@ -95,7 +109,12 @@ pub(crate) fn quantity(value: f64, unit: Unit) -> String {
 
 fn aligned(header: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        rows.iter().chain([&header.to_vec()]).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .chain([&header.to_vec()])
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<_> = (0..header.len()).map(width).collect();
     let mut text = String::new();

@@ -1,0 +1,216 @@
+//! Building real Dockerfiles and running what comes out, with the cost of every instruction.
+
+mod input;
+
+use storage_driver::Bytes;
+
+use crate::{
+    BuildReport, BuildSpec, DeviceCounters, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result,
+    RunReport, RunSpec, Scratch, StepReport, Workload,
+};
+
+use self::input::Input;
+#[cfg(test)]
+pub(crate) use self::input::TEN_STEPS;
+
+/// The workload `build`.
+#[derive(Debug)]
+pub(crate) struct Build;
+
+impl Workload for Build {
+    fn name(&self) -> &'static str {
+        "build"
+    }
+
+    fn about(&self) -> &'static str {
+        "building Dockerfiles instruction by instruction, and running what was built"
+    }
+
+    fn params(&self) -> Vec<Param> {
+        vec![
+            Param {
+                name: "dockerfile",
+                default: "both",
+                quick: "both",
+                about: "tutorial, tensteps, both, or a directory with a Dockerfile of your own",
+            },
+            Param { name: "files", default: "2000", quick: "400", about: "files that tensteps copies in" },
+            Param {
+                name: "device",
+                default: "step",
+                quick: "step",
+                about: "step: count the device's work per instruction, syncing it each time; build: only in all",
+            },
+        ]
+    }
+
+    fn setup(&self, params: &Params, seed: u64, scratch: &Scratch) -> Result<()> {
+        count_device(params)?;
+        Input::choose(params)?.iter().try_for_each(|input| input.write(params, seed, scratch))
+    }
+
+    fn prepare(&self, params: &Params, _: &Scratch, engine: &mut dyn Engine) -> Result<()> {
+        for input in Input::choose(params)? {
+            for base in input.bases()? {
+                engine.ensure_base(&base)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        params: &Params,
+        scratch: &Scratch,
+        engine: &mut dyn Engine,
+        recorder: &mut dyn Recorder,
+    ) -> Result<()> {
+        for input in Input::choose(params)? {
+            one(&input, params, scratch, engine, recorder)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(&self, params: &Params, engine: &mut dyn Engine) -> Result<()> {
+        for input in Input::choose(params)? {
+            match engine.remove_image(&input.tag()) {
+                // The build may have failed before there was an image.
+                Ok(()) | Err(Error::Engine(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn cleanup(&self, _: &Params, _: &mut dyn Engine) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn count_device(params: &Params) -> Result<bool> {
+    match params.text("device") {
+        "step" => Ok(true),
+        "build" => Ok(false),
+        other => {
+            let why = format!("it takes step or build, not {other:?}");
+            Err(Error::Parameter { name: "device".to_owned(), why })
+        }
+    }
+}
+
+fn one(
+    input: &Input,
+    params: &Params,
+    scratch: &Scratch,
+    engine: &mut dyn Engine,
+    recorder: &mut dyn Recorder,
+) -> Result<()> {
+    let context = input.context(scratch);
+    let tag = input.tag();
+    let before = engine.counters()?;
+    let spec = BuildSpec {
+        context: &context,
+        dockerfile: None,
+        tag: &tag,
+        use_cache: false,
+        count_device: count_device(params)?,
+    };
+    let built = engine.build(&spec)?;
+    let after = engine.counters()?;
+    check_build(input, &built)?;
+    let ran = engine.run(&RunSpec { image: &tag, command: Vec::new() })?;
+    input.check_output(params, scratch, &ran)?;
+    record_build(input, &built, before.zip(after).map(|(before, after)| after - before), recorder)?;
+    record_run(input, &ran, recorder)
+}
+
+/// A build that ran nothing, or took its layers from a cache, would be a measurement of nothing.
+fn check_build(input: &Input, built: &BuildReport) -> Result<()> {
+    if let Some(cached) = built.steps.iter().find(|step| step.cached) {
+        return Err(Error::effect(
+            format!("{} of {}", cached.instruction, input.name()),
+            "a real step",
+            "a cached one",
+        ));
+    }
+    if !built.steps.iter().any(|step| step.layer.is_some_and(|layer| layer.size > Bytes(0))) {
+        return Err(Error::effect(format!("building {}", input.name()), "layers", "none"));
+    }
+    Ok(())
+}
+
+fn record_build(
+    input: &Input,
+    built: &BuildReport,
+    device: Option<DeviceCounters>,
+    recorder: &mut dyn Recorder,
+) -> Result<()> {
+    let name = input.name();
+    for (index, step) in built.steps.iter().enumerate() {
+        let label = format!("{:02} {}", index + 1, step.instruction);
+        record_step(&[("dockerfile", &name), ("step", &label)], step, recorder)?;
+    }
+    let params = [("dockerfile", name.as_str())];
+    let mut put =
+        |metric: &str, quantity| recorder.record(&Measurement { params: &params, phase: "build", metric, quantity });
+    put("wall", Quantity::Time(built.total))?;
+    let layers = || built.steps.iter().filter_map(|step| step.layer);
+    put("layer_bytes", Quantity::Bytes(layers().map(|layer| layer.size).sum()))?;
+    put("copied_up_bytes", Quantity::Bytes(layers().map(|layer| layer.copied_up.bytes).sum()))?;
+    put("allocated_bytes", Quantity::Bytes(layers().map(|layer| layer.exclusive).sum()))?;
+    device.map_or(Ok(()), |device| record_device(&params, "build", device, recorder))
+}
+
+fn record_step(params: &[(&str, &str)], step: &StepReport, recorder: &mut dyn Recorder) -> Result<()> {
+    for (phase, time) in step.times.phases() {
+        recorder.record(&Measurement { params, phase, metric: "wall", quantity: Quantity::Time(time) })?;
+    }
+    let total = Quantity::Time(step.times.total());
+    recorder.record(&Measurement { params, phase: "total", metric: "wall", quantity: total })?;
+    if let Some(layer) = step.layer {
+        let counted = [
+            ("layer_bytes", Quantity::Bytes(layer.size)),
+            ("layer_entries", Quantity::Count(layer.entries)),
+            ("allocated_bytes", Quantity::Bytes(layer.exclusive)),
+            ("copied_up_files", Quantity::Count(layer.copied_up.files)),
+            ("copied_up_bytes", Quantity::Bytes(layer.copied_up.bytes)),
+        ];
+        for (metric, quantity) in counted {
+            recorder.record(&Measurement { params, phase: "total", metric, quantity })?;
+        }
+    }
+    step.device.map_or(Ok(()), |device| record_device(params, "total", device, recorder))
+}
+
+fn record_device(
+    params: &[(&str, &str)],
+    phase: &str,
+    device: DeviceCounters,
+    recorder: &mut dyn Recorder,
+) -> Result<()> {
+    let counted = [
+        ("device_read_bytes", Quantity::Bytes(device.read)),
+        ("device_written_bytes", Quantity::Bytes(device.written)),
+        ("device_reads", Quantity::Count(device.reads)),
+        ("device_writes", Quantity::Count(device.writes)),
+        ("device_flushes", Quantity::Count(device.flushes)),
+    ];
+    counted
+        .into_iter()
+        .try_for_each(|(metric, quantity)| recorder.record(&Measurement { params, phase, metric, quantity }))
+}
+
+fn record_run(input: &Input, ran: &RunReport, recorder: &mut dyn Recorder) -> Result<()> {
+    let name = input.name();
+    let params = [("dockerfile", name.as_str())];
+    let phases = [
+        ("container prepare", ran.prepare),
+        ("container start", ran.start),
+        ("container run", ran.run),
+        ("container remove", ran.remove),
+        ("container", ran.prepare + ran.start + ran.run + ran.remove),
+    ];
+    phases.into_iter().try_for_each(|(phase, time)| {
+        recorder.record(&Measurement { params: &params, phase, metric: "wall", quantity: Quantity::Time(time) })
+    })
+}
