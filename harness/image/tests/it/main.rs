@@ -1,8 +1,13 @@
-//! The image crate against real directories and other tools.
+//! The image crate against real directories, a driver, and other tools.
 
+mod base_host;
+mod base_import;
+mod base_synthetic;
 mod cache;
 mod collect;
 mod concurrency;
 mod damage;
+mod layers;
 mod naming;
+mod other_tools;
 mod support;

@@ -40,3 +40,25 @@ impl Fixture {
 pub fn config() -> ImageConfiguration {
     ImageConfigurationBuilder::default().architecture("amd64").os("linux").build().unwrap()
 }
+
+/// A layer tar of small files, each holding its own name.
+pub fn tar(files: &[&str]) -> Vec<u8> {
+    use storage_layer::{Attributes, TarWriter};
+    let attributes = Attributes { mode: 0o644, mtime: (1_700_000_000, 0), ..Attributes::default() };
+    let mut writer = TarWriter::new(Vec::new());
+    for name in files {
+        writer.file(name.as_bytes(), &attributes, name.len() as u64, &mut name.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Runs a program of the system to its end and returns what it printed.
+pub fn run(package: &str, program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; install {package}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}

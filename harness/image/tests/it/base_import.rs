@@ -1,0 +1,91 @@
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use harness_image::{
+    Error, Reference,
+    base::{ImportOptions, import},
+};
+use storage_layer::{ApplyOptions, apply};
+
+use crate::support::{Fixture, run, tar};
+
+fn reference() -> Reference {
+    "imported".parse().unwrap()
+}
+
+#[test]
+fn plain_gzip_and_zstd_give_the_same_layer() {
+    let fixture = Fixture::new();
+    let plain = tar(&["etc-passwd", "motd"]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let forms = [plain.clone(), gzip.finish().unwrap(), zstd::encode_all(&plain[..], 1).unwrap()];
+    for form in forms {
+        let image = import(&fixture.store, &mut &form[..], &reference(), &ImportOptions::default()).unwrap();
+        assert_eq!(image.layers().len(), 1);
+        assert_eq!(image.layers()[0].size.get(), plain.len() as u64);
+        assert_eq!(image.references, [reference()]);
+        assert_eq!(fixture.store.blobs().path(&image.layers()[0].digest).metadata().unwrap().len(), plain.len() as u64);
+    }
+    assert_eq!(fixture.names(), ["imported:latest"]);
+}
+
+#[test]
+fn bytes_after_the_end_stay_part_of_the_layer() {
+    let fixture = Fixture::new();
+    let mut padded = tar(&["a"]);
+    padded.resize(10_240, 0);
+    let image = import(&fixture.store, &mut &padded[..], &reference(), &ImportOptions::default()).unwrap();
+    assert_eq!(image.layers()[0].size.get(), 10_240);
+}
+
+#[test]
+fn what_is_no_root_file_system_is_refused_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let whole = tar(&["a", "b", "c"]);
+    let mut damaged = whole.clone();
+    damaged[1024] ^= 0xff;
+    for bad in [&b""[..], b"not a tar", &whole[..700], &damaged, &[0; 1024], &b"\x1f\x8b\x08\0\0\0\0\0"[..]] {
+        let error = import(&fixture.store, &mut &*bad, &reference(), &ImportOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::Import { .. }), "{error}");
+        assert!(!error.to_string().contains('\n'));
+    }
+    assert!(fixture.store.list().unwrap().is_empty());
+    assert!(fixture.store.blobs().list().unwrap().is_empty());
+    assert_eq!(fixture.dir.path().join("tmp").read_dir().unwrap().count(), 0);
+}
+
+/// A Debian as debootstrap makes it, kept between runs since that takes a minute.
+fn debian() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let kept = target.join("debian-bookworm-minbase.tar");
+    if kept.exists() {
+        return kept;
+    }
+    let work = tempfile::tempdir_in(target).unwrap();
+    let made = work.path().join("debian.tar");
+    let root = work.path().join("root");
+    run("debootstrap", "debootstrap", &["--variant=minbase", "bookworm", root.to_str().unwrap()]);
+    let (root, tar) = (root.to_str().unwrap(), made.to_str().unwrap());
+    run("tar", "tar", &["--numeric-owner", "--xattrs", "--one-file-system", "-C", root, "-cf", tar, "."]);
+    std::fs::rename(&made, &kept).unwrap();
+    kept
+}
+
+#[test]
+fn privileged_a_real_debian_is_imported() {
+    let fixture = Fixture::new();
+    let mut file = File::open(debian()).unwrap();
+    let image = import(&fixture.store, &mut file, &"debian".parse().unwrap(), &ImportOptions::default()).unwrap();
+    assert!(image.size().get() > 50_000_000, "{}", image.size());
+    let root = tempfile::tempdir().unwrap();
+    let mut layer = fixture.store.blobs().open_verified(&image.layers()[0].digest).unwrap();
+    apply(root.path(), &mut layer, &ApplyOptions::default()).unwrap();
+    let version = run("coreutils", "chroot", &[root.path().to_str().unwrap(), "/usr/bin/cat", "/etc/debian_version"]);
+    assert!(version.starts_with("12"), "{version}");
+    let query = [root.path().to_str().unwrap(), "/usr/bin/dpkg-query", "-W", "-f", "${Status}", "libc6"];
+    assert_eq!(run("coreutils", "chroot", &query), "install ok installed");
+}
