@@ -1,0 +1,229 @@
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use storage_driver::{
+    ApplyStats, Bytes, Capabilities, Change, CopiedUp, CreateOptions, DiffStats, Error, Labels, LayerId, LayerInfo,
+    Leftover, MountMode, MountedLayer, Result, Sharing, Status, StorageDriver, Support, Usage,
+};
+use storage_layer::{
+    ApplyOptions, Devices,
+    copy::{self, CopyOptions},
+    tree,
+};
+use storage_root::{Root, delete_tree};
+use storage_sys::{mount, mountinfo, userns};
+
+use crate::{NAME, Options};
+
+/// What this driver keeps in a layer's record.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Data {
+    /// How the parent was copied.
+    copy: String,
+    copied_files: u64,
+    copied_bytes: Bytes,
+}
+
+/// Layers as whole trees, below one root.
+#[derive(Debug)]
+pub struct Vfs {
+    root: Root<Data>,
+    options: Options,
+    backing: String,
+    capabilities: Capabilities,
+    in_user_namespace: bool,
+}
+
+impl Vfs {
+    /// Opens a root, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when the chosen way to copy does not work there; [`Error::Locked`]; [`Error::Corrupt`].
+    pub fn open(root: &Path, options: Options) -> Result<Self> {
+        let root: Root<Data> = Root::open(root, NAME, options.durability)?;
+        let backing = mountinfo::holding(root.path())
+            .map_err(Error::io("read", "/proc/self/mountinfo"))?
+            .map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type);
+        try_copy(root.path(), &options, &backing)?;
+        let in_user_namespace = userns::is_active();
+        let capabilities = capabilities(in_user_namespace);
+        Ok(Self { root, options, backing, capabilities, in_user_namespace })
+    }
+
+    fn tree(&self, id: &LayerId) -> PathBuf {
+        self.root.layer_dir(id).join("tree")
+    }
+
+    fn build(&self, staged: &Path, parent: Option<&LayerId>, id: &LayerId) -> Result<Data> {
+        let tree = staged.join("tree");
+        fs::create_dir(&tree).map_err(Error::io("create", &tree))?;
+        let copy = self.options.copy.to_string();
+        let Some(parent) = parent else {
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&tree, mode).map_err(Error::io("chmod", &tree))?;
+            return Ok(Data { copy, ..Data::default() });
+        };
+        let skip_privileged_xattrs = self.in_user_namespace;
+        let options = CopyOptions { strategy: self.options.copy, skip_privileged_xattrs, ..CopyOptions::default() };
+        let stats = copy::tree(&self.tree(parent), &tree, &options).map_err(|error| error.into_driver(id))?;
+        Ok(Data { copy, copied_files: stats.files, copied_bytes: stats.allocated })
+    }
+
+    /// Both trees are directories here, so looking at them needs no mount.
+    fn compare<T>(
+        &self,
+        id: &LayerId,
+        look: impl FnOnce(Option<&Path>, &Path) -> storage_layer::Result<T>,
+    ) -> Result<T> {
+        let parent = self.root.get(id)?.info.parent.as_ref().map(|parent| self.tree(parent));
+        look(parent.as_deref(), &self.tree(id)).map_err(|error| error.into_driver(id))
+    }
+}
+
+impl StorageDriver for Vfs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn status(&self) -> Status {
+        let pairs = [
+            ("backing file system", self.backing.clone()),
+            ("copy", self.options.copy.to_string()),
+            ("sync", if self.options.durability.syncs() { "on" } else { "off" }.to_owned()),
+        ];
+        Status { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    }
+
+    fn recovered(&self) -> &[Leftover] {
+        self.root.recovered()
+    }
+
+    fn create(&self, id: &LayerId, parent: Option<&LayerId>, options: &CreateOptions) -> Result<()> {
+        if let (Some(_), Support::No(why)) = (options.size, &self.capabilities.size_limit) {
+            return Err(Error::Unsupported { driver: NAME, what: "limit a layer's size", why: why.clone() });
+        }
+        self.root.create(id, parent, &options.labels, |staged, parent| {
+            self.build(staged, parent.map(|parent| &parent.info.id), id)
+        })
+    }
+
+    fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {
+        let tree = self.tree(id);
+        let merged = self.root.layer_dir(id).join("merged");
+        let mount = |mode| match mode {
+            MountMode::ReadWrite => Ok(tree),
+            MountMode::ReadOnly => {
+                fs::create_dir_all(&merged).map_err(Error::io("create", &merged))?;
+                let bound = mount::bind_read_only(&tree, &merged).map_err(Error::io("mount", &merged));
+                bound.inspect_err(|_| _ = fs::remove_dir(&merged))?;
+                Ok(merged)
+            }
+        };
+        self.root.mount(id, mode, |_, mode| mount(mode), move |path| match mode {
+            MountMode::ReadWrite => Ok(()),
+            MountMode::ReadOnly => {
+                mount::detach(path).map_err(Error::io("unmount", path))?;
+                // Ends the mount in other namespaces too (Linux 3.18).
+                fs::remove_dir(path).map_err(Error::io("remove", path))
+            }
+        })
+    }
+
+    fn seal(&self, id: &LayerId) -> Result<()> {
+        let durability = self.root.durability();
+        self.root.seal(id, |dir, _| {
+            if !durability.syncs() {
+                return Ok(());
+            }
+            let tree = fs::File::open(dir.join("tree")).map_err(Error::io("open", dir))?;
+            rustix::fs::syncfs(&tree).map_err(Error::io("sync", dir))
+        })
+    }
+
+    fn remove(&self, id: &LayerId) -> Result<()> {
+        self.root.remove(id, |trashed, _| delete_tree(trashed))
+    }
+
+    fn stat(&self, id: &LayerId) -> Result<LayerInfo> {
+        self.root.stat(id)
+    }
+
+    fn list(&self) -> Result<Vec<LayerInfo>> {
+        Ok(self.root.list())
+    }
+
+    fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {
+        self.root.set_labels(id, labels)
+    }
+
+    fn usage(&self, id: &LayerId) -> Result<Usage> {
+        let data = &self.root.get(id)?.driver;
+        let held = tree::usage(&self.tree(id)).map_err(|error| error.into_driver(id))?;
+        let copied_up = CopiedUp { files: data.copied_files, bytes: data.copied_bytes };
+        Ok(Usage { copied_up, ..held })
+    }
+
+    fn changes(&self, id: &LayerId) -> Result<Vec<Change>> {
+        self.compare(id, tree::changes)
+    }
+
+    fn diff(&self, id: &LayerId, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
+        self.compare(id, |lower, upper| tree::diff(lower, upper, out))
+    }
+
+    fn apply(&self, id: &LayerId, tar: &mut (dyn Read + Send)) -> Result<ApplyStats> {
+        let devices = if self.in_user_namespace { Devices::Skip } else { Devices::Create };
+        let options = ApplyOptions { devices, ..Default::default() };
+        self.root.with_writable(id, |dir, _| {
+            storage_layer::apply(&dir.join("tree"), tar, &options).map_err(|error| error.into_driver(id))
+        })
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        self.root.shutdown()
+    }
+}
+
+/// Copies one small file the chosen way: a file system without reflinks must be told of at once.
+fn try_copy(root: &Path, options: &Options, backing: &str) -> Result<()> {
+    let (from, to) = (root.join("staging/.copy-from"), root.join("staging/.copy-to"));
+    let copy = || -> Result<()> {
+        fs::write(&from, [b'x'; 4096]).map_err(Error::io("write", &from))?;
+        copy::file(&from, &to, &CopyOptions { strategy: options.copy, ..CopyOptions::default() }).map(|_| ()).map_err(|error| Error::Unusable {
+            driver: NAME,
+            root: root.to_owned(),
+            why: format!("copy={} does not work on {backing} here ({error}); use copy=copy", options.copy),
+        })
+    };
+    let copied = copy();
+    for path in [from, to] {
+        let _ = fs::remove_file(path);
+    }
+    copied
+}
+
+fn capabilities(in_user_namespace: bool) -> Capabilities {
+    let in_namespace = |what: &str| match in_user_namespace {
+        true => Support::No(format!("{what} need root outside a user namespace")),
+        false => Support::Yes,
+    };
+    Capabilities {
+        sharing: Sharing::None,
+        native_diff: Support::No("a full copy does not tell what was changed since".to_owned()),
+        size_limit: Support::No("a full copy has no place of its own for what is added".to_owned()),
+        device_nodes: in_namespace("device nodes"),
+        privileged_xattrs: in_namespace("trusted.* and security.* xattrs"),
+        max_depth: None,
+        deviations: BTreeSet::new(),
+    }
+}
