@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,7 +9,8 @@ use oci_spec::image::{ImageConfiguration, ImageManifestBuilder, MediaType};
 use storage_root::Durability;
 
 use crate::{
-    Blobs, Cache, Error, Image, LayerBlob, Lease, Reference, Result, document, durable, index::Index, lock::IndexLock,
+    Blobs, Cache, ChainId, Error, Image, LayerBlob, Lease, Reference, Result, document, durable, index::Index,
+    lock::IndexLock,
 };
 
 const LAYOUT_FILE: &str = "oci-layout";
@@ -137,7 +139,12 @@ impl Store {
         names.iter().try_for_each(check_name)?;
         let lease = self.lease()?;
         for layer in &layers {
-            self.blobs.size(&layer.digest)?;
+            let found = self.blobs.size(&layer.digest)?;
+            if found != layer.size {
+                let why =
+                    format!("it has {} bytes, not {}; delete it and make it again", found.get(), layer.size.get());
+                return Err(Error::Corrupt { path: self.blobs.path(&layer.digest), why });
+            }
         }
         check_history(&config, layers.len())?;
         config.rootfs_mut().set_diff_ids(layers.iter().map(|layer| layer.diff_id.to_string()).collect());
@@ -174,6 +181,16 @@ impl Store {
             index.tag(&located.manifest, name);
             Ok(())
         })
+    }
+
+    /// The chains of all images. Unlike [`list`](Self::list) this fails on a damaged one, so that its layers are
+    /// not taken for unused.
+    pub(crate) fn chains(&self) -> Result<BTreeSet<ChainId>> {
+        let mut chains = BTreeSet::new();
+        for entry in self.index()?.entries().iter().filter(|entry| entry.media_type == MediaType::ImageManifest) {
+            chains.extend(Image::load(&self.blobs, entry.digest, Vec::new())?.chains());
+        }
+        Ok(chains)
     }
 
     pub(crate) fn index(&self) -> Result<Index> {

@@ -142,13 +142,11 @@ impl Layers {
     /// Writable layers are left alone: containers and builds own theirs.
     ///
     /// # Errors
-    /// What the store or the driver says; layers removed until then are gone.
+    /// What the store says, of a damaged image too; what the driver says: layers removed until then are gone.
     pub fn prune(&self, keep: &[ChainId]) -> Result<Pruned> {
         let mut needed = self.store.cache().chains()?;
         needed.extend(keep);
-        for image in self.store.list()? {
-            needed.extend(image.chains());
-        }
+        needed.extend(self.store.chains()?);
         let mut pruned = Pruned::default();
         // Tops first, so that a layer is tried when nothing stands on it any more.
         for layer in self.driver.list()?.into_iter().rev() {

@@ -53,7 +53,7 @@ impl Setup {
 }
 
 #[test]
-fn images_share_the_layers_they_have_in_common() {
+fn privileged_images_share_the_layers_they_have_in_common() {
     let setup = Setup::new();
     let base = setup.image(&[&["a"], &["b"]], "base");
     let app = setup.image(&[&["a"], &["b"], &["c"]], "app");
@@ -81,7 +81,7 @@ fn an_image_without_layers_has_no_top() {
 }
 
 #[test]
-fn threads_that_want_the_same_layers_make_each_once() {
+fn privileged_threads_that_want_the_same_layers_make_each_once() {
     let setup = Setup::new();
     let image = setup.image(&[&["a"], &["b"], &["c"]], "app");
     let tops: Vec<_> = thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn threads_that_want_the_same_layers_make_each_once() {
 }
 
 #[test]
-fn the_export_of_a_seeded_image_is_its_own_layer() {
+fn privileged_the_export_of_a_seeded_image_is_its_own_layer() {
     let setup = Setup::new();
     let image = Base::Synthetic("tiny".parse().unwrap()).ensure(&setup.fixture.store).unwrap();
     let top = setup.layers.ensure(&image).unwrap().unwrap();
@@ -104,7 +104,7 @@ fn the_export_of_a_seeded_image_is_its_own_layer() {
 }
 
 #[test]
-fn a_damaged_blob_makes_no_layer() {
+fn privileged_a_damaged_blob_makes_no_layer() {
     let setup = Setup::new();
     let image = setup.image(&[&["good"], &["content"]], "app");
     let path = setup.fixture.store.blobs().path(&image.layers()[1].digest);
@@ -125,7 +125,7 @@ fn a_damaged_blob_makes_no_layer() {
 }
 
 #[test]
-fn a_committed_step_is_a_layer_of_the_image_made_of_it() {
+fn privileged_a_committed_step_is_a_layer_of_the_image_made_of_it() {
     let setup = Setup::new();
     let base = setup.image(&[&["base"]], "base");
     let below = setup.layers.ensure(&base).unwrap().unwrap();
@@ -151,7 +151,7 @@ fn a_committed_step_is_a_layer_of_the_image_made_of_it() {
 }
 
 #[test]
-fn a_step_that_gives_what_is_there_already_is_dropped_for_it() {
+fn privileged_a_step_that_gives_what_is_there_already_is_dropped_for_it() {
     let setup = Setup::new();
     let first = setup.step(None, &["same"]);
     let second = setup.step(None, &["same"]);
@@ -163,7 +163,7 @@ fn a_step_that_gives_what_is_there_already_is_dropped_for_it() {
 }
 
 #[test]
-fn a_container_becomes_an_image_and_goes_on() {
+fn privileged_a_container_becomes_an_image_and_goes_on() {
     let setup = Setup::new();
     let options = PrepareOptions { purpose: Purpose::Container, ..PrepareOptions::default() };
     let container = setup.layers.prepare(None, &options).unwrap();
@@ -181,7 +181,7 @@ fn a_container_becomes_an_image_and_goes_on() {
 /// A process that dies between making a layer and sealing it leaves one that must not be taken for whole; its
 /// containers must stay.
 #[test]
-fn what_a_killed_process_was_making_is_removed_when_layers_are_opened() {
+fn privileged_what_a_killed_process_was_making_is_removed_when_layers_are_opened() {
     let setup = Setup::new();
     let image = setup.image(&[&["a"]], "a");
     let half = LayerId::new("half-made").unwrap();
@@ -203,7 +203,7 @@ fn what_a_killed_process_was_making_is_removed_when_layers_are_opened() {
 }
 
 #[test]
-fn prune_keeps_what_images_cache_callers_and_containers_need() {
+fn privileged_prune_keeps_what_images_cache_callers_and_containers_need() {
     let setup = Setup::new();
     let kept = setup.image(&[&["base"], &["kept"]], "kept");
     let gone = setup.image(&[&["base"], &["gone"], &["top"]], "gone");
