@@ -1,0 +1,100 @@
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use crate::{Case, Context, During, Report, Stop, Subject, Verdict, cases, leaks};
+
+/// What became of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything held.
+    Passed,
+    /// Something did not hold: what was expected, and what came.
+    Failed(String),
+    /// The case means nothing here, for this reason.
+    NotApplicable(String),
+}
+
+/// One case on one driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseReport {
+    /// The driver, as its [`Subject`] is called.
+    pub subject: String,
+    /// The case's group.
+    pub group: String,
+    /// The case's name within the group.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it took, making and removing its directories included.
+    pub duration: Duration,
+}
+
+/// Runs the cases whose full name contains `filter` (all for an empty one), one after the other.
+///
+/// A case that fails or panics does not keep the others from running.
+#[must_use]
+pub fn run(subject: &dyn Subject, filter: &str) -> Report {
+    let chosen = cases().into_iter().filter(|case| case.full_name().contains(filter));
+    Report { cases: chosen.map(|case| run_case(subject, case)).collect() }
+}
+
+/// Runs one case in a room of its own.
+#[must_use]
+pub fn run_case(subject: &dyn Subject, case: &Case) -> CaseReport {
+    let started = Instant::now();
+    let outcome = match in_fresh_room(subject, case) {
+        Ok(()) => Outcome::Passed,
+        Err(Stop::Failed(text)) => Outcome::Failed(text),
+        Err(Stop::NotApplicable(why)) => Outcome::NotApplicable(why),
+    };
+    CaseReport {
+        subject: subject.name().to_owned(),
+        group: case.group.to_owned(),
+        name: case.name.to_owned(),
+        outcome,
+        duration: started.elapsed(),
+    }
+}
+
+fn in_fresh_room(subject: &dyn Subject, case: &Case) -> Verdict {
+    in_room_of_its_own(subject, |context| {
+        let driver = context.driver();
+        for need in case.needs {
+            if let Some(why) = need.missing(driver.capabilities(), subject.is_persistent(), context.room()) {
+                return Err(Stop::NotApplicable(why));
+            }
+        }
+        drop(driver);
+        (case.run)(context)
+    })
+}
+
+/// Gives `work` a driver on a fresh root, and afterwards takes everything away and looks for leaks.
+pub(crate) fn in_room_of_its_own(subject: &dyn Subject, work: impl FnOnce(&Context<'_>) -> Verdict) -> Verdict {
+    let base = fs::canonicalize(subject.base()).during(|| format!("open {}", subject.base().display()))?;
+    let room = tempfile::Builder::new().prefix("conformance-").tempdir_in(base)?;
+    // Other users must be able to pass, for cases that look with another user's eyes.
+    fs::set_permissions(room.path(), fs::Permissions::from_mode(0o711))?;
+    let verdict = catching(|| {
+        let context = Context::open(subject, room.path())?;
+        work(&context)?;
+        context.close()
+    });
+    let verdict = verdict.and_then(|()| leaks::check(room.path()));
+    leaks::sweep(room.path());
+    let path = room.path().to_owned();
+    let removed = room.close().during(|| format!("remove {}", path.display()));
+    verdict.and(removed)
+}
+
+fn catching(operation: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        Err(Stop::failed(format!("panicked: {text}")))
+    })
+}
