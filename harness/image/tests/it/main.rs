@@ -1,5 +1,6 @@
 //! The image crate against real directories, a driver, and other tools.
 
+mod base_app;
 mod base_host;
 mod base_import;
 mod base_synthetic;
