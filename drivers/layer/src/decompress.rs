@@ -95,14 +95,14 @@ struct Gunzip<R: BufRead> {
 }
 
 enum State<R: BufRead> {
-    Member(flate2::bufread::GzDecoder<R>),
+    Member(Box<flate2::bufread::GzDecoder<R>>),
     Between(R),
     Failed,
 }
 
 impl<R: BufRead> Gunzip<R> {
     fn new(input: R) -> Self {
-        Self { state: State::Member(flate2::bufread::GzDecoder::new(input)) }
+        Self { state: State::Member(Box::new(flate2::bufread::GzDecoder::new(input))) }
     }
 }
 
@@ -126,7 +126,7 @@ impl<R: BufRead> Read for Gunzip<R> {
                         self.state = State::Between(input);
                         return Ok(0);
                     }
-                    self.state = State::Member(flate2::bufread::GzDecoder::new(input));
+                    self.state = State::Member(Box::new(flate2::bufread::GzDecoder::new(input)));
                 }
                 State::Failed => return Err(io::Error::other("the gzip data is damaged")),
             }

@@ -106,6 +106,10 @@ impl Source {
     }
 
     /// The names of all xattrs, overlayfs's own too.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is for one lifetime, the closure for any"
+    )]
     pub fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
         self.with_xattrs(path, |of| of.names())
     }
@@ -115,6 +119,10 @@ impl Source {
     }
 
     /// All xattrs that belong to a layer.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is for one lifetime, the closure for any"
+    )]
     pub fn xattrs(&self, path: &[u8]) -> Result<Xattrs> {
         self.with_xattrs(path, |of| of.read())
     }

@@ -35,7 +35,7 @@ use crate::{
 pub(crate) struct Walk<'a> {
     pair: &'a Pair,
     delta: Delta,
-    /// Files that are equal but for their content, which is still to be read.
+    /// Files that are equal as far as lstat(2) tells; their xattrs and content are still to be read.
     undecided: Vec<Undecided>,
     links: Vec<LinkRecord>,
     /// How many names of each lower inode have been met, for inodes with several.
@@ -62,7 +62,7 @@ struct Pending {
 enum Verdict {
     Same,
     Differs,
-    /// Only the content can tell.
+    /// Only xattrs and content can tell.
     Undecided,
 }
 
@@ -222,6 +222,7 @@ impl<'a> Walk<'a> {
             None => Verdict::Differs,
             Some(lower) if self.is_identical(&node, Some(lower)) => Verdict::Same,
             Some(lower) if !same::attributes(&node, &lower.node) => Verdict::Differs,
+            Some(_) if node.is_file() && node.size > 0 => Verdict::Undecided,
             Some(lower) => {
                 let of = Of::Name(dir, name);
                 let xattrs = names.map_or_else(|| of.read(), |names| of.values(&names));
@@ -247,11 +248,7 @@ impl<'a> Walk<'a> {
         let below = self.pair.lower.layer(lower.layer);
         let equal = below.xattrs(path)? == xattrs
             && (node.kind != NodeKind::Symlink || below.link_target(path)? == self.pair.upper.link_target(path)?);
-        Ok(match equal {
-            false => Verdict::Differs,
-            true if node.is_file() && node.size > 0 => Verdict::Undecided,
-            true => Verdict::Same,
-        })
+        Ok(if equal { Verdict::Same } else { Verdict::Differs })
     }
 
     /// Only for plain trees: an overlay's upper never is the inode of a lower.
@@ -267,7 +264,7 @@ impl<'a> Walk<'a> {
     fn decide(&mut self) -> Result<()> {
         let pair = self.pair;
         let undecided = std::mem::take(&mut self.undecided);
-        let verdicts = parallel::map(&undecided, |file| same::content(pair, &file.item.path, &file.lower));
+        let verdicts = parallel::map(&undecided, |file| same::file(pair, &file.item.path, &file.lower));
         for (file, same) in undecided.into_iter().zip(verdicts) {
             if !same? {
                 self.delta.items.push(file.item);

@@ -115,7 +115,7 @@ fn claim<'a>(supply: &Supply<'a>) -> Option<(&'a [Planned], SyncSender<Part>)> {
 
 fn write(queue: Receiver<Receiver<Part>>, batches: usize, sink: &mut Sink<'_>) -> Result<Totals> {
     let mut totals = Totals::default();
-    for parts in queue.iter().take(batches) {
+    for parts in queue.into_iter().take(batches) {
         for part in parts {
             match part {
                 Part::Bytes(bytes) => sink.write(&bytes)?,

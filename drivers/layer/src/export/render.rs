@@ -168,7 +168,7 @@ impl Renderer<'_> {
         let header = Header { kind: kind::FILE, size: node.size, ..attributes(name, &node, &xattrs) };
         if holes::has_holes(&file, node.size) {
             let data = holes::data_regions(&file, node.size).map_err(self.fail("read", path))?;
-            return self.sparse(path, &file, header, &data);
+            return self.sparse(path, &file, &header, &data);
         }
         self.header(&header);
         self.copy(path, &file, Region { offset: 0, length: node.size })?;
@@ -180,10 +180,10 @@ impl Renderer<'_> {
         Error::io(op, self.source.full(path))
     }
 
-    fn sparse(&mut self, path: &[u8], file: &File, header: Header<'_>, data: &[Region]) -> Answer<()> {
+    fn sparse(&mut self, path: &[u8], file: &File, header: &Header<'_>, data: &[Region]) -> Answer<()> {
         let map = sparse::encode_map(data, header.size);
         let body: u64 = data.iter().map(|region| region.length).sum();
-        self.header(&Header { sparse: Some(header.size), size: map.len() as u64 + body, ..header });
+        self.header(&Header { sparse: Some(header.size), size: map.len() as u64 + body, ..*header });
         self.buffer.extend_from_slice(&map);
         for &region in data {
             self.copy(path, file, region)?;

@@ -56,26 +56,26 @@ pub(super) fn compare(expected: &Manifest, found: &Manifest, rules: &Rules) -> V
 
 fn entries(a: &Entry, b: &Entry, rules: &Rules, note: &mut dyn FnMut(String)) {
     kinds(&a.kind, &b.kind, rules, note);
-    differ(a.mode, b.mode, |m| format!("mode: {m:04o}"), note);
+    differ(&a.mode, &b.mode, |m| format!("mode: {m:04o}"), note);
     if !rules.ignore_owners {
-        differ((a.uid, a.gid), (b.uid, b.gid), |(u, g)| format!("owner: {u}:{g}"), note);
+        differ(&(a.uid, a.gid), &(b.uid, b.gid), |(u, g)| format!("owner: {u}:{g}"), note);
     }
     let timeless = rules.ignore_times || (rules.ignore_directory_times && a.kind == Kind::Directory);
     if !timeless {
-        differ(a.mtime, b.mtime, |(s, ns)| format!("mtime: {s}.{ns:09}"), note);
+        differ(&a.mtime, &b.mtime, |(s, ns)| format!("mtime: {s}.{ns:09}"), note);
     }
     if !rules.ignore_links {
-        differ(a.link_group.as_ref(), b.link_group.as_ref(), |g| format!("hard link: {}", group(*g)), note);
+        differ(&a.link_group, &b.link_group, |g| format!("hard link: {}", group(g.as_ref())), note);
     }
     xattrs(a, b, rules, note);
 }
 
 /// `show` writes `name: value`; the result is `name: expected value, found value`.
-fn differ<T: PartialEq>(a: T, b: T, show: impl Fn(&T) -> String, note: &mut dyn FnMut(String)) {
+fn differ<T: PartialEq>(a: &T, b: &T, show: impl Fn(&T) -> String, note: &mut dyn FnMut(String)) {
     if a == b {
         return;
     }
-    let (a, b) = (show(&a), show(&b));
+    let (a, b) = (show(a), show(b));
     let (name, expected) = a.split_once(": ").unwrap_or(("", &a));
     let found = b.split_once(": ").map_or(b.as_str(), |(_, found)| found);
     note(format!("{name}: expected {expected}, found {found}"));
@@ -99,7 +99,7 @@ fn kinds(a: &Kind, b: &Kind, rules: &Rules, note: &mut dyn FnMut(String)) {
         | (Kind::BlockDevice { device: a }, Kind::BlockDevice { device: b }) => {
             differ(a, b, |(major, minor)| format!("device: {major}:{minor}"), note);
         }
-        (a, b) => differ(name(a), name(b), |kind| format!("kind: {kind}"), note),
+        (a, b) => differ(&name(a), &name(b), |kind| format!("kind: {kind}"), note),
     }
 }
 
@@ -113,7 +113,7 @@ fn xattrs(a: &Entry, b: &Entry, rules: &Rules, note: &mut dyn FnMut(String)) {
             let value = value.map_or_else(|| "none".into(), |value| format!("\"{}\"", value.escape_ascii()));
             format!("xattr {}: {value}", name.escape_ascii())
         };
-        differ(a.xattrs.get(name), b.xattrs.get(name), show, note);
+        differ(&a.xattrs.get(name), &b.xattrs.get(name), show, note);
     }
 }
 

@@ -155,9 +155,13 @@ impl Stack {
 
     /// Refuses a file of these layers whose data is not in it.
     pub fn check_data(&self, shown: &Shown, path: &[u8]) -> Result<()> {
-        let Some(namespace) = self.namespace else { return Ok(()) };
         let names = self.layers[shown.layer].xattr_names(path)?;
-        marks::check_file(path, &names, namespace)
+        self.check_file(path, &names)
+    }
+
+    /// The same, from the names of its xattrs.
+    pub fn check_file(&self, path: &[u8], names: &[Vec<u8>]) -> Result<()> {
+        self.namespace.map_or(Ok(()), |namespace| marks::check_file(path, names, namespace))
     }
 
     /// All names of the inode of `shown` within its own layer, whether they show or not. Reads that whole layer.
