@@ -22,6 +22,16 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The chosen way of copying is not possible between these file systems.
+    #[error("cannot copy {} by {strategy}: {source}; the strategy \"copy\" works everywhere", .path.display())]
+    Strategy {
+        /// The way.
+        strategy: crate::copy::CopyStrategy,
+        /// The file that was to be copied.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The layer tar could not be read any further.
     #[error("cannot read the layer tar at byte {offset}: {source}")]
     Input {

@@ -4,6 +4,7 @@
 //!   directory alone; both write them as an OCI layer tar.
 //! - [`apply`] lays such a tar, from whatever source, over a tree.
 //! - [`Manifest`] describes a tree completely, for oracles.
+//! - [`copy`] copies trees.
 //! - [`by_walk`] gives any [`StorageDriver`](storage_driver::StorageDriver) correct, if slow, defaults.
 //!
 //! # What a layer holds
@@ -15,6 +16,8 @@
 
 mod apply;
 pub mod by_walk;
+mod check;
+pub mod copy;
 mod decompress;
 mod delta;
 mod digest;
@@ -31,6 +34,7 @@ mod writer;
 mod xattrs;
 
 pub use apply::{ApplyOptions, Devices, Limits, Owners, Whiteouts, apply};
+pub use check::check;
 pub use decompress::{Compression, Decompressor, decompress};
 pub use digest::{Digest, DigestReader, DigestWriter};
 pub use error::{EntryName, Error, Fault, Result};
