@@ -4,5 +4,11 @@
 
 #![deny(missing_docs)]
 
+pub mod block;
+pub mod loopdev;
+pub mod mmap;
 pub mod mount;
 pub mod mountinfo;
+pub mod quota;
+pub mod statfs;
+pub mod userns;

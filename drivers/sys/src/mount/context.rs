@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -66,19 +66,24 @@ impl FsContext {
         self.checked(key, fsconfig_set_flag(self.fd.as_fd(), key))
     }
 
-    /// Sets an option to a path: as a string, or, when that is too long for one, as a descriptor.
+    /// Sets an option to a path of any length: as a string, or, when it is too long for one, as a descriptor.
     ///
     /// # Errors
-    /// The kernel's, with its log; `EINVAL` for a long path where the kernel takes no descriptors for this option.
+    /// The kernel's, with its log.
     pub fn set_path(&self, key: &str, path: &Path) -> Result<(), FsContextError> {
         if path.as_os_str().len() <= STRING_LIMIT {
             return self.set(key, path);
         }
-        let set = || -> Result<(), Errno> {
-            let target = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            fsconfig_set_fd(self.fd.as_fd(), key, &target)
-        };
-        self.checked(key, set())
+        let target = self.checked(key, open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
+        match fsconfig_set_fd(self.fd.as_fd(), key, &target) {
+            // Older kernels take no descriptors here, or none that were opened with O_PATH; but every kernel
+            // follows the name that a descriptor has in /proc.
+            Err(Errno::INVAL | Errno::BADF) => {
+                _ = self.log();
+                self.set(key, format!("/proc/self/fd/{}", target.as_raw_fd()))
+            }
+            result => self.checked(key, result),
+        }
     }
 
     /// Makes the mount and attaches it at `target`.
