@@ -1,8 +1,10 @@
 //! Layers there and back, through the public interface only.
 
 mod changes;
+mod copying;
 mod hostile;
 mod interop;
+mod overlay_apply;
 mod overlay_equals_walk;
 mod property;
 mod round_trip;

@@ -49,7 +49,7 @@ pub fn op() -> impl Strategy<Value = Op> {
 }
 
 impl Op {
-    fn run(&self, tree: &Tree) -> std::io::Result<()> {
+    pub fn run(&self, tree: &Tree) -> std::io::Result<()> {
         let at = |name: usize| tree.at(NAMES[name]);
         match *self {
             Self::Write(n, byte, size) => {
@@ -108,7 +108,7 @@ pub fn run(tree: &Tree, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 96, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn a_tree_survives_its_tar(ops in vec(op(), 0..40)) {
