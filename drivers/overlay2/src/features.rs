@@ -12,17 +12,31 @@ pub struct Features {
 }
 
 impl Features {
-    /// Those of a new layer. A parent's `metacopy` passes on: without the option the kernel refuses to follow
-    /// such files, and with it it makes more of them.
-    pub fn of_new_layer(options: &Options, parent: Option<Self>) -> Self {
-        let metacopy = options.metacopy || parent.is_some_and(|parent| parent.metacopy);
-        Self { redirect_dir: options.redirect_dir || metacopy, metacopy }
+    /// Those that a new layer's mounts will have.
+    ///
+    /// A parent's `metacopy` passes on: without the option the kernel refuses to follow such files, and with it it
+    /// makes more of them.
+    pub fn of_new_layer(self, parent: Option<Self>) -> Self {
+        let metacopy = self.metacopy || parent.is_some_and(|parent| parent.metacopy);
+        Self { redirect_dir: self.redirect_dir || metacopy, metacopy }
     }
 
-    /// True when the upper directory alone tells what the layer changes.
-    pub const fn upper_is_complete(self) -> bool {
+    /// True when upper directories alone tell what layers change.
+    pub const fn are_none(self) -> bool {
         !self.redirect_dir && !self.metacopy
     }
+}
+
+/// Which mount options the overlayfs of this kernel knows; an unknown one would fail the mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    pub index: bool,
+    pub redirect_dir: bool,
+    pub metacopy: bool,
+}
+
+impl Known {
+    pub const ALL: Self = Self { index: true, redirect_dir: true, metacopy: true };
 }
 
 /// Mount options for a stack whose layers, topmost first, have these features.
@@ -30,23 +44,24 @@ impl Features {
 /// Everything that a module parameter could decide otherwise is said, as far as the kernel knows the option.
 /// `index=off`: a leaked mount of the same upper must not make the next one fail.
 pub fn mount_options(stack: &[Features], writable: bool, options: &Options, kernel: &Kernel) -> Vec<&'static str> {
-    let top = stack.first().copied().unwrap_or_default();
-    let any = |has: fn(&Features) -> bool| stack.iter().any(has);
+    let makes_redirects = writable && stack.first().is_some_and(|top| top.redirect_dir);
+    let has_redirects = stack.iter().any(|layer| layer.redirect_dir);
+    let has_metacopies = stack.iter().any(|layer| layer.metacopy);
     let mut chosen = Vec::new();
-    if kernel.knows_index {
+    if kernel.known.index {
         chosen.push("index=off");
     }
-    if kernel.knows_redirect_dir {
-        chosen.push(match (writable && top.redirect_dir, any(|layer| layer.redirect_dir)) {
+    if kernel.known.redirect_dir {
+        chosen.push(match (makes_redirects, has_redirects) {
             (true, _) => "redirect_dir=on",
+            // The kernel follows data redirects only where it may also make them.
+            (false, true) if has_metacopies => "redirect_dir=on",
             (false, true) => "redirect_dir=follow",
-            // In a user namespace the kernel never follows, and does not let one say so.
-            (false, false) if kernel.in_user_namespace => "redirect_dir=off",
             (false, false) => "redirect_dir=nofollow",
         });
     }
-    if kernel.knows_metacopy {
-        chosen.push(if any(|layer| layer.metacopy) { "metacopy=on" } else { "metacopy=off" });
+    if kernel.known.metacopy {
+        chosen.push(if has_metacopies { "metacopy=on" } else { "metacopy=off" });
     }
     if kernel.in_user_namespace {
         chosen.push("userxattr");
@@ -56,6 +71,9 @@ pub fn mount_options(stack: &[Features], writable: bool, options: &Options, kern
     }
     chosen
 }
+
+/// The longest set of options that [`mount_options`] chooses.
+pub const LONGEST: [&str; 5] = ["index=off", "redirect_dir=nofollow", "metacopy=off", "userxattr", "volatile"];
 
 #[cfg(test)]
 mod tests {
@@ -67,19 +85,33 @@ mod tests {
 
     #[test]
     fn a_layer_keeps_what_its_parents_need() {
-        let plain = Options::default();
-        assert_eq!(Features::of_new_layer(&plain, Some(METACOPY)), METACOPY);
-        assert_eq!(Features::of_new_layer(&plain, Some(REDIRECT)), PLAIN);
-        assert!(PLAIN.upper_is_complete() && !REDIRECT.upper_is_complete());
+        assert_eq!(PLAIN.of_new_layer(Some(METACOPY)), METACOPY);
+        assert_eq!(PLAIN.of_new_layer(Some(REDIRECT)), PLAIN);
+        assert_eq!(METACOPY.of_new_layer(None), METACOPY);
+        assert!(PLAIN.are_none() && !REDIRECT.are_none());
     }
 
     #[test]
     fn every_choice_is_said() {
-        let kernel = Kernel { knows_index: true, knows_redirect_dir: true, knows_metacopy: true, ..Kernel::default() };
-        let choose = |stack: &[Features], writable| mount_options(stack, writable, &Options::default(), &kernel);
-        assert_eq!(choose(&[PLAIN, PLAIN], true), ["index=off", "redirect_dir=nofollow", "metacopy=off"]);
-        assert_eq!(choose(&[PLAIN, REDIRECT], true), ["index=off", "redirect_dir=follow", "metacopy=off"]);
-        assert_eq!(choose(&[METACOPY, PLAIN], true), ["index=off", "redirect_dir=on", "metacopy=on"]);
-        assert_eq!(choose(&[REDIRECT, PLAIN], false), ["index=off", "redirect_dir=follow", "metacopy=off"]);
+        let mut kernel = Kernel { known: Known::ALL, ..Kernel::default() };
+        let choose = |kernel: &Kernel, stack: &[Features], writable| {
+            mount_options(stack, writable, &Options::default(), kernel).join(",")
+        };
+        assert_eq!(choose(&kernel, &[PLAIN, PLAIN], true), "index=off,redirect_dir=nofollow,metacopy=off");
+        assert_eq!(choose(&kernel, &[PLAIN, REDIRECT], true), "index=off,redirect_dir=follow,metacopy=off");
+        assert_eq!(choose(&kernel, &[METACOPY, PLAIN], true), "index=off,redirect_dir=on,metacopy=on");
+        assert_eq!(choose(&kernel, &[METACOPY, PLAIN], false), "index=off,redirect_dir=on,metacopy=on");
+        assert_eq!(choose(&kernel, &[REDIRECT, PLAIN], false), "index=off,redirect_dir=follow,metacopy=off");
+        kernel.known.metacopy = false;
+        assert_eq!(choose(&kernel, &[PLAIN], false), "index=off,redirect_dir=nofollow");
+    }
+
+    #[test]
+    fn no_set_of_options_is_longer_than_the_one_that_is_reckoned_with() {
+        let kernel = Kernel { known: Known::ALL, in_user_namespace: true, ..Kernel::default() };
+        let options = Options { volatile: true, ..Options::default() };
+        let length = |stack: &[Features]| mount_options(stack, true, &options, &kernel).join(",").len();
+        let longest = [PLAIN, REDIRECT, METACOPY].map(|top| length(&[top])).into_iter().max();
+        assert_eq!(longest, Some(LONGEST.join(",").len()));
     }
 }

@@ -9,8 +9,9 @@ use std::{
 
 use storage_driver::{Error, LayerId, Leftover, Result};
 
-/// Characters of a link's name. 32^8 names: with a thousand layers one new name in a thousand million collides.
-pub const LENGTH: usize = 8;
+/// Characters of a link's name: so few that the 500 layers which the kernel stacks fit into one page, and so many
+/// (32^6 names) that a name is hardly ever drawn twice.
+pub const LENGTH: usize = 6;
 
 const DIRECTORY: &str = "l";
 

@@ -17,7 +17,7 @@ pub struct Stack<'a> {
     pub options: Vec<&'static str>,
 }
 
-/// One layer's directory, by its path and by its short link.
+/// One layer's directory, by its path and by its name as seen from the directory of links.
 #[derive(Debug, Clone)]
 pub struct Dir<'a> {
     pub diff: PathBuf,
@@ -25,7 +25,7 @@ pub struct Dir<'a> {
 }
 
 impl Stack<'_> {
-    /// Mounts with one `lowerdir+` a layer: no limit but the kernel's 500.
+    /// Mounts with one `lowerdir+` a layer: no limit but the kernel's.
     pub fn mount_by_context(&self, target: &Path) -> Result<()> {
         let context = FsContext::new("overlay").map_err(Error::io("mount", target))?;
         let build = || {
@@ -57,11 +57,11 @@ impl Stack<'_> {
                 op: "mount",
                 path: target.to_owned(),
                 log: format!(
-                    "{} bytes of options for {} layers; mount(2) takes {OPTIONS_LIMIT}",
-                    options.len(),
-                    self.lowers.len()
+                    "{} layers need {} bytes of options, and mount(2) takes {OPTIONS_LIMIT}",
+                    self.lowers.len(),
+                    options.len()
                 ),
-                source: std::io::Error::from(rustix::io::Errno::TOOBIG),
+                source: rustix::io::Errno::TOOBIG.into(),
             });
         }
         let flags = if self.upper.is_some() { MountFlags::empty() } else { MountFlags::RDONLY };
@@ -83,13 +83,19 @@ impl Stack<'_> {
     }
 }
 
-/// How many lowers one page holds beside an upper and these options.
-pub fn lowers_in_a_page(options: &[&'static str]) -> usize {
+/// How many layers fit into one page, whether all of them are lowers or the topmost is the upper.
+pub fn layers_in_a_page(options: &[&'static str]) -> usize {
     let link = "X".repeat(LENGTH);
-    let upper = Dir { diff: PathBuf::new(), link: &link };
-    let rest = Stack { lowers: Vec::new(), upper: Some(upper), options: options.to_vec() }.page().len();
-    // Each lower but the last takes a colon with it.
-    (OPTIONS_LIMIT + 1 - rest) / (LENGTH + 1)
+    let page = |layers: usize, writable: bool| {
+        let dir = || Dir { diff: PathBuf::new(), link: &link };
+        let lowers = layers - usize::from(writable);
+        Stack { lowers: (0..lowers).map(|_| dir()).collect(), upper: writable.then(dir), options: options.to_vec() }
+            .page()
+            .len()
+    };
+    // With the lengths of two layers all others are known: each takes its name and a colon.
+    let fit = |writable| 2 + OPTIONS_LIMIT.saturating_sub(page(2, writable)) / (LENGTH + 1);
+    fit(true).min(fit(false))
 }
 
 fn refused(target: &Path, error: mount::FsContextError) -> Error {
@@ -100,19 +106,28 @@ fn refused(target: &Path, error: mount::FsContextError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::LONGEST;
 
     #[test]
     fn the_page_is_counted_to_the_byte() {
-        let options = ["index=off", "redirect_dir=nofollow", "metacopy=off", "userxattr", "volatile"];
-        let count = lowers_in_a_page(&options);
-        let link = "ABCDEFGH";
+        let most = layers_in_a_page(&LONGEST);
+        let link = "ABCDEF";
         let dir = || Dir { diff: PathBuf::new(), link };
-        let page = |lowers: usize| {
-            let lowers = (0..lowers).map(|_| dir()).collect();
-            Stack { lowers, upper: Some(dir()), options: options.to_vec() }.page().len()
+        let page = |layers: usize, writable: bool| {
+            let lowers = (usize::from(writable)..layers).map(|_| dir()).collect();
+            Stack { lowers, upper: writable.then(dir), options: LONGEST.to_vec() }.page().len()
         };
-        assert!(page(count) <= OPTIONS_LIMIT, "{}", page(count));
-        assert!(page(count + 1) > OPTIONS_LIMIT);
-        assert!(count > 400);
+        assert!(page(most, true) <= OPTIONS_LIMIT && page(most, false) <= OPTIONS_LIMIT);
+        assert!(page(most + 1, true) > OPTIONS_LIMIT);
+        assert!(most > 500, "only {most} layers fit, and the kernel stacks 500");
+    }
+
+    #[test]
+    fn what_does_not_fit_a_page_never_reaches_the_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let lowers = (0..700).map(|_| Dir { diff: PathBuf::new(), link: "ABCDEF" }).collect();
+        let stack = Stack { lowers, upper: None, options: Vec::new() };
+        let refused = stack.mount_by_page(dir.path(), dir.path()).unwrap_err();
+        assert!(refused.to_string().contains("700 layers need 4908 bytes"), "{refused}");
     }
 }

@@ -1,9 +1,10 @@
 use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 
 use storage_driver::{Error, Result};
+use storage_layer::Owners;
 use storage_root::Durability;
 
-use crate::NAME;
+use crate::{NAME, features::Features};
 
 /// Which system calls mount a stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,16 +32,18 @@ pub struct Options {
     pub metacopy: bool,
     /// Writes to mounted layers are never synced, not even when a program asks; sealing still syncs.
     pub volatile: bool,
+    /// What becomes of the owners that layer tars name; matters in a user namespace that maps few ids.
+    pub owners: Owners,
     /// Whether sealed layers reach the disk.
     pub durability: Durability,
 }
 
 impl Options {
     /// Reads options by name: `mount_api=auto|new|legacy`, `redirect_dir=on|off`, `metacopy=on|off`,
-    /// `volatile=on|off`, `sync=on|off`.
+    /// `volatile=on|off`, `owners=keep|squash`, `sync=on|off`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] names an unknown option or value, and what there is.
+    /// [`Error::Unusable`] names an unknown option or value, and what there is.
     pub fn from_pairs(root: &Path, pairs: &BTreeMap<String, String>) -> Result<Self> {
         let mut options = Self::default();
         let wrong = |why: String| Error::Unusable { driver: NAME, root: root.to_owned(), why };
@@ -55,9 +58,10 @@ impl Options {
                 "redirect_dir" => options.redirect_dir = on_off()?,
                 "metacopy" => options.metacopy = on_off()?,
                 "volatile" => options.volatile = on_off()?,
+                "owners" => options.owners = owners(value).map_err(wrong)?,
                 "sync" => options.durability = if on_off()? { Durability::Sync } else { Durability::Skip },
                 _ => {
-                    let known = "mount_api, redirect_dir, metacopy, volatile and sync";
+                    let known = "mount_api, redirect_dir, metacopy, volatile, owners and sync";
                     return Err(wrong(format!("there is no option {name:?}; there are {known}")));
                 }
             }
@@ -67,6 +71,18 @@ impl Options {
         }
         options.redirect_dir |= options.metacopy;
         Ok(options)
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        Features { redirect_dir: self.redirect_dir, metacopy: self.metacopy }.of_new_layer(None)
+    }
+}
+
+fn owners(value: &str) -> Result<Owners, String> {
+    match value {
+        "keep" => Ok(Owners::Keep),
+        "squash" => Ok(Owners::Squash),
+        _ => Err(format!("option owners takes keep or squash, not {value:?}")),
     }
 }
 
@@ -113,6 +129,7 @@ mod tests {
     fn unknown_names_and_values_are_told() {
         assert!(read(&[("metacopi", "on")]).unwrap_err().to_string().contains("metacopy"));
         assert!(read(&[("volatile", "yes")]).unwrap_err().to_string().contains("on or off"));
+        assert!(read(&[("owners", "me")]).unwrap_err().to_string().contains("squash"));
         assert!(read(&[("mount_api", "old")]).unwrap_err().to_string().contains("legacy"));
     }
 }

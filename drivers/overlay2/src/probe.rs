@@ -1,21 +1,16 @@
 //! What overlayfs can do on this file system, found out by mounting.
 
-use std::{
-    fs, io,
-    os::unix::fs::FileTypeExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 use storage_driver::{Error, Result};
 use storage_layer::overlay::XattrNamespace;
-use storage_root::delete_tree;
-use storage_sys::{mount, mountinfo, userns};
+use storage_sys::{statfs, userns};
 
 use crate::{
     MountApi, NAME, Options,
-    features::{Features, mount_options},
-    mounting::{Dir, Stack},
+    features::{Features, Known},
+    trial::Trial,
 };
 
 /// What was found.
@@ -23,9 +18,9 @@ use crate::{
 pub struct Kernel {
     /// fsopen(2) with `lowerdir+`.
     pub context: bool,
-    pub knows_index: bool,
-    pub knows_redirect_dir: bool,
-    pub knows_metacopy: bool,
+    pub known: Known,
+    /// What a new layer's mounts do to its upper directory, as seen.
+    pub features: Features,
     /// Marks go to `user.overlay.*`, and no device nodes can be made.
     pub in_user_namespace: bool,
     /// The file system below, for people.
@@ -38,22 +33,17 @@ impl Kernel {
     }
 }
 
-/// Mounts a small stack below `root` and looks at what a deletion leaves in its upper.
+/// Mounts a small stack below `root`, changes it, and looks at what that left in its upper.
 pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
-    let backing = mountinfo::holding(root)
-        .map_err(Error::io("read", "/proc/self/mountinfo"))?
-        .map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type);
-    let known = |name: &str| Path::new("/sys/module/overlay/parameters").join(name).exists();
-    let mut kernel = Kernel {
-        context: options.mount_api != MountApi::Legacy,
-        knows_index: known("index"),
-        knows_redirect_dir: known("redirect_dir"),
-        knows_metacopy: known("metacopy"),
-        in_user_namespace: userns::is_active(),
-        backing,
-    };
-    let trial = Trial::new(root)?;
+    let backing = statfs::of(root).map_err(Error::io("examine", root))?.fs_type;
+    let mut kernel = Kernel { in_user_namespace: userns::is_active(), backing, ..Kernel::default() };
     let unusable = |why| Error::Unusable { driver: NAME, root: root.to_owned(), why };
+    if kernel.in_user_namespace && !options.features().are_none() {
+        let why =
+            "redirect_dir and metacopy trust xattrs that only root outside a user namespace may set; leave them off";
+        return Err(unusable(why.to_owned()));
+    }
+    let trial = Trial::new(root)?;
     if !trial.tells_file_types()? {
         return Err(unusable(format!(
             "{} here does not tell file types when a directory is read (d_type), so whiteouts would show; \
@@ -61,21 +51,69 @@ pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
             kernel.backing
         )));
     }
-    if kernel.context {
-        match trial.mount(&kernel, options) {
-            Ok(()) => {}
-            Err(error) if options.mount_api == MountApi::New => return Err(unusable(explain(&error, &kernel))),
-            // No fsopen, or an overlayfs that does not know `lowerdir+`.
-            Err(_) => kernel.context = false,
-        }
-    }
-    if !kernel.context {
-        trial.mount(&kernel, options).map_err(|error| unusable(explain(&error, &kernel)))?;
-    }
+    choose_api(&trial, &mut kernel, options).map_err(|error| unusable(explain(&error, &kernel)))?;
+    kernel.features = trial.features(&kernel)?;
+    let not_there = |what: &str| unusable(format!("{what} left no mark on {}; choose another --root", kernel.backing));
     if !trial.deletion_leaves_a_whiteout()? {
-        return Err(unusable(format!("deleting a file through a mount left no whiteout on {}", kernel.backing)));
+        return Err(not_there("deleting a file through a mount"));
+    }
+    if !trial.remaking_leaves_an_opaque_directory(&kernel)? {
+        return Err(not_there("remaking a directory through a mount (it takes an xattr)"));
+    }
+    let asked = options.features();
+    let without_effect = |name| unusable(format!("{name}=on has no effect with this kernel on {}", kernel.backing));
+    if asked.redirect_dir && !kernel.features.redirect_dir {
+        return Err(without_effect("redirect_dir"));
+    }
+    if asked.metacopy && !kernel.features.metacopy {
+        return Err(without_effect("metacopy"));
     }
     Ok(kernel)
+}
+
+/// Finds the newest way to mount that works, and leaves the trial mounted by it.
+fn choose_api(trial: &Trial, kernel: &mut Kernel, options: &Options) -> Result<()> {
+    kernel.context = options.mount_api != MountApi::Legacy;
+    let first = choose_options(trial, kernel, options);
+    if first.is_ok() || options.mount_api != MountApi::Auto {
+        return first;
+    }
+    // No fsopen(2), or an overlayfs that does not know `lowerdir+`: either fails as if something else were wrong.
+    // Where the old call fails as well, the new one's answer says more.
+    kernel.context = false;
+    choose_options(trial, kernel, options).or(first.inspect_err(|_| kernel.context = true))
+}
+
+/// Says as much as the kernel lets one say: an unknown option fails the mount with the same errno as a bad path.
+fn choose_options(trial: &Trial, kernel: &mut Kernel, options: &Options) -> Result<()> {
+    kernel.known = Known::ALL;
+    let Err(refused) = trial.mount(kernel, options) else { return Ok(()) };
+    kernel.known = Known::default();
+    if trial.mount(kernel, options).is_err() {
+        return Err(refused);
+    }
+    let mut all = Known::default();
+    for (one, found) in [
+        (Known { index: true, ..Known::default() }, &mut all.index),
+        (Known { redirect_dir: true, ..Known::default() }, &mut all.redirect_dir),
+        (Known { metacopy: true, ..Known::default() }, &mut all.metacopy),
+    ] {
+        kernel.known = one;
+        *found = trial.mount(kernel, options).is_ok();
+    }
+    kernel.known = all;
+    trial.mount(kernel, options)
+}
+
+/// What the module does when a mount does not say; for the record, since every mount of ours says.
+pub fn module_default(parameter: &str) -> String {
+    let path = Path::new("/sys/module/overlay/parameters").join(parameter);
+    match fs::read_to_string(path).as_deref().map(str::trim) {
+        Ok("Y") => "on".to_owned(),
+        Ok("N") => "off".to_owned(),
+        Ok(other) => other.to_owned(),
+        Err(_) => "unknown".to_owned(),
+    }
 }
 
 fn explain(error: &Error, kernel: &Kernel) -> String {
@@ -83,11 +121,12 @@ fn explain(error: &Error, kernel: &Kernel) -> String {
         Error::Io { source, .. } | Error::Kernel { source, .. } => source,
         _ => return error.to_string(),
     };
-    let remedy = match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-        Some(rustix::io::Errno::NODEV) => {
+    let remedy = match source.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NODEV) => {
             "this kernel has no overlayfs; try `modprobe overlay` (CONFIG_OVERLAY_FS), or use --driver vfs".to_owned()
         }
-        Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => {
+        Some(Errno::NOSYS) => "this kernel has no fsopen(2); use mount_api=legacy".to_owned(),
+        Some(Errno::PERM | Errno::ACCESS) => {
             "mounting needs root, or a user namespace of a kernel since 5.11".to_owned()
         }
         _ => format!(
@@ -97,81 +136,4 @@ fn explain(error: &Error, kernel: &Kernel) -> String {
         ),
     };
     format!("a trial mount failed ({error}); {remedy}")
-}
-
-/// A stack of two layers in a directory of its own, gone when dropped.
-#[derive(Debug)]
-struct Trial {
-    dir: PathBuf,
-}
-
-impl Trial {
-    fn new(root: &Path) -> Result<Self> {
-        let dir = root.join("staging").join(".probe");
-        delete_tree(&dir)?;
-        let trial = Self { dir };
-        for part in ["lower/diff", "upper/diff", "upper/work", "merged"] {
-            let path = trial.dir.join(part);
-            fs::create_dir_all(&path).map_err(Error::io("create", path))?;
-        }
-        let victim = trial.dir.join("lower/diff/victim");
-        fs::write(&victim, b"").map_err(Error::io("create", victim))?;
-        for link in ["lower", "upper"] {
-            let path = trial.dir.join("l").join(link);
-            fs::create_dir_all(trial.dir.join("l")).map_err(Error::io("create", &path))?;
-            std::os::unix::fs::symlink(format!("../{link}/diff"), &path).map_err(Error::io("link", path))?;
-        }
-        Ok(trial)
-    }
-
-    /// readdir(3): a file system that does not know says `DT_UNKNOWN`.
-    fn tells_file_types(&self) -> Result<bool> {
-        let path = self.dir.join("lower/diff");
-        let read = || -> io::Result<bool> {
-            let dir = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-            let mut buffer = Vec::with_capacity(1024);
-            let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
-            while let Some(entry) = entries.next() {
-                let entry = entry?;
-                if entry.file_name() == c"victim" {
-                    return Ok(entry.file_type() == rustix::fs::FileType::RegularFile);
-                }
-            }
-            Ok(false)
-        };
-        read().map_err(Error::io("read", &path))
-    }
-
-    fn mount(&self, kernel: &Kernel, options: &Options) -> Result<()> {
-        let dir = |name| Dir { diff: self.dir.join(name).join("diff"), link: name };
-        let features = [Features::of_new_layer(options, None), Features::default()];
-        let stack = Stack {
-            lowers: vec![dir("lower")],
-            upper: Some(dir("upper")),
-            options: mount_options(&features, true, options, kernel),
-        };
-        let merged = self.dir.join("merged");
-        if kernel.context { stack.mount_by_context(&merged) } else { stack.mount_by_page(&self.dir.join("l"), &merged) }
-    }
-
-    fn deletion_leaves_a_whiteout(&self) -> Result<bool> {
-        let shown = self.dir.join("merged/victim");
-        fs::remove_file(&shown).map_err(Error::io("remove", shown))?;
-        let left = self.dir.join("upper/diff/victim");
-        match fs::symlink_metadata(&left) {
-            // Newer kernels may write a regular file with an xattr instead of the device.
-            Ok(found) => Ok(found.file_type().is_char_device() || found.is_file()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("look at", left)(error)),
-        }
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        let _ = mount::detach(&self.dir.join("merged"));
-        if let Err(error) = delete_tree(&self.dir) {
-            tracing::warn!(%error, "the trial mount's directory stays until the next opening");
-        }
-    }
 }

@@ -1,6 +1,11 @@
 //! Limits on what a layer holds, by project quotas of the file system below.
 
-use std::{collections::BTreeSet, path::{Path, PathBuf}, sync::{Mutex, PoisonError}};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use storage_driver::{Bytes, Error, Result, Support};
 use storage_sys::quota;
@@ -21,30 +26,31 @@ impl Sizes {
     }
 
     /// Whether the file system enforces project quotas, and if not, why.
-    pub fn support(&self) -> Support {
+    pub fn support(&self, backing: &str) -> Support {
         match quota::probe(&self.root) {
             Ok(()) => Support::Yes,
-            Err(why) => Support::No(why.to_string()),
+            Err(why) => Support::No(format!("{} is on {backing}: {why}", self.root.display())),
         }
     }
 
-    /// Puts empty directories, and all that will be made in them, under one limit; the project id is the answer.
-    pub fn limit(&self, dirs: &[&Path], size: Bytes) -> Result<u32> {
-        let project = self.take();
-        let set = || -> std::io::Result<()> {
-            for dir in dirs {
-                quota::assign(dir, project)?;
-            }
-            quota::limit(&self.root, project, size.get())
-        };
-        set().map_err(|error| {
+    /// Puts an empty directory, and all that will be made in it, under a limit; the project id is the answer.
+    pub fn limit(&self, dir: &Path, size: Bytes) -> Result<u32> {
+        let fail = || Error::io("limit the size of", dir);
+        let project = self.take().map_err(fail())?;
+        let set = quota::limit(&self.root, project, size.get()).and_then(|()| quota::assign(dir, project));
+        set.map_err(|error| {
             self.give_back(project);
-            Error::io("limit the size of", dirs[0])(error)
+            fail()(error)
         })?;
         Ok(project)
     }
 
-    /// Lifts the limit and frees the id.
+    /// Puts another empty directory under the same limit.
+    pub fn extend(&self, dir: &Path, project: u32) -> Result<()> {
+        quota::assign(dir, project).map_err(Error::io("limit the size of", dir))
+    }
+
+    /// Lifts the limit and frees the id, once nothing belongs to it any more.
     pub fn give_back(&self, project: u32) {
         if let Err(error) = quota::limit(&self.root, project, 0) {
             tracing::warn!(project, %error, "the quota of a removed layer stays");
@@ -52,10 +58,15 @@ impl Sizes {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).remove(&project);
     }
 
-    fn take(&self) -> u32 {
+    /// The lowest id that no layer has, nor anything else on this file system: another root may be on it.
+    fn take(&self) -> io::Result<u32> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let project = used.last().map_or(FIRST_PROJECT, |last| last.wrapping_add(1).max(FIRST_PROJECT));
-        used.insert(project);
-        project
+        for project in FIRST_PROJECT..u32::MAX {
+            if !used.contains(&project) && !quota::is_known(&self.root, project)? {
+                used.insert(project);
+                return Ok(project);
+            }
+        }
+        Err(io::Error::other("all project ids are taken"))
     }
 }

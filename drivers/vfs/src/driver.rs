@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -17,9 +17,9 @@ use storage_layer::{
     tree,
 };
 use storage_root::{Root, delete_tree};
-use storage_sys::{mount, mountinfo, userns};
+use storage_sys::{mount, statfs, userns};
 
-use crate::{NAME, Options};
+use crate::{NAME, Options, Owners};
 
 /// What this driver keeps in a layer's record.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -47,10 +47,14 @@ impl Vfs {
     /// [`Error::Unusable`] when the chosen way to copy does not work there; [`Error::Locked`]; [`Error::Corrupt`].
     pub fn open(root: &Path, options: Options) -> Result<Self> {
         let root: Root<Data> = Root::open(root, NAME, options.durability)?;
-        let backing = mountinfo::holding(root.path())
-            .map_err(Error::io("read", "/proc/self/mountinfo"))?
-            .map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type);
-        try_copy(root.path(), &options, &backing)?;
+        let backing = statfs::of(root.path()).map_err(Error::io("examine", root.path()))?.fs_type;
+        let unusable = |why| Error::Unusable { driver: NAME, root: root.path().to_owned(), why };
+        // Better now than at the first layer.
+        match copy::probe(options.copy, &root.path().join("staging")) {
+            Ok(Support::Yes) => {}
+            Ok(Support::No(why)) => return Err(unusable(format!("{why}; use copy=copy"))),
+            Err(error) => return Err(unusable(error.to_string())),
+        }
         let in_user_namespace = userns::is_active();
         let capabilities = capabilities(in_user_namespace);
         Ok(Self { root, options, backing, capabilities, in_user_namespace })
@@ -73,6 +77,19 @@ impl Vfs {
         let options = CopyOptions { strategy: self.options.copy, skip_privileged_xattrs, ..CopyOptions::default() };
         let stats = copy::tree(&self.tree(parent), &tree, &options).map_err(|error| error.into_driver(id))?;
         Ok(Data { copy, copied_files: stats.files, copied_bytes: stats.allocated })
+    }
+
+    fn show_read_only(&self, id: &LayerId) -> Result<PathBuf> {
+        let merged = self.root.layer_dir(id).join("merged");
+        match fs::create_dir(&merged) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("create", merged)(error));
+            }
+            _ => {}
+        }
+        let bound = mount::bind_read_only(&self.tree(id), &merged).map_err(Error::io("mount", &merged));
+        bound.inspect_err(|_| _ = fs::remove_dir(&merged))?;
+        Ok(merged)
     }
 
     /// Both trees are directories here, so looking at them needs no mount.
@@ -99,6 +116,7 @@ impl StorageDriver for Vfs {
         let pairs = [
             ("backing file system", self.backing.clone()),
             ("copy", self.options.copy.to_string()),
+            ("owners", if self.options.owners == Owners::Squash { "squash" } else { "keep" }.to_owned()),
             ("sync", if self.options.durability.syncs() { "on" } else { "off" }.to_owned()),
         ];
         Status { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
@@ -118,25 +136,10 @@ impl StorageDriver for Vfs {
     }
 
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {
-        let tree = self.tree(id);
-        let merged = self.root.layer_dir(id).join("merged");
-        let mount = |mode| match mode {
-            MountMode::ReadWrite => Ok(tree),
-            MountMode::ReadOnly => {
-                fs::create_dir_all(&merged).map_err(Error::io("create", &merged))?;
-                let bound = mount::bind_read_only(&tree, &merged).map_err(Error::io("mount", &merged));
-                bound.inspect_err(|_| _ = fs::remove_dir(&merged))?;
-                Ok(merged)
-            }
-        };
-        self.root.mount(id, mode, |_, mode| mount(mode), move |path| match mode {
-            MountMode::ReadWrite => Ok(()),
-            MountMode::ReadOnly => {
-                mount::detach(path).map_err(Error::io("unmount", path))?;
-                // Ends the mount in other namespaces too (Linux 3.18).
-                fs::remove_dir(path).map_err(Error::io("remove", path))
-            }
-        })
+        match mode {
+            MountMode::ReadWrite => self.root.mount(id, mode, |_, _| Ok(self.tree(id)), |_| Ok(())),
+            MountMode::ReadOnly => self.root.mount(id, mode, |_, _| self.show_read_only(id), hide),
+        }
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {
@@ -145,6 +148,7 @@ impl StorageDriver for Vfs {
             if !durability.syncs() {
                 return Ok(());
             }
+            // One call for however many files; it also waits for what others have dirtied on this file system.
             let tree = fs::File::open(dir.join("tree")).map_err(Error::io("open", dir))?;
             rustix::fs::syncfs(&tree).map_err(Error::io("sync", dir))
         })
@@ -183,7 +187,7 @@ impl StorageDriver for Vfs {
 
     fn apply(&self, id: &LayerId, tar: &mut (dyn Read + Send)) -> Result<ApplyStats> {
         let devices = if self.in_user_namespace { Devices::Skip } else { Devices::Create };
-        let options = ApplyOptions { devices, ..Default::default() };
+        let options = ApplyOptions { devices, owners: self.options.owners, ..Default::default() };
         self.root.with_writable(id, |dir, _| {
             storage_layer::apply(&dir.join("tree"), tar, &options).map_err(|error| error.into_driver(id))
         })
@@ -194,22 +198,11 @@ impl StorageDriver for Vfs {
     }
 }
 
-/// Copies one small file the chosen way: a file system without reflinks must be told of at once.
-fn try_copy(root: &Path, options: &Options, backing: &str) -> Result<()> {
-    let (from, to) = (root.join("staging/.copy-from"), root.join("staging/.copy-to"));
-    let copy = || -> Result<()> {
-        fs::write(&from, [b'x'; 4096]).map_err(Error::io("write", &from))?;
-        copy::file(&from, &to, &CopyOptions { strategy: options.copy, ..CopyOptions::default() }).map(|_| ()).map_err(|error| Error::Unusable {
-            driver: NAME,
-            root: root.to_owned(),
-            why: format!("copy={} does not work on {backing} here ({error}); use copy=copy", options.copy),
-        })
-    };
-    let copied = copy();
-    for path in [from, to] {
-        let _ = fs::remove_file(path);
-    }
-    copied
+/// Detaches, and removes the mount point: since Linux 3.18 that also ends the mount in every other namespace
+/// that still holds it (kernel commit 8ed936b5671b).
+fn hide(merged: &Path) -> Result<()> {
+    mount::detach(merged).map_err(Error::io("unmount", merged))?;
+    fs::remove_dir(merged).map_err(Error::io("remove", merged))
 }
 
 fn capabilities(in_user_namespace: bool) -> Capabilities {

@@ -19,7 +19,8 @@ mod options;
 
 pub use driver::Vfs;
 pub use options::Options;
-pub use storage_layer::copy::CopyStrategy;
+pub use storage_layer::{Owners, copy::CopyStrategy};
+pub use storage_root::Durability;
 
 /// The driver's name.
 pub(crate) const NAME: &str = "vfs";

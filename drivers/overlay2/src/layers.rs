@@ -1,0 +1,167 @@
+//! How a layer is made and mounted.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use storage_driver::{Bytes, Error, LayerId, MountMode, Result};
+use storage_layer::copy::{self, CopyOptions, Filter, Keep};
+use storage_root::{Record, Root, delete_tree};
+use storage_sys::mount;
+
+use crate::{
+    Options,
+    features::{Features, mount_options},
+    links::Links,
+    mounting::{Dir, Stack},
+    probe::Kernel,
+    size::Sizes,
+};
+
+/// A directory in which nothing ever is: what a layer without a parent is mounted on.
+const EMPTY: &str = "empty";
+
+/// What this driver keeps in a layer's record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Data {
+    /// Its name in `l/`.
+    pub link: String,
+    #[serde(flatten)]
+    pub features: Features,
+    /// Project id of the layer's quota, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<u32>,
+}
+
+pub type Layer = Record<Data>;
+
+/// All layers of a root, and what is needed to make and mount them.
+#[derive(Debug)]
+pub struct Layers {
+    pub root: Root<Data>,
+    pub links: Links,
+    pub sizes: Sizes,
+    pub options: Options,
+    pub kernel: Kernel,
+}
+
+impl Layers {
+    /// Makes what all layers share.
+    pub fn prepare(&self) -> Result<()> {
+        make_dir(&self.root.path().join(EMPTY), 0o755)
+    }
+
+    pub fn diff_dir(&self, id: &LayerId) -> PathBuf {
+        self.root.layer_dir(id).join("diff")
+    }
+
+    /// The directories below a layer's own, topmost first.
+    pub fn lower_dirs(&self, id: &LayerId) -> Result<Vec<PathBuf>> {
+        Ok(self.root.chain(id)?.iter().skip(1).map(|layer| self.diff_dir(&layer.info.id)).collect())
+    }
+
+    /// Whether upper directories alone tell how a layer differs from its parent. Those of its parents count too:
+    /// with a redirect in one of them, what is below a name of the upper is elsewhere.
+    pub fn uppers_are_complete(&self, id: &LayerId) -> Result<bool> {
+        Ok(self.root.chain(id)?.iter().all(|layer| layer.driver.features.are_none()))
+    }
+
+    /// Fills the staged directory of a new layer.
+    pub fn build(&self, staged: &Path, parent: Option<&Layer>, id: &LayerId, size: Option<Bytes>) -> Result<Data> {
+        let diff = staged.join("diff");
+        fs::create_dir(&diff).map_err(Error::io("create", &diff))?;
+        match parent {
+            None => {
+                let mode = fs::Permissions::from_mode(0o755);
+                fs::set_permissions(&diff, mode).map_err(Error::io("chmod", &diff))?;
+            }
+            Some(parent) => {
+                let below = self.diff_dir(&parent.info.id);
+                copy_root_attributes(&below, &diff, self.kernel.in_user_namespace, id)?;
+            }
+        }
+        let project = size.map(|size| self.sizes.limit(&diff, size)).transpose()?;
+        let features = self.kernel.features.of_new_layer(parent.map(|parent| parent.driver.features));
+        let link = self.links.add(id).inspect_err(|_| {
+            if let Some(project) = project {
+                self.sizes.give_back(project);
+            }
+        })?;
+        Ok(Data { link, features, project })
+    }
+
+    /// Mounts a layer on a directory made for that.
+    pub fn mount(&self, id: &LayerId, mode: MountMode) -> Result<PathBuf> {
+        let chain = self.root.chain(id)?;
+        let merged = self.root.layer_dir(id).join("merged");
+        make_dir(&merged, 0o700)?;
+        self.mount_chain(&chain, mode, &merged).inspect_err(|_| _ = fs::remove_dir(&merged))?;
+        Ok(merged)
+    }
+
+    fn mount_chain(&self, chain: &[Arc<Layer>], mode: MountMode, merged: &Path) -> Result<()> {
+        let dir = |layer: &'_ Arc<Layer>| self.diff_dir(&layer.info.id);
+        let mut dirs: Vec<_> =
+            chain.iter().map(|layer| Dir { diff: dir(layer), link: layer.driver.link.as_str() }).collect();
+        if dirs.len() == 1 {
+            dirs.push(Dir { diff: self.root.path().join(EMPTY), link: "../empty" });
+        }
+        let writable = mode == MountMode::ReadWrite;
+        let upper = writable.then(|| dirs.remove(0));
+        if let (Some(upper), Some(top)) = (&upper, chain.first()) {
+            self.prepare_work(&upper.diff.with_file_name("work"), top.driver.project)?;
+        }
+        let features: Vec<_> = chain.iter().map(|layer| layer.driver.features).collect();
+        let options = mount_options(&features, writable, &self.options, &self.kernel);
+        let stack = Stack { lowers: dirs, upper, options };
+        if self.kernel.context {
+            stack.mount_by_context(merged)
+        } else {
+            stack.mount_by_page(self.links.directory(), merged)
+        }
+    }
+
+    /// Makes overlayfs's scratch directory for the first writable mount, or makes it fit for a further one.
+    fn prepare_work(&self, work: &Path, project: Option<u32>) -> Result<()> {
+        match fs::DirBuilder::new().mode(0o700).create(work) {
+            Ok(()) => project.map_or(Ok(()), |project| self.sizes.extend(work, project)),
+            // After a volatile mount the kernel leaves a mark and refuses the next mount until it is gone
+            // (overlayfs.rst, "Volatile mount").
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                delete_tree(&work.join("work/incompat/volatile"))
+            }
+            Err(error) => Err(Error::io("create", work)(error)),
+        }
+    }
+}
+
+/// Detaches, and removes the mount point: since Linux 3.18 that also ends the mount in every other namespace
+/// that still holds it (kernel commit 8ed936b5671b).
+pub fn unmount(merged: &Path) -> Result<()> {
+    mount::detach(merged).map_err(Error::io("unmount", merged))?;
+    fs::remove_dir(merged).map_err(Error::io("remove", merged))
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Starts the root of a layer as its parent's is: the merged root shows the upper's own attributes, so owner, mode,
+/// times, ACLs and other xattrs must be there too.
+fn copy_root_attributes(from: &Path, to: &Path, in_user_namespace: bool, id: &LayerId) -> Result<()> {
+    let nothing_below: Filter<'_> = &|_, _| Keep::No;
+    let options = CopyOptions {
+        filter: Some(nothing_below),
+        skip_privileged_xattrs: in_user_namespace,
+        threads: 1,
+        ..CopyOptions::default()
+    };
+    copy::tree(from, to, &options).map(|_| ()).map_err(|error| error.into_driver(id))
+}

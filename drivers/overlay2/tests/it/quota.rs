@@ -1,0 +1,110 @@
+//! Size limits, on a file system that has project quotas.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use driver_overlay2::{Options, Overlay2};
+use storage_driver::{Bytes, CreateOptions, MountMode, StorageDriver};
+
+use crate::support::{create, id, within};
+
+/// An ext4 in a file, mounted with quotas.
+struct Ext4 {
+    dir: tempfile::TempDir,
+}
+
+impl Ext4 {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        fs::create_dir(dir.path().join("mnt")).unwrap();
+        let made = Self { dir };
+        let features = ["-q", "-O", "quota,project", "-E", "quotatype=prjquota"];
+        run(Command::new("mkfs.ext4").args(features).arg(&image), "e2fsprogs");
+        run(Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(made.path()), "mount");
+        made
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+}
+
+impl Drop for Ext4 {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+fn run(command: &mut Command, package: &str) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install {package}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// How many bytes fit into a new file.
+fn fill(path: &Path) -> u64 {
+    let mut file = File::create(path).unwrap();
+    let mut written = 0;
+    while file.write_all(&[1; 64 * 1024]).is_ok() {
+        written += 64 * 1024;
+        assert!(written < 32 << 20, "nothing stops it");
+    }
+    written
+}
+
+fn sized(driver: &Overlay2, name: &str, parent: Option<&str>, size: u64) {
+    let options = CreateOptions { size: Some(Bytes(size)), ..CreateOptions::default() };
+    driver.create(&id(name), parent.map(id).as_ref(), &options).unwrap();
+}
+
+#[test]
+fn privileged_a_layer_is_limited_and_its_parent_is_not_counted() {
+    let ext4 = Ext4::new();
+    let root = ext4.path().join("root");
+    let driver = Overlay2::open(&root, Options::default()).unwrap();
+    assert!(driver.capabilities().size_limit.is_yes(), "{:?}", driver.capabilities().size_limit);
+    create(&driver, "base", None);
+    within(&driver, "base", MountMode::ReadWrite, |root| fs::write(root.join("f"), vec![1; 2 << 20]).unwrap());
+    driver.seal(&id("base")).unwrap();
+
+    let limit = 4 << 20;
+    sized(&driver, "small", Some("base"), limit);
+    sized(&driver, "other", Some("base"), 2 * limit);
+    within(&driver, "small", MountMode::ReadWrite, |root| {
+        // The limit holds for copies of the parent's files as well.
+        fs::OpenOptions::new().append(true).open(root.join("f")).unwrap().write_all(b"more").unwrap();
+        let written = fill(&root.join("new"));
+        assert!((1 << 20..limit - (2 << 20)).contains(&written), "{written} bytes fit");
+    });
+    within(&driver, "other", MountMode::ReadWrite, |root| {
+        let written = fill(&root.join("new"));
+        assert!((limit..2 * limit).contains(&written), "{written} bytes fit into the larger one");
+    });
+    drop(driver);
+
+    // Ids are found again, and a new layer gets another one.
+    let driver = Overlay2::open(&root, Options::default()).unwrap();
+    sized(&driver, "third", None, limit);
+    let projects = ["small", "other", "third"]
+        .map(|name| storage_sys::quota::project(&root.join("layers").join(name).join("diff")).unwrap());
+    assert!(projects[0] != projects[1] && projects[1] != projects[2] && projects[0] != projects[2], "{projects:?}");
+    within(&driver, "small", MountMode::ReadWrite, |root| {
+        assert!(fs::write(root.join("more"), vec![1; 1 << 20]).is_err(), "the limit is gone");
+        fs::remove_file(root.join("new")).unwrap();
+        fs::write(root.join("more"), vec![1; 1 << 19]).unwrap();
+    });
+
+    // What is removed lends its id, without its files, to the next.
+    driver.remove(&id("other")).unwrap();
+    sized(&driver, "fourth", None, limit);
+    within(&driver, "fourth", MountMode::ReadWrite, |root| assert!(fill(&root.join("new")) > limit / 2));
+    // Another root on the same file system keeps clear of them.
+    let second = Overlay2::open(&ext4.path().join("second"), Options::default()).unwrap();
+    sized(&second, "small", None, limit);
+    within(&second, "small", MountMode::ReadWrite, |root| assert!(fill(&root.join("new")) > limit / 2));
+}
