@@ -315,7 +315,7 @@ impl<'a> Target<'a> {
             self.ends.iter().filter_map(|(&ino, end)| Some((self.path_of(ino)?, end.mtime))).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
         for (path, mtime) in ends {
-            let Ok(fd) = self.source.directory(&path) else { continue };
+            let fd = self.source.directory(&path).map_err(lower_fault)?;
             rustix::fs::futimens(&fd, &super::attributes::times(mtime)).map_err(io("set the times of a directory"))?;
         }
         Ok(())

@@ -11,8 +11,8 @@ use crate::manifest::Region;
 /// depend on where the file lies.
 const UNIT: usize = 4096;
 
-/// Smaller files are never written as sparse: there is nothing to gain.
-pub(super) const SMALLEST: u64 = 2 * UNIT as u64;
+/// Smaller files cannot hold a hole of a whole unit.
+const SMALLEST: u64 = UNIT as u64;
 
 /// More segments than this are joined over their smallest gaps.
 const MOST_SEGMENTS: usize = 1 << 16;

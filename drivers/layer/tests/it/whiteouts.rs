@@ -35,7 +35,7 @@ fn in_every_order(parts: &[Part]) -> Tree {
     first.unwrap()
 }
 
-fn permutations(count: usize) -> Vec<Vec<usize>> {
+pub fn permutations(count: usize) -> Vec<Vec<usize>> {
     if count == 0 {
         return vec![Vec::new()];
     }
