@@ -48,6 +48,7 @@ impl Base {
     /// The image, made unless the store has it.
     ///
     /// `host` is always made again, since the machine's tools may have changed; the same tools give the same image.
+    /// An image of other making that has the name loses it, and stays without.
     ///
     /// # Errors
     /// [`Error::Base`] when `host` lacks something; what the store says.
