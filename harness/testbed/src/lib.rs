@@ -1,1 +1,21 @@
-//! Where a driver's data lives during a measurement: a loop device or a directory
+//! Where a driver's data lives while it is measured.
+//!
+//! A [`Testbed`] is a directory on a file system that is known exactly: on a loop device of its own, freshly made with a
+//! fixed UUID and no background initialisation, so that the device's counters are the driver's doing and repeat; or
+//! on a directory or device that the user names, as it is.
+
+#![deny(missing_docs)]
+
+mod describe;
+mod error;
+mod gc;
+mod mkfs;
+mod spec;
+mod testbed;
+
+pub use describe::Description;
+pub use error::{Error, Result};
+pub use gc::{Leftover, gc};
+pub use spec::{FileSystem, Spec};
+pub use storage_sys::block::BlockStat;
+pub use testbed::{Options, Testbed, loop_is_possible};

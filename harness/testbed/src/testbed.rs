@@ -1,0 +1,248 @@
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    mount::{MountFlags, mount},
+};
+use storage_sys::{
+    block::{self, BlockStat},
+    loopdev::LoopDevice,
+    mount::detach,
+    mountinfo,
+};
+
+use crate::{Description, Error, FileSystem, Result, Spec, mkfs};
+
+/// Where testbeds are made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Holds a directory a testbed.
+    pub base: PathBuf,
+    /// Tells it from others: run and driver.
+    pub name: String,
+    /// Leave it behind, to look at.
+    pub keep: bool,
+}
+
+/// The name in a testbed's directory of the file that is locked while its program lives.
+pub(crate) const OWNER: &str = "owner";
+pub(crate) const MOUNT_POINT: &str = "mnt";
+const IMAGE: &str = "image";
+/// All testbeds' directories start so.
+pub(crate) const PREFIX: &str = "harness-";
+
+/// A place for one driver's data; everything goes with it.
+#[derive(Debug)]
+pub struct Testbed {
+    path: PathBuf,
+    description: Description,
+    counters: Option<PathBuf>,
+    own: Option<Own>,
+}
+
+/// What has to be taken away.
+#[derive(Debug)]
+struct Own {
+    dir: PathBuf,
+    /// In the order in which they are to go.
+    mounted: Option<PathBuf>,
+    device: Option<LoopDevice>,
+    owner: Option<File>,
+    keep: bool,
+}
+
+/// Whether this process can make loop testbeds of this kind; the error says why not.
+///
+/// # Errors
+/// [`Error::NotRoot`], [`Error::NoMkfs`], [`Error::Io`] when the kernel has no loop devices.
+pub fn loop_is_possible(file_system: FileSystem) -> Result<()> {
+    if !rustix::process::geteuid().is_root() || storage_sys::userns::is_active() {
+        return Err(Error::NotRoot);
+    }
+    let control = Path::new("/dev/loop-control");
+    fs::metadata(control).map_err(Error::io("open", control))?;
+    mkfs::find(file_system).map(|_| ())
+}
+
+impl Testbed {
+    /// Makes a testbed.
+    ///
+    /// # Errors
+    /// What is missing, with the remedy; nothing is left then.
+    pub fn open(spec: &Spec, options: &Options) -> Result<Self> {
+        match spec {
+            Spec::Dir(path) => Self::directory(spec, path, options),
+            Spec::Loop { file_system, size } => {
+                loop_is_possible(*file_system)?;
+                let mut own = Own::make(options)?;
+                let image = own.dir.join(IMAGE);
+                let file = File::create(&image).map_err(Error::io("create", &image))?;
+                file.set_len(*size).map_err(Error::io("size", &image))?;
+                drop(file);
+                // mkfs writes the file itself: quicker than through the device, and none of it counts.
+                let made = mkfs::make(*file_system, &image)?;
+                let device = LoopDevice::attach(&image).map_err(Error::io("attach a loop device to", &image))?;
+                let path = device.path().to_owned();
+                let direct_io = Some(device.direct_io());
+                own.device = Some(device);
+                let backing = storage_sys::statfs::of(&own.dir).ok().map(|found| found.fs_type);
+                let description =
+                    Description { device_size: Some(*size), direct_io, backing, ..Description::default() };
+                own.mount(spec, &path, *file_system, made, description)
+            }
+            Spec::Dev { path, file_system } => {
+                if !rustix::process::geteuid().is_root() {
+                    return Err(Error::NotRoot);
+                }
+                refuse_occupied(path)?;
+                let own = Own::make(options)?;
+                let made = mkfs::make(*file_system, path)?;
+                own.mount(spec, path, *file_system, made, Description::default())
+            }
+        }
+    }
+
+    fn directory(spec: &Spec, path: &Path, options: &Options) -> Result<Self> {
+        fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        let options = Options { base: fs::canonicalize(path).map_err(Error::io("open", path))?, ..options.clone() };
+        let own = Own::make(&options)?;
+        let holding = mountinfo::holding(&own.dir).map_err(Error::io("read", "/proc/self/mountinfo"))?;
+        let description = Description {
+            testbed: spec.to_string(),
+            file_system: holding.as_ref().map_or_else(String::new, |mount| mount.fs_type.clone()),
+            mount_options: holding.map_or_else(String::new, |mount| mount.options),
+            ..Description::default()
+        };
+        let path = own.dir.join("data");
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        Ok(Self { path, description, counters: None, own: Some(own) })
+    }
+
+    /// The directory for the driver's data.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is, for the record.
+    #[must_use]
+    pub const fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    /// Syncs, and reads what the device did so far; `None` for a directory, whose device others use too.
+    ///
+    /// # Errors
+    /// When syncing fails, as it does on a broken device.
+    pub fn counters(&self) -> Result<Option<BlockStat>> {
+        let Some(stat) = &self.counters else { return Ok(None) };
+        let dir = File::open(&self.path).map_err(Error::io("open", &self.path))?;
+        rustix::fs::syncfs(&dir).map_err(Error::io("sync", &self.path))?;
+        block::read(stat).map(Some).map_err(Error::io("read", stat))
+    }
+
+    /// Takes it away, unless it is to be kept.
+    ///
+    /// # Errors
+    /// What could not be taken away; `gc` can do it later.
+    pub fn close(mut self) -> Result<()> {
+        self.own.take().map_or(Ok(()), Own::take_away)
+    }
+}
+
+impl Drop for Testbed {
+    fn drop(&mut self) {
+        if let Some(own) = self.own.take()
+            && let Err(error) = own.take_away()
+        {
+            tracing::warn!(%error, "a testbed stays behind; harness gc removes it");
+        }
+    }
+}
+
+impl Own {
+    fn make(options: &Options) -> Result<Self> {
+        fs::create_dir_all(&options.base).map_err(Error::io("create", &options.base))?;
+        let dir = options.base.join(format!("{PREFIX}{}", options.name));
+        fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
+        let mut own = Self { dir, mounted: None, device: None, owner: None, keep: options.keep };
+        let path = own.dir.join(OWNER);
+        let owner = File::create(&path).map_err(Error::io("create", &path))?;
+        flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Error::io("lock", &path))?;
+        own.owner = Some(owner);
+        Ok(own)
+    }
+
+    fn mount(
+        mut self,
+        spec: &Spec,
+        device: &Path,
+        file_system: FileSystem,
+        made: mkfs::Made,
+        description: Description,
+    ) -> Result<Testbed> {
+        let point = self.dir.join(MOUNT_POINT);
+        fs::create_dir(&point).map_err(Error::io("create", &point))?;
+        mount(device, &point, file_system.name(), MountFlags::NOATIME, c"").map_err(Error::io("mount", &point))?;
+        self.mounted = Some(point.clone());
+        let path = point.join("data");
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        let description = Description {
+            testbed: spec.to_string(),
+            file_system: file_system.name().to_owned(),
+            mkfs: Some(made.command),
+            mkfs_version: Some(made.version),
+            mount_options: made.mount_options.to_owned(),
+            ..description
+        };
+        Ok(Testbed { path, description, counters: block::stat_path(device), own: Some(self) })
+    }
+
+    fn take_away(mut self) -> Result<()> {
+        self.take_apart()
+    }
+
+    fn take_apart(&mut self) -> Result<()> {
+        if self.keep {
+            return Ok(());
+        }
+        if let Some(point) = self.mounted.take() {
+            // Drivers below may have been dropped with their mounts on.
+            for mount in mountinfo::below(&point).unwrap_or_default().iter().rev() {
+                detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
+            }
+        }
+        if let Some(device) = self.device.take() {
+            let path = device.path().to_owned();
+            device.detach().map_err(Error::io("detach", path))?;
+        }
+        self.owner = None;
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.dir)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Err(error) = self.take_apart() {
+            tracing::warn!(%error, "a testbed stays behind; harness gc removes it");
+        }
+    }
+}
+
+/// Any of the signatures that a device could have is in its first MiB; an empty device has nothing there.
+fn refuse_occupied(device: &Path) -> Result<()> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    let file = File::open(device).map_err(Error::io("open", device))?;
+    file.take(1 << 20).read_to_end(&mut start).map_err(Error::io("read", device))?;
+    if start.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    Err(Error::Occupied { path: device.to_owned(), found: "data in its first MiB".to_owned() })
+}
