@@ -1,0 +1,280 @@
+//! Files that COPY and ADD take, and where they put them; nothing outside the two roots is ever touched.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+
+use crate::{Ignore, ignore::wildcard};
+
+/// A directory that paths are resolved in as if it were `/`: symlinks that point up or to absolute paths stay inside
+/// (openat2(2), `RESOLVE_IN_ROOT`).
+#[derive(Debug)]
+pub struct Jail {
+    fd: OwnedFd,
+    root: PathBuf,
+}
+
+impl Jail {
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        let fd = openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { fd, root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn open_inside(&self, path: &Path) -> io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(openat2(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+    }
+
+    /// The real path, outside the jail's view, of what `path` leads to.
+    pub fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        let found = self.open_inside(path)?;
+        let real = fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+        if real.starts_with(&self.root) { Ok(real) } else { Err(io::Error::from(rustix::io::Errno::XDEV)) }
+    }
+
+    /// Like [`resolve`](Self::resolve), but what the last name is, itself, if that is a symlink.
+    pub fn resolve_parent(&self, path: &Path) -> io::Result<PathBuf> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return self.resolve(path) };
+        Ok(self.resolve(parent)?.join(name))
+    }
+
+    /// Makes a directory and those above it, owned by `owner`, and returns its real path.
+    pub fn make_directories(&self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<PathBuf> {
+        let mut so_far = PathBuf::new();
+        for name in path.components() {
+            let Component::Normal(name) = name else { continue };
+            let parent = self.open_inside(&so_far)?;
+            so_far.push(name);
+            match self.open_inside(&so_far) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let parent = openat(&parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                    mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                    let made = openat(&parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+                    finish_directory(&made, owner)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let real = self.resolve(&so_far)?;
+        if real.is_dir() { Ok(real) } else { Err(io::Error::from(rustix::io::Errno::NOTDIR)) }
+    }
+}
+
+/// The umask of whoever builds has no part in an image.
+fn finish_directory(dir: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()> {
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755))?;
+    if let Some((uid, gid)) = owner {
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        rustix::fs::fchown(&dir, Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+/// A source of COPY that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Relative to the root, as asked for or matched.
+    pub name: PathBuf,
+    /// The real path of what is copied.
+    pub path: PathBuf,
+    pub is_dir: bool,
+}
+
+/// Finds what a source pattern names below a jail, sorted; a plain name that is a symlink stands for its target.
+pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore) -> io::Result<Vec<Found>> {
+    let clean = clean(Path::new(pattern));
+    let mut names = Vec::new();
+    if pattern.contains(['*', '?', '[', '\\']) {
+        let parts: Vec<_> = clean.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+        glob(jail, PathBuf::new(), &parts, &mut names)?;
+        names.sort();
+    } else {
+        names.push(clean);
+    }
+    let mut found = Vec::new();
+    for name in names {
+        if !name.as_os_str().is_empty() && ignore.excludes(&name) && !ignore.takes_something_back() {
+            continue;
+        }
+        match jail.resolve(&name) {
+            Ok(path) => found.push(Found { is_dir: path.is_dir(), name, path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Relative, without `.` and `..`, which cannot lead above the root.
+pub fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => _ = clean.pop(),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn glob(jail: &Jail, base: PathBuf, parts: &[String], names: &mut Vec<PathBuf>) -> io::Result<()> {
+    let Some((part, rest)) = parts.split_first() else {
+        names.push(base);
+        return Ok(());
+    };
+    let dir = match jail.resolve(&base) {
+        Ok(dir) if dir.is_dir() => dir,
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if wildcard(part, &name.to_string_lossy()) {
+            glob(jail, base.join(name), rest, names)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `visit` for everything below a source that is not ignored, sorted, by its name below the source.
+pub fn walk(found: &Found, ignore: &Ignore, visit: &mut dyn FnMut(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    if !found.is_dir {
+        return visit(Path::new(found.path.file_name().unwrap_or_default()), &found.path);
+    }
+    let mut pending = vec![PathBuf::new()];
+    while let Some(below) = pending.pop() {
+        let mut names: Vec<_> = fs::read_dir(found.path.join(&below))?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        names.sort();
+        for name in names {
+            let below = below.join(name);
+            let path = found.path.join(&below);
+            let is_dir = fs::symlink_metadata(&path)?.is_dir();
+            if !ignore.excludes(&found.name.join(&below)) {
+                visit(&below, &path)?;
+            } else if !ignore.takes_something_back() {
+                continue;
+            }
+            if is_dir {
+                pending.push(below);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is a tar, plain or compressed as a layer can be; the error names a compression that is not read.
+pub fn archive(path: &Path) -> io::Result<Result<bool, &'static str>> {
+    use std::io::Read;
+    let mut magic = Vec::new();
+    File::open(path)?.take(6).read_to_end(&mut magic)?;
+    if magic.starts_with(b"\xfd7zXZ\0") {
+        return Ok(Err("xz"));
+    }
+    if magic.starts_with(b"BZh") {
+        return Ok(Err("bzip2"));
+    }
+    let mut header = Vec::new();
+    let plain = match storage_layer::decompress(File::open(path)?) {
+        Ok(plain) => plain,
+        Err(_) => return Ok(Ok(false)),
+    };
+    if plain.take(512).read_to_end(&mut header).is_err() {
+        return Ok(Ok(false));
+    }
+    Ok(Ok(is_tar_header(&header)))
+}
+
+/// The checksum of a header is the sum of its bytes with spaces in its own place (tar(5)).
+fn is_tar_header(header: &[u8]) -> bool {
+    if header.len() < 512 {
+        return false;
+    }
+    let sum: u64 = header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+    let field = String::from_utf8_lossy(&header[148..156]);
+    let field = field.trim_matches([' ', '\0']);
+    !field.is_empty() && u64::from_str_radix(field, 8) == Ok(sum)
+}
+
+/// A name for messages.
+pub fn shown(path: &Path) -> String {
+    path.as_os_str().as_bytes().escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/one.txt"), "1").unwrap();
+        fs::write(root.join("a/two.md"), "2").unwrap();
+        fs::write(dir.path().join("secret"), "s").unwrap();
+        symlink("../secret", root.join("up")).unwrap();
+        symlink("/a/one.txt", root.join("absolute")).unwrap();
+        symlink("/", root.join("a/rootlink")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn links_never_lead_out() {
+        let dir = tree();
+        let jail = Jail::open(&dir.path().join("root")).unwrap();
+        let root = jail.root().to_owned();
+        assert_eq!(jail.resolve(Path::new("absolute")).unwrap(), root.join("a/one.txt"));
+        assert_eq!(jail.resolve(Path::new("up")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(jail.resolve(Path::new("a/rootlink/a/b")).unwrap(), root.join("a/b"));
+        assert_eq!(jail.resolve(Path::new("../../../etc")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let made = jail.make_directories(Path::new("a/rootlink/new/deep"), None).unwrap();
+        assert_eq!(made, root.join("new/deep"));
+    }
+
+    #[test]
+    fn patterns_find_names_in_order() {
+        let dir = tree();
+        let jail = Jail::open(&dir.path().join("root")).unwrap();
+        let names = |pattern: &str, ignore: &str| -> Vec<String> {
+            let found = find(&jail, pattern, &Ignore::parse(ignore)).unwrap();
+            found.into_iter().map(|found| found.name.display().to_string()).collect()
+        };
+        assert_eq!(names("a/*", ""), ["a/b", "a/one.txt", "a/rootlink", "a/two.md"]);
+        assert_eq!(names("a/*.t?t", ""), ["a/one.txt"]);
+        assert_eq!(names("/a/../a/one.txt", ""), ["a/one.txt"]);
+        assert_eq!(names("none", ""), Vec::<String>::new());
+        assert_eq!(names("a/*", "**/*.md"), ["a/b", "a/one.txt", "a/rootlink"]);
+    }
+
+    #[test]
+    fn archives_are_told_by_their_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("text.tar");
+        fs::write(&text, vec![b'x'; 2048]).unwrap();
+        assert_eq!(archive(&text).unwrap(), Ok(false));
+        let tar = dir.path().join("real");
+        let status = std::process::Command::new("tar").args(["-czf"]).arg(&tar).args(["-C", "/etc", "hostname"]).status();
+        assert!(status.unwrap().success());
+        assert_eq!(archive(&tar).unwrap(), Ok(true));
+        fs::write(&tar, b"\xfd7zXZ\0 and so on").unwrap();
+        assert_eq!(archive(&tar).unwrap(), Err("xz"));
+    }
+}

@@ -1,0 +1,73 @@
+use std::{io, path::PathBuf};
+
+use crate::Diagnostic;
+
+/// An answer of this crate, or [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The Dockerfile is wrong, or an instruction cannot be carried out for a reason that it gives.
+    #[error(transparent)]
+    Dockerfile(#[from] Diagnostic),
+    /// A command failed.
+    #[error("{place}: {instruction}: the command ended with status {status}{}", last_words(.output))]
+    Run {
+        /// `Dockerfile:7`.
+        place: String,
+        /// The instruction.
+        instruction: String,
+        /// As a shell sees it.
+        status: i32,
+        /// The end of what it said.
+        output: String,
+    },
+    /// There is no stage of this name.
+    #[error("there is no stage named {name:?} in {file}{}", .nearest.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
+    NoStage {
+        /// What was asked for.
+        name: String,
+        /// The Dockerfile.
+        file: String,
+        /// A stage that may have been meant.
+        nearest: Option<String>,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {op} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        op: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The image store said no.
+    #[error(transparent)]
+    Image(#[from] harness_image::Error),
+    /// The storage driver said no.
+    #[error(transparent)]
+    Driver(#[from] storage_driver::Error),
+    /// Files could not be copied or unpacked.
+    #[error(transparent)]
+    Layer(#[from] storage_layer::Error),
+    /// A container could not be started.
+    #[error(transparent)]
+    Runtime(#[from] harness_runtime::Error),
+    /// The user asked to stop.
+    #[error("the build was stopped")]
+    Stopped,
+}
+
+impl Error {
+    pub(crate) fn io<E: Into<io::Error>>(op: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+        let path = path.into();
+        move |source| Self::Io { op, path, source: source.into() }
+    }
+}
+
+fn last_words(output: &str) -> String {
+    output.lines().rev().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| format!(": {}", line.trim()))
+}

@@ -1,0 +1,208 @@
+//! A stage as it stands: configuration, layers, variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness_image::{ChainId, Image, LayerBlob, rfc3339};
+use oci_spec::image::{Arch, ConfigBuilder, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os};
+use storage_driver::Timestamp;
+
+use crate::{CommandLine, Error, Result, cache_key::KeyMaker};
+
+/// Arguments that need no ARG (Dockerfile reference, "Predefined ARGs").
+pub const PREDEFINED: &[&str] = &[
+    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
+    "ALL_PROXY", "all_proxy",
+];
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the next instruction starts from.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub env: Vec<String>,
+    pub workdir: String,
+    pub user: Option<String>,
+    pub cmd: Option<Vec<String>>,
+    pub entrypoint: Option<Vec<String>>,
+    pub shell: Option<Vec<String>>,
+    pub labels: BTreeMap<String, String>,
+    pub ports: BTreeSet<String>,
+    pub volumes: BTreeSet<String>,
+    pub stop_signal: Option<String>,
+    pub author: Option<String>,
+    pub layers: Vec<LayerBlob>,
+    pub chain: Option<ChainId>,
+    pub history: Vec<History>,
+    /// Arguments in scope.
+    pub args: BTreeMap<String, String>,
+    /// CMD was given in this stage.
+    pub own_cmd: bool,
+}
+
+impl State {
+    /// Of `FROM scratch`.
+    pub fn scratch() -> Self {
+        Self {
+            env: vec![DEFAULT_PATH.to_owned()],
+            workdir: String::new(),
+            user: None,
+            cmd: None,
+            entrypoint: None,
+            shell: None,
+            labels: BTreeMap::new(),
+            ports: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+            stop_signal: None,
+            author: None,
+            layers: Vec::new(),
+            chain: None,
+            history: Vec::new(),
+            args: BTreeMap::new(),
+            own_cmd: false,
+        }
+    }
+
+    /// Of an image.
+    pub fn of_image(image: &Image) -> Self {
+        let mut state = Self {
+            layers: image.layers().to_vec(),
+            chain: image.chain(),
+            history: image.config.history().clone().unwrap_or_default(),
+            ..Self::scratch()
+        };
+        let Some(config) = image.config.config() else { return state };
+        if let Some(env) = config.env() {
+            state.env.clone_from(env);
+        }
+        state.workdir = config.working_dir().clone().unwrap_or_default();
+        state.user.clone_from(config.user());
+        state.cmd.clone_from(config.cmd());
+        state.entrypoint.clone_from(config.entrypoint());
+        state.labels = config.labels().clone().unwrap_or_default().into_iter().collect();
+        state.ports = config.exposed_ports().clone().unwrap_or_default().into_iter().collect();
+        state.volumes = config.volumes().clone().unwrap_or_default().into_iter().collect();
+        state.stop_signal.clone_from(config.stop_signal());
+        state
+    }
+
+    /// Of a finished stage; arguments end with their stage.
+    pub fn after(stage: &Self) -> Self {
+        Self { args: BTreeMap::new(), own_cmd: false, ..stage.clone() }
+    }
+
+    /// A key for a step on top of what is there now.
+    ///
+    /// It stands on the chain, which is the content, and not on the steps that led to it: the same content may have
+    /// come about in another way, and a step done again may have made other content.
+    pub fn key(&self, step: &str) -> KeyMaker {
+        let mut key = KeyMaker::new();
+        key.add(self.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes());
+        key.add(step.as_bytes());
+        key
+    }
+
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        let pair = format!("{name}={value}");
+        let same = |known: &String| known.split('=').next() == Some(name);
+        match self.env.iter_mut().find(|known| same(known)) {
+            Some(known) => *known = pair,
+            None => self.env.push(pair),
+        }
+    }
+
+    /// ENV wins over ARG.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let env = self.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        env.map(str::to_owned).or_else(|| self.args.get(name).cloned())
+    }
+
+    /// The words that run a command.
+    pub fn words(&self, command: &CommandLine) -> Vec<String> {
+        match command {
+            CommandLine::Exec(words) => words.clone(),
+            CommandLine::Shell(line) => {
+                let shell = self.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+                shell.into_iter().chain([line.clone()]).collect()
+            }
+        }
+    }
+
+    /// The environment of RUN: arguments are in it unless ENV has the name.
+    pub fn run_env(&self) -> Vec<String> {
+        let has = |name: &str| self.env.iter().any(|pair| pair.split('=').next() == Some(name));
+        let args = self.args.iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={value}"));
+        self.env.iter().cloned().chain(args).collect()
+    }
+
+    pub fn remember(&mut self, text: &str, has_layer: bool, now: Timestamp) -> Result<()> {
+        let history = HistoryBuilder::default()
+            .created(rfc3339(now))
+            .created_by(text)
+            .comment("harness")
+            .empty_layer(!has_layer)
+            .build()
+            .map_err(invalid)?;
+        self.history.push(history);
+        Ok(())
+    }
+
+    pub fn into_image(self, now: Timestamp) -> Result<(ImageConfiguration, Vec<LayerBlob>)> {
+        let mut config = ConfigBuilder::default().env(self.env);
+        if !self.workdir.is_empty() {
+            config = config.working_dir(self.workdir);
+        }
+        if let Some(user) = self.user {
+            config = config.user(user);
+        }
+        if let Some(cmd) = self.cmd {
+            config = config.cmd(cmd);
+        }
+        if let Some(entrypoint) = self.entrypoint {
+            config = config.entrypoint(entrypoint);
+        }
+        if !self.labels.is_empty() {
+            config = config.labels(self.labels.into_iter().collect::<std::collections::HashMap<_, _>>());
+        }
+        if !self.ports.is_empty() {
+            config = config.exposed_ports(self.ports.into_iter().collect::<Vec<_>>());
+        }
+        if !self.volumes.is_empty() {
+            config = config.volumes(self.volumes.into_iter().collect::<Vec<_>>());
+        }
+        if let Some(signal) = self.stop_signal {
+            config = config.stop_signal(signal);
+        }
+        let mut image = ImageConfigurationBuilder::default()
+            .created(rfc3339(now))
+            .architecture(Arch::default())
+            .os(Os::Linux)
+            .config(config.build().map_err(invalid)?)
+            .history(self.history);
+        if let Some(author) = self.author {
+            image = image.author(author);
+        }
+        Ok((image.build().map_err(invalid)?, self.layers))
+    }
+}
+
+fn invalid(error: oci_spec::OciSpecError) -> Error {
+    harness_image::Error::InvalidImage { why: error.to_string() }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_wins_over_arg_and_is_replaced_in_place() {
+        let mut state = State::scratch();
+        state.args.insert("A".to_owned(), "arg".to_owned());
+        state.args.insert("B".to_owned(), "arg".to_owned());
+        state.set_env("A", "env");
+        state.set_env("A", "env2");
+        assert_eq!(state.variable("A").as_deref(), Some("env2"));
+        assert_eq!(state.variable("B").as_deref(), Some("arg"));
+        assert_eq!(state.variable("PAT"), None);
+        assert_eq!(state.run_env()[1..], ["A=env2", "B=arg"]);
+    }
+}

@@ -1,0 +1,111 @@
+//! One layer: prepared, mounted, changed, unmounted, committed; or taken from the cache; or given up whole.
+
+use std::{path::Path, time::Instant};
+
+use harness_image::{CacheEntry, PrepareOptions};
+use storage_driver::{LayerId, MountMode};
+use storage_layer::Digest;
+
+use super::{Build, config::State};
+use crate::{LayerSummary, Result, StepTimes};
+
+/// What a step made.
+pub struct Made {
+    pub cached: bool,
+    pub times: StepTimes,
+    pub layer: Option<LayerSummary>,
+}
+
+impl Build<'_> {
+    /// The layer of the step with this key, made by `change` unless an earlier build made it.
+    pub fn layer(
+        &self,
+        state: &mut State,
+        key: Digest,
+        text: &str,
+        change: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Made> {
+        if let Some(entry) = self.cached(&key)? {
+            return self.reuse(state, text, entry);
+        }
+        let mut times = StepTimes::default();
+        let started = Instant::now();
+        let parent = self.lay_out(state)?;
+        let id = self.layers.prepare(parent.as_ref(), &PrepareOptions::default())?;
+        times.prepare = started.elapsed();
+        let committed = self.change(&id, &mut times, change).and_then(|()| {
+            let committed = self.layers.commit(&id, state.chain.as_ref())?;
+            times.diff = committed.times.diff;
+            times.commit = committed.times.usage + committed.times.seal;
+            Ok(committed)
+        });
+        let committed = committed.inspect_err(|_| {
+            // The first error is what the user must hear; what cannot be removed now goes at the next opening.
+            if let Err(error) = self.layers.discard(&id) {
+                tracing::warn!(layer = %id, %error, "the layer of a failed step could not be removed");
+            }
+        })?;
+        let layer = LayerSummary {
+            size: committed.stats.size,
+            content: committed.stats.content,
+            entries: committed.stats.entries,
+            exclusive: committed.usage.exclusive,
+            copied_up: committed.usage.copied_up,
+        };
+        let entry = CacheEntry {
+            instruction: text.to_owned(),
+            layer: Some(committed.blob.clone()),
+            chain: Some(committed.chain),
+            created: self.now,
+            notes: std::collections::BTreeMap::new(),
+        };
+        self.layers.store().cache().put(&key, &entry)?;
+        state.layers.push(committed.blob);
+        state.chain = Some(committed.chain);
+        state.remember(text, true, self.now)?;
+        Ok(Made { cached: false, times, layer: Some(layer) })
+    }
+
+    fn cached(&self, key: &Digest) -> Result<Option<CacheEntry>> {
+        if self.request.no_cache {
+            return Ok(None);
+        }
+        Ok(self.layers.store().cache().get(key)?.filter(|entry| entry.layer.is_some() && entry.chain.is_some()))
+    }
+
+    fn reuse(&self, state: &mut State, text: &str, entry: CacheEntry) -> Result<Made> {
+        state.layers.extend(entry.layer);
+        state.chain = entry.chain;
+        state.remember(text, true, self.now)?;
+        Ok(Made { cached: true, times: StepTimes::default(), layer: None })
+    }
+
+    /// Puts what a state's chain lacks onto the driver, bottom up; the top layer is the answer.
+    pub fn lay_out(&self, state: &State) -> Result<Option<LayerId>> {
+        if let Some(known) = state.chain.as_ref().and_then(|chain| self.layers.layer_of(chain)) {
+            return Ok(Some(known));
+        }
+        let mut below = None;
+        let mut top = None;
+        for layer in &state.layers {
+            let (chain, id) = self.layers.ensure_on(below.as_ref(), layer)?;
+            below = Some(chain);
+            top = Some(id);
+        }
+        Ok(top)
+    }
+
+    fn change(&self, id: &LayerId, times: &mut StepTimes, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let started = Instant::now();
+        let mounted = self.layers.driver().mount(id, MountMode::ReadWrite)?;
+        times.mount = started.elapsed();
+        let started = Instant::now();
+        let changed = change(mounted.path());
+        times.run = started.elapsed();
+        let started = Instant::now();
+        let closed = mounted.close();
+        times.mount += started.elapsed();
+        changed?;
+        Ok(closed?)
+    }
+}

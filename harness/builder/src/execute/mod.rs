@@ -1,0 +1,213 @@
+//! Carrying a Dockerfile out.
+
+mod config;
+mod copy;
+mod layer;
+mod run;
+mod stage;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use harness_image::{Image, Layers, Reference};
+use storage_driver::{Bytes, Timestamp};
+
+use self::{config::State, stage::StageRun};
+use crate::{
+    Dockerfile, Error, Ignore, Kind, Observer, Result, StepReport,
+    context::Jail,
+    parse,
+    stages::{Plan, plan},
+};
+
+/// Limits for the commands of RUN.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RunLimits {
+    /// Memory.
+    pub memory: Option<Bytes>,
+}
+
+/// What to build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// The build context, a directory.
+    pub context: PathBuf,
+    /// The Dockerfile; `Dockerfile` in the context by default.
+    pub dockerfile: Option<PathBuf>,
+    /// The stage to build; the last by default.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels for the image.
+    pub labels: BTreeMap<String, String>,
+    /// Names for the image.
+    pub tags: Vec<Reference>,
+    /// Whether earlier builds' layers may not be used.
+    pub no_cache: bool,
+    /// Limits for RUN.
+    pub limits: RunLimits,
+    /// Set from another thread to stop the build.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct BuildOutcome {
+    /// The image.
+    pub image: Image,
+    /// Every instruction that was carried out, in order.
+    pub steps: Vec<StepReport>,
+}
+
+/// Builds images on one driver.
+#[derive(Debug)]
+pub struct Builder<'a> {
+    layers: &'a Layers,
+}
+
+/// What all stages of one build share.
+struct Build<'a> {
+    layers: &'a Layers,
+    request: &'a BuildRequest,
+    file: Dockerfile,
+    file_name: String,
+    context: Jail,
+    ignore: Ignore,
+    plan: Plan,
+    global: BTreeMap<String, String>,
+    now: Timestamp,
+    total: usize,
+    /// The states of finished stages.
+    done: BTreeMap<usize, State>,
+    steps: Vec<StepReport>,
+}
+
+impl<'a> Builder<'a> {
+    /// On the driver of these layers.
+    #[must_use]
+    pub const fn new(layers: &'a Layers) -> Self {
+        Self { layers }
+    }
+
+    /// Builds an image and names it.
+    ///
+    /// # Errors
+    /// [`Error::Dockerfile`] with the place; [`Error::Run`] for a command that failed. Nothing that was being made
+    /// stays; finished layers do, for the next build's cache.
+    pub fn build(&self, request: &BuildRequest, observer: &mut dyn Observer) -> Result<BuildOutcome> {
+        let mut build = Build::start(self.layers, request)?;
+        build.warn_of_unused_arguments(observer);
+        for number in build.plan.stages.clone() {
+            let state = StageRun::new(&mut build, number, observer)?.run()?;
+            build.done.insert(number, state);
+        }
+        build.finish()
+    }
+}
+
+impl<'a> Build<'a> {
+    fn start(layers: &'a Layers, request: &'a BuildRequest) -> Result<Self> {
+        let context = Jail::open(&request.context).map_err(Error::io("open the build context", &request.context))?;
+        let path = request.dockerfile.clone().unwrap_or_else(|| request.context.join("Dockerfile"));
+        let source = fs::read(&path).map_err(Error::io("read", &path))?;
+        let file_name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let file = parse(&source).map_err(|wrong| wrong.in_file(&file_name))?;
+        let ignore = read_ignore(&path, context.root())?;
+        let global = global_args(&file, request, &file_name)?;
+        let plan = plan(&file, request.target.as_deref(), &|name| global.get(name).cloned(), &file_name)?;
+        let total = plan.stages.iter().map(|number| file.stages[*number].instructions.len()).sum();
+        Ok(Self {
+            layers,
+            request,
+            file,
+            file_name,
+            context,
+            ignore,
+            plan,
+            global,
+            now: now(),
+            total,
+            done: BTreeMap::new(),
+            steps: Vec::new(),
+        })
+    }
+
+    /// A build argument that no ARG takes is a mistake, most likely in its name.
+    fn warn_of_unused_arguments(&self, observer: &mut dyn Observer) {
+        let instructions = self.file.stages.iter().flat_map(|stage| &stage.instructions).chain(&self.file.global_args);
+        let mut declared: Vec<&str> = config::PREDEFINED.to_vec();
+        for instruction in instructions {
+            if let Kind::Arg(arguments) = &instruction.kind {
+                declared.extend(arguments.iter().map(|(name, _)| name.as_str()));
+            }
+        }
+        for name in self.request.build_args.keys().filter(|name| !declared.contains(&name.as_str())) {
+            observer.warning(&format!("no ARG takes the build argument {name}"));
+        }
+    }
+
+    fn stopped(&self) -> Result<()> {
+        if self.request.cancel.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<BuildOutcome> {
+        let last = self.plan.stages.last().and_then(|number| self.done.remove(number));
+        let mut state = last.ok_or(Error::Stopped)?;
+        state.labels.extend(self.request.labels.clone());
+        let (config, layers) = state.into_image(self.now)?;
+        let image = self.layers.store().put_tagged(config, layers, &self.request.tags)?;
+        Ok(BuildOutcome { image, steps: self.steps })
+    }
+}
+
+/// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
+fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    for path in [PathBuf::from(own), context.join(".dockerignore")] {
+        match fs::read_to_string(&path) {
+            Ok(text) => return Ok(Ignore::parse(&text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+    Ok(Ignore::default())
+}
+
+/// ARGs before the first FROM, for FROM lines and for stages that declare them again.
+fn global_args(file: &Dockerfile, request: &BuildRequest, file_name: &str) -> Result<BTreeMap<String, String>> {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for instruction in &file.global_args {
+        let Kind::Arg(arguments) = &instruction.kind else { continue };
+        for (name, default) in arguments {
+            let given = request.build_args.get(name).cloned();
+            let value = match (given, default) {
+                (Some(given), _) => Some(given),
+                (None, Some(default)) => {
+                    let expanded = crate::expand::expand(default, file.escape, &|name| known.get(name).cloned());
+                    Some(expanded.map_err(|why| instruction.place.wrong(why).in_file(file_name))?)
+                }
+                (None, None) => None,
+            };
+            known.extend(value.map(|value| (name.clone(), value)));
+        }
+    }
+    Ok(known)
+}
+
+/// SOURCE_DATE_EPOCH makes two builds equal (reproducible-builds.org/specs/source-date-epoch).
+fn now() -> Timestamp {
+    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse::<u64>().ok());
+    fixed.map_or_else(
+        || Timestamp::from_system(SystemTime::now()),
+        |seconds| Timestamp(seconds.saturating_mul(1_000_000_000)),
+    )
+}
