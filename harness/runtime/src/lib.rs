@@ -1,1 +1,35 @@
-//! A minimal container runtime: namespaces, pivot_root, capabilities, seccomp, cgroups
+//! A minimal container runtime: namespaces, `pivot_root`, capabilities, seccomp, cgroups.
+//!
+//! A [`Launch`] takes an OCI runtime specification and starts a [`Container`] as a child of this process. The container's
+//! first process is this program again, executed in new namespaces: a program that starts containers therefore calls
+//! [`init_if_asked`] before anything else in its `main`. [`config`] makes specifications from the options that people
+//! know from docker.
+//!
+//! It needs Linux 5.12 (mount_setattr(2)); mounts are handled as descriptors throughout, so that an image's symbolic
+//! links cannot lead any of them out of the container. It runs as root or as the root of a user namespace.
+#![deny(missing_docs)]
+
+mod caps;
+mod cgroup;
+mod channel;
+pub mod config;
+mod container;
+mod error;
+mod exec;
+mod init;
+mod keeper;
+mod launch;
+mod plan;
+mod relay;
+mod rlimit;
+mod seccomp;
+mod stdio;
+mod translate;
+mod wire;
+
+pub use cgroup::{Stats, gc_cgroups};
+pub use container::{Container, Exit, Output, Signaller, Stream};
+pub use error::{Error, Result};
+pub use init::init_if_asked;
+pub use launch::{ContainerFile, Launch};
+pub use stdio::Stdio;

@@ -1,0 +1,151 @@
+//! Control groups: limits and accounting of a container, on version 1 and version 2 of the kernel's interface.
+//!
+//! A container has a cgroup only if it has limits or its accounting is asked for, as making one, and above all joining
+//! it, costs more than the rest of some containers' lives.
+
+mod gc;
+mod hierarchy;
+mod limits;
+mod stats;
+
+use std::{
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use oci_spec::runtime::Spec;
+
+pub use self::{gc::gc_cgroups, stats::Stats};
+use self::{
+    hierarchy::{Controller, Hierarchy},
+    limits::Limits,
+};
+use crate::{Error, Result};
+
+/// How often, and after which pause, a cgroup is tried again that is busy with the last of its processes' remains.
+const REMOVALS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A container's cgroup, in each hierarchy that it needs.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    hierarchy: Hierarchy,
+    /// Removed when dropped.
+    groups: Vec<Group>,
+}
+
+/// One directory.
+#[derive(Debug)]
+struct Group {
+    /// What it is for; on version 2 one directory serves all.
+    controller: Controller,
+    path: PathBuf,
+    removed: bool,
+}
+
+/// How a new process gets into a cgroup.
+#[derive(Debug, Default)]
+pub(crate) struct Placement {
+    /// Version 1: the `tasks` files that it writes itself to.
+    pub(crate) tasks: Vec<OwnedFd>,
+    /// Version 2: the directory that it is born in.
+    pub(crate) directory: Option<OwnedFd>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup of the container `id` with the limits of `spec`; `None` if it needs none.
+    pub(crate) fn create(id: &str, spec: &Spec, accounting: bool) -> Result<Option<Self>> {
+        let limits = Limits::of(spec)?;
+        let mut wanted = limits.controllers();
+        if accounting {
+            wanted.extend([Controller::Memory, Controller::CpuAccounting, Controller::Pids]);
+        }
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let hierarchy = Hierarchy::detect();
+        let name = format!("{id}.{}", std::process::id());
+        let groups = hierarchy.directories(&wanted, &name)?;
+        let groups = groups.into_iter().map(|(controller, path)| Group { controller, path, removed: true }).collect();
+        let mut cgroup = Self { hierarchy, groups };
+        for group in &mut cgroup.groups {
+            std::fs::create_dir(&group.path).map_err(failed("make", &group.path))?;
+            group.removed = false;
+        }
+        limits.write(&cgroup)?;
+        Ok(Some(cgroup))
+    }
+
+    /// What a process needs to get in.
+    pub(crate) fn placement(&self) -> Result<Placement> {
+        let mut placement = Placement::default();
+        for group in &self.groups {
+            let opened = |path: PathBuf, file: io::Result<File>| file.map(OwnedFd::from).map_err(failed("open", &path));
+            match self.hierarchy {
+                Hierarchy::One => {
+                    let path = group.path.join("tasks");
+                    let file = File::options().write(true).open(&path);
+                    placement.tasks.push(opened(path, file)?);
+                }
+                Hierarchy::Two => placement.directory = Some(opened(group.path.clone(), File::open(&group.path))?),
+            }
+        }
+        Ok(placement)
+    }
+
+    /// The directory in which `controller` has its files.
+    fn directory(&self, controller: Controller) -> Option<&Path> {
+        let serves = |group: &&Group| self.hierarchy == Hierarchy::Two || group.controller == controller;
+        self.groups.iter().find(serves).map(|group| group.path.as_path())
+    }
+
+    /// What the processes have used.
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        stats::read(self)
+    }
+
+    /// Removes the directories; their processes have ended.
+    pub(crate) fn remove(mut self) -> Result<()> {
+        self.groups.iter_mut().try_for_each(Group::remove)
+    }
+}
+
+impl Group {
+    fn remove(&mut self) -> Result<()> {
+        if !self.removed {
+            remove_directory(&self.path)?;
+            self.removed = true;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, "a cgroup is left");
+        }
+    }
+}
+
+fn remove_directory(path: &Path) -> Result<()> {
+    for attempt in 0.. {
+        match std::fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && attempt < REMOVALS => thread::sleep(PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            other => return other.map_err(failed("remove", path)),
+        }
+    }
+    Ok(())
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Cgroup { action, path, source }
+}

@@ -1,0 +1,234 @@
+use std::{collections::HashMap, path::Path};
+
+use oci_spec::{
+    OciSpecError,
+    runtime::{
+        Capabilities as CapabilitySet, Capability, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder,
+        LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
+        LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+        PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    },
+};
+
+use super::{
+    Capabilities, ContainerConfig, DEFAULT_PATH, Network, Seccomp, host_devices,
+    user::{self, ResolvedUser},
+};
+use crate::{Error, Result, caps, seccomp::default_profile};
+
+/// Microseconds of a period of cpu bandwidth control, docker's choice.
+const CPU_PERIOD: u64 = 100_000;
+
+/// What docker hides of /proc and /sys.
+const MASKED: [&str; 11] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+
+/// What docker makes read-only of /proc.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The specification for `config`, which runs under other OCI runtimes too.
+///
+/// # Errors
+/// [`Error::NoSuchUser`] and [`Error::Invalid`] for values that make no sense, and files of the image or the host that
+/// cannot be read.
+pub fn spec(config: &ContainerConfig) -> Result<Spec> {
+    let capabilities = capabilities(config);
+    let user = user::resolve_user(&config.rootfs, config.user.as_deref().unwrap_or_default(), &config.group_add)?;
+    let root = RootBuilder::default().path(&config.rootfs).readonly(config.read_only).build().map_err(invalid)?;
+    let mut builder = SpecBuilder::default()
+        .version("1.0.2")
+        .root(root)
+        .process(process(config, &user, &capabilities)?)
+        .mounts(mounts(config)?)
+        .linux(linux(config, &capabilities)?);
+    if let Some(hostname) = &config.hostname {
+        builder = builder.hostname(hostname);
+    }
+    builder.build().map_err(invalid)
+}
+
+fn invalid(error: OciSpecError) -> Error {
+    Error::invalid("the specification", error.to_string())
+}
+
+fn capabilities(config: &ContainerConfig) -> CapabilitySet {
+    if config.privileged {
+        return caps::all().collect();
+    }
+    let mut set: CapabilitySet = match &config.cap_drop {
+        Capabilities::All => CapabilitySet::new(),
+        Capabilities::Only(dropped) => caps::DEFAULT.into_iter().filter(|c| !dropped.contains(c)).collect(),
+    };
+    match &config.cap_add {
+        Capabilities::All => {
+            let kept = |c: &Capability| !matches!(&config.cap_drop, Capabilities::Only(dropped) if dropped.contains(c));
+            set.extend(caps::all().filter(kept));
+        }
+        Capabilities::Only(added) => set.extend(added),
+    }
+    set
+}
+
+fn process(config: &ContainerConfig, user: &ResolvedUser, capabilities: &CapabilitySet) -> Result<Process> {
+    // As docker: permitted and effective serve root; none are inheritable or ambient, so another user starts without.
+    let sets = LinuxCapabilitiesBuilder::default()
+        .bounding(capabilities.clone())
+        .effective(capabilities.clone())
+        .permitted(capabilities.clone())
+        .inheritable(CapabilitySet::new())
+        .ambient(CapabilitySet::new())
+        .build()
+        .map_err(invalid)?;
+    let ids = UserBuilder::default().uid(user.uid).gid(user.gid).additional_gids(user.groups.clone());
+    let mut builder = ProcessBuilder::default()
+        .terminal(config.tty)
+        .user(ids.build().map_err(invalid)?)
+        .args(config.args.clone())
+        .env(env(config, user))
+        .cwd(&config.cwd)
+        .capabilities(sets)
+        .rlimits(rlimits(config)?)
+        .no_new_privileges(config.no_new_privileges && !config.privileged);
+    if let Some(adjustment) = config.oom_score_adj {
+        builder = builder.oom_score_adj(adjustment);
+    }
+    builder.build().map_err(invalid)
+}
+
+/// The configured environment after docker's defaults for what it does not set; of a name set twice the last counts.
+fn env(config: &ContainerConfig, user: &ResolvedUser) -> Vec<String> {
+    let mut env = vec![format!("PATH={DEFAULT_PATH}")];
+    env.extend(config.hostname.as_ref().map(|hostname| format!("HOSTNAME={hostname}")));
+    env.extend(config.tty.then(|| "TERM=xterm".to_owned()));
+    env.push(format!("HOME={}", user.home.display()));
+    for variable in &config.env {
+        let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+        match env.iter_mut().find(|known| name(known) == name(variable)) {
+            Some(known) => known.clone_from(variable),
+            None => env.push(variable.clone()),
+        }
+    }
+    env
+}
+
+fn rlimits(config: &ContainerConfig) -> Result<Vec<PosixRlimit>> {
+    let limit = |(name, soft, hard): &(String, u64, u64)| {
+        let typ = format!("RLIMIT_{}", name.to_uppercase())
+            .parse::<PosixRlimitType>()
+            .map_err(|_| Error::invalid(format!("ulimit {name}"), "there is no such limit"))?;
+        PosixRlimitBuilder::default().typ(typ).soft(*soft).hard(*hard).build().map_err(invalid)
+    };
+    config.ulimits.iter().map(limit).collect()
+}
+
+fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>> {
+    let sys = if config.privileged { "rw" } else { "ro" };
+    let shm = format!("size={}", config.shm_size);
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        )?,
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", sys])?,
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?,
+    ];
+    for tmpfs in &config.tmpfs {
+        let mut options = vec!["noexec", "nosuid", "nodev"];
+        options.extend(tmpfs.options.iter().map(String::as_str));
+        mounts.push(mount(&tmpfs.target, "tmpfs", "tmpfs", &options)?);
+    }
+    for bind in &config.binds {
+        let access = if bind.read_only { "rro" } else { "rw" };
+        mounts.push(mount(&bind.target, "bind", &bind.source, &["rbind", "rprivate", access])?);
+    }
+    Ok(mounts)
+}
+
+fn mount(target: impl AsRef<Path>, kind: &str, source: impl AsRef<Path>, options: &[&str]) -> Result<Mount> {
+    MountBuilder::default()
+        .destination(target.as_ref())
+        .typ(kind)
+        .source(source.as_ref())
+        .options(options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>())
+        .build()
+        .map_err(invalid)
+}
+
+fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux> {
+    let sysctls: HashMap<String, String> = config.sysctls.iter().cloned().collect();
+    let (masked, read_only) = if config.privileged { (&[][..], &[][..]) } else { (&MASKED[..], &READ_ONLY[..]) };
+    let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
+    let mut builder = LinuxBuilder::default()
+        .namespaces(namespaces(config.network)?)
+        .masked_paths(owned(masked))
+        .readonly_paths(owned(read_only))
+        .sysctl(sysctls);
+    if config.privileged {
+        builder = builder.devices(host_devices::all()?);
+    }
+    if let Some(profile) = profile(config, capabilities)? {
+        builder = builder.seccomp(profile);
+    }
+    if let Some(resources) = resources(config)? {
+        builder = builder.resources(resources);
+    }
+    builder.build().map_err(invalid)
+}
+
+fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Option<LinuxSeccomp>> {
+    match &config.seccomp {
+        _ if config.privileged => Ok(None),
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Default => default_profile(capabilities).map(Some),
+        Seccomp::Profile(profile) => Ok(Some((**profile).clone())),
+    }
+}
+
+fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
+    let mut kinds =
+        vec![LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
+    if network == Network::None {
+        kinds.push(LinuxNamespaceType::Network);
+    }
+    kinds.into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)).collect()
+}
+
+fn resources(config: &ContainerConfig) -> Result<Option<LinuxResources>> {
+    let mut builder = LinuxResourcesBuilder::default();
+    let signed = |what: &str, n: u64| i64::try_from(n).map_err(|_| Error::invalid(format!("{what} {n}"), "too large"));
+    if let Some(memory) = config.memory {
+        let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
+        let limits = LinuxMemoryBuilder::default().limit(signed("memory", memory)?).swap(signed("memory-swap", swap)?);
+        builder = builder.memory(limits.build().map_err(invalid)?);
+    }
+    if let Some(cpus) = config.cpus {
+        if !(0.01..=1e6).contains(&cpus) {
+            return Err(Error::invalid(format!("cpus {cpus}"), "it has to be 0.01 at least"));
+        }
+        let quota = (cpus * CPU_PERIOD as f64).round() as i64;
+        let limits = LinuxCpuBuilder::default().quota(quota).period(CPU_PERIOD);
+        builder = builder.cpu(limits.build().map_err(invalid)?);
+    }
+    if let Some(pids) = config.pids_limit {
+        let limits = LinuxPidsBuilder::default().limit(signed("pids-limit", pids)?);
+        builder = builder.pids(limits.build().map_err(invalid)?);
+    }
+    let limited = config.memory.is_some() || config.cpus.is_some() || config.pids_limit.is_some();
+    limited.then(|| builder.build().map_err(invalid)).transpose()
+}

@@ -1,0 +1,196 @@
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use rustix::process::Pid;
+
+/// The zeroth argument under which the init process is started, by which it knows itself.
+pub(crate) const INIT_MARKER: &CStr = c"__init";
+
+/// The flag of clone3(2) for the directory of a cgroup (linux/sched.h); the constant in `libc` overflows its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the child executes: a file by descriptor, see execveat(2).
+#[derive(Debug)]
+pub(crate) struct Program(pub(crate) OwnedFd);
+
+/// A created process.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its id in the caller's pid namespace.
+    pub(crate) pid: Pid,
+    /// A descriptor of it, so that signals and waits never hit another process that got the same id.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What the child needs; it lives on the parent's stack, which stays put while the parent is suspended.
+struct ChildArgs<'a> {
+    program: RawFd,
+    /// Descriptors of the parent in the order in which the child shall have them, from 0 on.
+    descriptors: &'a [RawFd],
+    /// errno of what failed in the child, 0 for nothing. Seen by the parent only where memory is shared.
+    failed: c_int,
+}
+
+/// The child's stack for the few calls before execve(2) replaces it.
+#[repr(C, align(16))]
+struct Stack([MaybeUninit<u8>; 32 * 1024]);
+
+/// Creates a process in new `namespaces` (a set of `CLONE_NEW*`) that executes `program` as [`INIT_MARKER`] with no
+/// environment and `descriptors` as its descriptors 0, 1, 2...; with `cgroup` (a directory of a cgroup2 tree) it is
+/// born in that cgroup.
+///
+/// The child shares the parent's memory until it executes, and the calling thread is suspended meanwhile, as
+/// posix_spawn(3) does: nothing is copied, however large the parent is. Only where the kernel has to place the child in
+/// a cgroup, which plain clone(2) cannot ask for, is the memory copied on write as in fork(2).
+///
+/// Signals are blocked in the child; the init unblocks them.
+pub(crate) fn spawn(
+    program: &Program,
+    descriptors: &[BorrowedFd<'_>],
+    namespaces: c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Spawned> {
+    // Descriptors are moved out of the way first, so that no dup2(2) of the child overwrites one that is still needed.
+    let above = c_int::try_from(descriptors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let moved =
+        descriptors.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above)).collect::<Result<Vec<OwnedFd>, _>>()?;
+    let moved_program = rustix::io::fcntl_dupfd_cloexec(&program.0, above)?;
+    let raw: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut args = ChildArgs { program: moved_program.as_raw_fd(), descriptors: &raw, failed: 0 };
+    let blocked = SignalsBlocked::new()?;
+    let spawned = match cgroup {
+        None => clone_sharing_memory(&mut args, namespaces),
+        Some(cgroup) => clone_into_cgroup(&mut args, namespaces, cgroup),
+    };
+    drop(blocked);
+    let spawned = spawned?;
+    if args.failed != 0 {
+        // It has exited already; leave no zombie.
+        let _ = rustix::process::waitpid(Some(spawned.pid), rustix::process::WaitOptions::empty());
+        return Err(io::Error::from_raw_os_error(args.failed));
+    }
+    Ok(spawned)
+}
+
+fn clone_sharing_memory(args: &mut ChildArgs<'_>, namespaces: c_int) -> io::Result<Spawned> {
+    let mut stack = Stack([MaybeUninit::uninit(); 32 * 1024]);
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD | namespaces;
+    // Stacks grow downwards on both architectures that we support.
+    let top = stack.0.as_mut_ptr_range().end;
+    let arg = ptr::from_mut(args);
+    // SAFETY: clone(2) runs `child` on `stack`, which is 16-aligned and large enough for its calls; CLONE_VFORK suspends
+    // this thread until the child has executed or exited, so `stack`, `args` and `pidfd` outlive its use of them, and
+    // nothing else touches them meanwhile. `child` keeps to async-signal-safe calls and never returns, all signals are
+    // blocked, and without CLONE_SETTLS glibc's thread pointer stays that of the suspended thread.
+    let pid = unsafe { libc::clone(child, top.cast::<c_void>(), flags, arg.cast::<c_void>(), &raw mut pidfd) };
+    spawned(pid.into(), pidfd)
+}
+
+fn clone_into_cgroup(args: &mut ChildArgs<'_>, namespaces: c_int, cgroup: BorrowedFd<'_>) -> io::Result<Spawned> {
+    let mut pidfd: c_int = -1;
+    // struct clone_args, version 2 (88 bytes), see clone(2).
+    let request: [u64; 11] = [
+        (libc::CLONE_PIDFD | namespaces) as u64 | CLONE_INTO_CGROUP,
+        ptr::from_mut(&mut pidfd) as u64,
+        0,
+        0,
+        libc::SIGCHLD as u64,
+        0,
+        0,
+        0,
+        0,
+        0,
+        cgroup.as_raw_fd() as u64,
+    ];
+    let address = request.as_ptr();
+    // SAFETY: without CLONE_VM and with no stack given this behaves as fork(2): the child goes on here on its own copy of
+    // the stack. The other threads do not exist in it, therefore it does nothing but async-signal-safe calls in `child`,
+    // which never returns. `request` has the size that is passed and its one pointer is valid.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, address, size_of_val(&request)) };
+    if pid == 0 {
+        child(ptr::from_mut(args).cast());
+    }
+    spawned(pid, pidfd)
+}
+
+fn spawned(pid: i64, pidfd: c_int) -> io::Result<Spawned> {
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raw = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+    let pid = Pid::from_raw(raw).ok_or(io::ErrorKind::InvalidData)?;
+    // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns, as the call has succeeded.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Spawned { pid, pidfd })
+}
+
+/// Runs in the child: async-signal-safe calls only, no allocation, no panics, no return.
+extern "C" fn child(args: *mut c_void) -> c_int {
+    // SAFETY: `args` is the pointer given to clone, to a `ChildArgs` that is alive and not used by the suspended parent.
+    let args = unsafe { &mut *args.cast::<ChildArgs<'_>>() };
+    let mut target: c_int = 0;
+    for &source in args.descriptors {
+        // SAFETY: dup2(2) has no memory effects; a stale descriptor number only gives EBADF.
+        if unsafe { libc::dup2(source, target) } < 0 {
+            fail(args);
+        }
+        target = target.wrapping_add(1);
+    }
+    let argv: [*const c_char; 2] = [INIT_MARKER.as_ptr(), ptr::null()];
+    let envp: [*const c_char; 1] = [ptr::null()];
+    let (argv, envp, empty) = (argv.as_ptr(), envp.as_ptr(), c"".as_ptr());
+    // SAFETY: all strings are NUL-terminated and both arrays end with a null pointer; see execveat(2).
+    unsafe { libc::syscall(libc::SYS_execveat, args.program, empty, argv, envp, libc::AT_EMPTY_PATH) };
+    fail(args)
+}
+
+fn fail(args: &mut ChildArgs<'_>) -> ! {
+    // SAFETY: errno's location is always valid; the parent, whose location it is, is suspended.
+    args.failed = unsafe { *libc::__errno_location() };
+    // SAFETY: _exit(2) ends the child without running handlers of the parent, whose memory this may be.
+    unsafe { libc::_exit(127) }
+}
+
+/// All signals blocked in this thread until dropped.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn new() -> io::Result<Self> {
+        let mut all = MaybeUninit::uninit();
+        // SAFETY: sigfillset(3) initialises the set it is given and cannot fail on a valid pointer.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        let mut old = MaybeUninit::uninit();
+        // SAFETY: the first set was initialised above; the second is for the call to fill.
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr()) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: the call has succeeded, so it filled `old`.
+        Ok(Self(unsafe { old.assume_init() }))
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: restores a mask that the kernel gave us; a null pointer for the old one is allowed.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+    }
+}
+
+/// Opens this program's own file, in a way that does not let a container write to it.
+///
+/// In the container the init's `/proc/self/exe` leads to the descriptor's mount. As that is a private read-only copy, a
+/// hostile image that has itself executed through that link still cannot open the host's program for writing.
+pub(crate) fn open_own_program() -> io::Result<Program> {
+    use rustix::mount::{OpenTreeFlags, open_tree};
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = open_tree(rustix::fs::CWD, c"/proc/self/exe", flags)?;
+    super::calls::mount_set_attributes(copy.as_fd(), false, libc::MOUNT_ATTR_RDONLY, 0, 0)?;
+    Ok(Program(copy))
+}

@@ -1,0 +1,117 @@
+//! The container's first process: this program, executed again in new namespaces.
+//!
+//! It has one thread and an empty environment, acts on a [`Plan`] and ends by executing the container's program. It is
+//! what a container's start costs, so it stays away from everything that is large: no formatting but for errors, no
+//! general deserialiser, no logging.
+
+mod attach;
+mod beneath;
+mod dev;
+mod failure;
+mod files;
+mod identity;
+mod program;
+mod reaper;
+mod root;
+mod terminal;
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use self::failure::{Failed, OrFail};
+use crate::{
+    channel::{self, CONTROL_FD},
+    exec,
+    plan::Plan,
+};
+
+/// Becomes a container's init and never returns, if that is what this process was started as; else does nothing.
+///
+/// It has to be the first statement of the `main` of every program that starts containers.
+pub fn init_if_asked() {
+    let asked = std::env::args_os().next().is_some_and(|name| name.as_encoded_bytes() == exec::INIT_MARKER.to_bytes());
+    if !asked {
+        return;
+    }
+    let Some(control) = control_socket() else {
+        // A person has typed our marker: there is nobody to report to.
+        std::process::exit(125);
+    };
+    let status = match run(control.as_fd()) {
+        Ok(status) => status,
+        Err(failed) => {
+            let failure = failed.into_failure();
+            // With the parent gone, nobody is left to tell.
+            let _ = channel::send_failure(control.as_fd(), &failure);
+            i32::from(failure.status)
+        }
+    };
+    std::process::exit(status);
+}
+
+/// The socket to the parent, if there is one at its place.
+fn control_socket() -> Option<OwnedFd> {
+    let socket = exec::adopt(CONTROL_FD)?;
+    rustix::net::sockopt::socket_type(&socket).ok()?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).ok()?;
+    Some(socket)
+}
+
+/// Returns only with the exit status of a reaper's child.
+fn run(control: BorrowedFd<'_>) -> Result<i32, Failed> {
+    // The container's program must not be able to look into this process, which has descriptors of the host.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .or_fail(|| "hide the init process".into())?;
+    let plan = channel::receive_plan(control).or_fail(|| "receive the plan".into())?;
+    let groups = i32::try_from(plan.cgroups).unwrap_or(0);
+    exec::close_from(CONTROL_FD + 1 + groups).or_fail(|| "close inherited descriptors".into())?;
+    join_cgroups(groups)?;
+    exec::reset_signals().or_fail(|| "reset signals".into())?;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    set_names(&plan)?;
+    if plan.loopback {
+        exec::bring_up_loopback().or_fail(|| "bring the loopback interface up".into())?;
+    }
+    if let Some(adjustment) = plan.oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).or_fail(|| "set oom_score_adj".into())?;
+    }
+    let master = root::enter(&plan)?;
+    if let Some(master) = master {
+        channel::send_terminal(control, master.as_fd()).or_fail(|| "hand over the terminal".into())?;
+    }
+    if plan.own_stdio {
+        own_stdio(&plan)?;
+    }
+    program::run(&plan, control)
+}
+
+fn join_cgroups(count: i32) -> Result<(), Failed> {
+    for fd in CONTROL_FD + 1..=CONTROL_FD + count {
+        let tasks = exec::adopt(fd).ok_or(io::ErrorKind::InvalidInput).or_fail(|| "join a cgroup".into())?;
+        // "0" is the writing thread itself: since it cannot change under the kernel's hands, the migration takes no
+        // global lock, whose acquisition waits for an RCU grace period (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+        rustix::io::write(&tasks, b"0").or_fail(|| "join a cgroup".into())?;
+    }
+    Ok(())
+}
+
+fn set_names(plan: &Plan) -> Result<(), Failed> {
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes()).or_fail(|| format!("set the host name {name:?}"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes()).or_fail(|| format!("set the domain name {name:?}"))?;
+    }
+    Ok(())
+}
+
+/// Gives pipes to the container's user, who else could not open `/dev/stdout` anew.
+fn own_stdio(plan: &Plan) -> Result<(), Failed> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(plan.process.uid), rustix::fs::Gid::from_raw(plan.process.gid));
+    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        rustix::fs::fchown(stream, Some(uid), Some(gid)).or_fail(|| "give the pipes to the container's user".into())?;
+    }
+    Ok(())
+}

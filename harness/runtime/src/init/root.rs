@@ -1,0 +1,152 @@
+//! The container's file system: its mounts, put together below its root, and the change into it.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{CWD, OFlags},
+    io::Errno,
+    mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
+};
+
+use super::{
+    attach, beneath, dev,
+    failure::{Failed, OrFail},
+    files, terminal,
+};
+use crate::{
+    exec,
+    plan::{MountStep, Plan, Source},
+};
+
+/// Builds the tree of mounts and makes it this process's root. Returns the parent's end of the container's terminal.
+pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
+    // Nothing of what follows may travel back to the host; see mount_namespaces(7) on shared mounts.
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .or_fail(|| "make the mounts private".into())?;
+    let root = open_rootfs(plan)?;
+    for step in &plan.mounts {
+        mount(root.as_fd(), step)?;
+    }
+    if plan.fill_dev {
+        dev::fill(root.as_fd(), &plan.devices)?;
+    }
+    let master = plan.terminal.as_ref().map(|size| terminal::open(root.as_fd(), size, &plan.process)).transpose()?;
+    set_sysctls(root.as_fd(), plan)?;
+    files::place(root.as_fd(), plan)?;
+    for path in &plan.readonly_paths {
+        protect(root.as_fd(), path)?;
+    }
+    let read_only_root = plan.readonly_rootfs.then(|| attach::make_read_only(&root, false)).transpose();
+    read_only_root.or_fail(|| "make the root file system read-only".into())?;
+    change_root(root.as_fd())?;
+    Ok(master)
+}
+
+/// Opens the root file system as a mount of its own, which pivot_root(2) asks for.
+fn open_rootfs(plan: &Plan) -> Result<OwnedFd, Failed> {
+    let path = plan.rootfs.as_c_str();
+    let what = || format!("open the root file system {}", path.to_string_lossy());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(CWD, path, flags, rustix::fs::Mode::empty()).or_fail(what)?;
+    let is_mount = rustix::fs::statx(&place, c"", rustix::fs::AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::empty())
+        .or_fail(what)?
+        .stx_attributes
+        .contains(rustix::fs::StatxAttributes::MOUNT_ROOT);
+    if is_mount {
+        return Ok(place);
+    }
+    let bound = attach::copy(&place, true).or_fail(what)?;
+    attach::attach(&bound, &place).or_fail(what)?;
+    Ok(bound)
+}
+
+fn mount(root: BorrowedFd<'_>, step: &MountStep) -> Result<(), Failed> {
+    let target = beneath::path(&step.target);
+    let what = || format!("mount on {} of the container", step.target.to_string_lossy());
+    match &step.source {
+        Source::New { fstype, name, options } => {
+            let mount = match attach::new_file_system(fstype, name, options, step.set) {
+                // In a user namespace that does not own the network namespace the host's view is all there is.
+                Err(failed) if fstype.as_c_str() == c"sysfs" && is_permission(&failed) => host_sysfs()?,
+                other => other?,
+            };
+            // Kernel interfaces must be where programs look for them: an image that leads /proc elsewhere by a link
+            // would make them trust files of the image, and would leave the masks off the real ones.
+            let links = fstype.as_c_str() == c"tmpfs" && !step.target.to_bytes().starts_with(b"/dev");
+            let place = beneath::directory(root, target, links).or_fail(what)?;
+            refuse_inside_proc(&place, &step.target, fstype.as_c_str() == c"proc")?;
+            attach::attach(&mount, &place).or_fail(what)
+        }
+        Source::Bind { path, recursive } => {
+            let source = || format!("bind {} to {}", path.to_string_lossy(), step.target.to_string_lossy());
+            let mount = attach::copy_path(path, *recursive).or_fail(source)?;
+            if step.set != 0 || step.clear != 0 {
+                exec::mount_set_attributes(mount.as_fd(), step.recursive, step.set, step.clear, 0).or_fail(source)?;
+            }
+            let place = match beneath::is_directory(&mount).or_fail(source)? {
+                true => beneath::directory(root, target, true),
+                false => beneath::file(root, target),
+            };
+            let place = place.or_fail(what)?;
+            refuse_inside_proc(&place, &step.target, false)?;
+            attach::attach(&mount, &place).or_fail(what)
+        }
+    }
+}
+
+fn is_permission(failed: &Failed) -> bool {
+    failed.source.as_ref().is_some_and(|source| source.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+fn host_sysfs() -> Result<OwnedFd, Failed> {
+    let what = || "bind the host's /sys read-only".to_owned();
+    let mount = attach::copy_path(c"/sys", true).or_fail(what)?;
+    attach::make_read_only(&mount, true).or_fail(what)?;
+    Ok(mount)
+}
+
+/// Refuses places on a proc file system, where a mount would hide or fake what the kernel says.
+fn refuse_inside_proc(place: &OwnedFd, target: &CStr, is_proc: bool) -> Result<(), Failed> {
+    let stat = rustix::fs::fstatfs(place).or_fail(|| format!("stat {}", target.to_string_lossy()))?;
+    if !is_proc && stat.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Failed::because(format!(
+            "{} leads into /proc, where nothing can be mounted",
+            target.to_string_lossy()
+        )));
+    }
+    Ok(())
+}
+
+fn set_sysctls(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failed> {
+    for sysctl in &plan.sysctls {
+        let what = || format!("set the sysctl {}", sysctl.key.to_string_lossy());
+        let file = beneath::open_without_links(root, beneath::path(&sysctl.key), OFlags::WRONLY).or_fail(what)?;
+        let value = sysctl.value.as_deref().unwrap_or_default();
+        rustix::io::write(&file, value.to_bytes()).or_fail(what)?;
+    }
+    Ok(())
+}
+
+/// Makes `path` read-only by a mount onto itself; a path that is not there needs no protection.
+fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Failed> {
+    let what = || format!("make {} read-only", path.to_string_lossy());
+    let place = match beneath::open_without_links(root, beneath::path(path), OFlags::PATH) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        other => other.or_fail(what)?,
+    };
+    let mount = attach::copy(&place, true).or_fail(what)?;
+    attach::make_read_only(&mount, true).or_fail(what)?;
+    attach::attach(&mount, &place).or_fail(what)
+}
+
+fn change_root(root: BorrowedFd<'_>) -> Result<(), Failed> {
+    let what = || "change into the root file system".to_owned();
+    rustix::process::fchdir(root).or_fail(what)?;
+    // With both paths the same, the old root ends up on top of the new one, to be taken off; see pivot_root(2).
+    rustix::process::pivot_root(".", ".").or_fail(what)?;
+    unmount(".", UnmountFlags::DETACH).or_fail(|| "leave the host's root".into())?;
+    rustix::process::chdir("/").or_fail(what)
+}

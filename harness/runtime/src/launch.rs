@@ -1,0 +1,181 @@
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    sync::OnceLock,
+};
+
+use oci_spec::runtime::{Process, Spec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::{
+    Container, Error, Result,
+    cgroup::{Cgroup, Placement},
+    channel::{self, Failure, Message},
+    exec::{self, Program},
+    keeper,
+    plan::{File as PlanFile, Plan, Terminal},
+    stdio::{Stdio, Streams},
+    translate::{self, c_string},
+    wire::Blob,
+};
+
+/// A container to be started.
+///
+/// ```no_run
+/// use harness_runtime::{Launch, Stdio, config::{ContainerConfig, spec}};
+///
+/// # fn main() -> harness_runtime::Result<()> {
+/// harness_runtime::init_if_asked();
+/// let config = ContainerConfig::new("/srv/rootfs", ["echo", "hello"]);
+/// let container = Launch { stdio: Stdio::Output, ..Launch::new("one", spec(&config)?) }.start()?;
+/// let output = container.output(1 << 20)?;
+/// assert_eq!(output.stdout, b"hello\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Launch {
+    /// Names the container's cgroup; letters, digits, `_`, `.` and `-`.
+    pub id: String,
+    /// What to run, and in what. `root.path` has to be absolute.
+    pub spec: Spec,
+    /// The standard streams. [`Stdio::Pty`] and the specification's `process.terminal` belong together.
+    pub stdio: Stdio,
+    /// Makes a reaper process 1 and the program its child, as docker's `--init`.
+    pub init: bool,
+    /// Files that the container shall see without their being in its root file system, such as `/etc/hosts`. Their place
+    /// is created, empty, where it is missing.
+    pub files: Vec<ContainerFile>,
+    /// Whether the container gets a cgroup even if it has no limits, so that [`Container::stats`] has figures.
+    pub accounting: bool,
+}
+
+/// A file of [`Launch::files`].
+#[derive(Debug, Clone)]
+pub struct ContainerFile {
+    /// Absolute, in the container.
+    pub path: PathBuf,
+    /// What it holds at the start; the container may change its copy.
+    pub content: Vec<u8>,
+}
+
+impl Launch {
+    /// A container with this process's standard streams and nothing optional.
+    #[must_use]
+    pub fn new(id: impl Into<String>, spec: Spec) -> Self {
+        Self { id: id.into(), spec, stdio: Stdio::Inherit, init: false, files: Vec::new(), accounting: false }
+    }
+
+    /// Starts the container; its program is being executed when this returns.
+    ///
+    /// It is killed when it is dropped, and when this process dies.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] and [`Error::Invalid`] for the specification, [`Error::Spawn`] and [`Error::Setup`] for
+    /// what the kernel refuses, [`Error::Program`] if the program cannot be executed. Nothing is left then.
+    pub fn start(self) -> Result<Container> {
+        check_id(&self.id)?;
+        let mut plan = translate::plan(&self.spec)?;
+        plan.terminal = terminal(&self.spec, &self.stdio)?;
+        plan.own_stdio = matches!(self.stdio, Stdio::Pipes | Stdio::Output) && plan.process.uid != 0;
+        plan.process.reaper = self.init;
+        plan.die_with_parent = true;
+        for file in &self.files {
+            let path = c_string("files", file.path.as_os_str().as_encoded_bytes())?;
+            plan.files.push(PlanFile { path, content: Blob(file.content.clone()) });
+        }
+        let namespaces = translate::namespaces(&self.spec)?;
+        let cgroup = Cgroup::create(&self.id, &self.spec, self.accounting)?;
+        let streams = Streams::open(self.stdio)?;
+        start(&self.id, plan, namespaces, cgroup, streams)
+    }
+}
+
+fn start(id: &str, mut plan: Plan, namespaces: i32, cgroup: Option<Cgroup>, streams: Streams) -> Result<Container> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(Error::io("make a socket"))?;
+    let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
+    plan.cgroups = u32::try_from(placement.tasks.len()).unwrap_or(0);
+    let spawned = {
+        let Placement { tasks, directory } = &placement;
+        let mut descriptors: Vec<BorrowedFd<'_>> = streams.child().to_vec();
+        descriptors.push(theirs.as_fd());
+        descriptors.extend(tasks.iter().map(AsFd::as_fd));
+        let directory = directory.as_ref().map(AsFd::as_fd);
+        keeper::spawn(program()?, &descriptors, namespaces, directory).map_err(|source| Error::Spawn { source })?
+    };
+    drop(theirs);
+    // From here on the container's guard owns the process.
+    let mut container = Container::new(id, spawned, streams, cgroup);
+    let sent = channel::send_plan(ours.as_fd(), &plan);
+    let heard = hear(&ours, &mut container)?;
+    match heard {
+        Heard { failure: Some(failure), .. } => Err(error(failure)),
+        Heard { ready: true, .. } => Ok(container),
+        Heard { ready: false, .. } => {
+            container.kill_and_wait();
+            let step = match container.try_wait() {
+                Ok(Some(exit)) => format!("the init process ended early ({exit})"),
+                _ => "the init process ended early".to_owned(),
+            };
+            Err(Error::Setup { step, source: sent.err() })
+        }
+    }
+}
+
+struct Heard {
+    ready: bool,
+    failure: Option<Failure>,
+}
+
+/// Listens until the init has executed the program or ended.
+fn hear(socket: &OwnedFd, container: &mut Container) -> Result<Heard> {
+    let mut heard = Heard { ready: false, failure: None };
+    while let Some(message) = channel::receive(socket.as_fd()).map_err(Error::io("listen to the container's init"))? {
+        match message {
+            Message::Terminal(terminal) => container.set_pty(File::from(terminal)),
+            Message::Ready => heard.ready = true,
+            Message::Failed(failure) => heard.failure = Some(failure),
+        }
+    }
+    Ok(heard)
+}
+
+fn error(failure: Failure) -> Error {
+    let source = (failure.errno != 0).then(|| std::io::Error::from_raw_os_error(failure.errno));
+    let what = failure.what.to_string_lossy().into_owned();
+    match failure.status {
+        126 | 127 => Error::Program { status: failure.status, what, source },
+        _ => Error::Setup { step: what, source },
+    }
+}
+
+fn check_id(id: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let starts_well = id.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && id.len() <= 128 && id.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("id {id:?}"), "1 to 128 letters, digits, '_', '.' and '-', the first a letter or digit"))
+}
+
+fn terminal(spec: &Spec, stdio: &Stdio) -> Result<Option<Terminal>> {
+    let wanted = spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
+    match (wanted, stdio) {
+        (true, &Stdio::Pty { rows, cols }) => Ok(Some(Terminal { rows: rows.into(), columns: cols.into() })),
+        (true, _) => Err(Error::invalid("process.terminal", "it needs a terminal as the standard streams")),
+        (false, Stdio::Pty { .. }) => Err(Error::invalid("process.terminal", "it is unset, but a terminal was given")),
+        (false, _) => Ok(None),
+    }
+}
+
+/// This program, as the init executes it.
+fn program() -> Result<&'static Program> {
+    static PROGRAM: OnceLock<Program> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let opened = exec::open_own_program().map_err(Error::io("open /proc/self/exe (is /proc mounted?)"))?;
+    Ok(PROGRAM.get_or_init(|| opened))
+}

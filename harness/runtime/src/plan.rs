@@ -1,0 +1,179 @@
+//! What the init has to do, worked out by the parent to the last detail, so that the init only acts.
+
+use std::ffi::CString;
+
+use crate::wire::{Blob, Malformed, Wire, wire_struct};
+
+wire_struct! {
+    /// One container's set-up.
+    Plan {
+        /// Host name, if the container has an own uts namespace.
+        hostname: Option<CString>,
+        /// NIS domain name.
+        domainname: Option<CString>,
+        /// Whether the container has an own network namespace, whose loopback interface has to be set up.
+        loopback: bool,
+        /// Absolute path of the root file system on the host.
+        rootfs: CString,
+        readonly_rootfs: bool,
+        /// In order.
+        mounts: Vec<MountStep>,
+        /// Device nodes, made in a `/dev` that is one of `mounts`.
+        devices: Vec<Device>,
+        /// Whether one of `mounts` is a fresh `/dev` to be filled.
+        fill_dev: bool,
+        files: Vec<File>,
+        masked_paths: Vec<CString>,
+        readonly_paths: Vec<CString>,
+        sysctls: Vec<Setting>,
+        rlimits: Vec<Rlimit>,
+        oom_score_adj: Option<i32>,
+        /// Number of descriptors of cgroups' `tasks` files, after the control socket.
+        cgroups: u32,
+        terminal: Option<Terminal>,
+        /// Whether standard streams are pipes that the container's user shall own.
+        own_stdio: bool,
+        /// Whether the container is killed when its parent dies.
+        die_with_parent: bool,
+        process: Process,
+    }
+}
+
+wire_struct! {
+    /// One mount.
+    MountStep {
+        /// In the container.
+        target: CString,
+        source: Source,
+        /// Bits of `MOUNT_ATTR_*`.
+        set: u64,
+        clear: u64,
+        /// Whether the attributes are for all mounts below as well.
+        recursive: bool,
+    }
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A new file system.
+    New { fstype: CString, name: CString, options: Vec<Setting> },
+    /// A file or directory of the host.
+    Bind { path: CString, recursive: bool },
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Bind { path: CString::default(), recursive: false }
+    }
+}
+
+impl Wire for Source {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::New { fstype, name, options } => {
+                0u8.put(out);
+                fstype.put(out);
+                name.put(out);
+                options.put(out);
+            }
+            Self::Bind { path, recursive } => {
+                1u8.put(out);
+                path.put(out);
+                recursive.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        match u8::take(input)? {
+            0 => Ok(Self::New { fstype: Wire::take(input)?, name: Wire::take(input)?, options: Wire::take(input)? }),
+            1 => Ok(Self::Bind { path: Wire::take(input)?, recursive: Wire::take(input)? }),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+wire_struct! {
+    /// A key with a value, or alone.
+    Setting {
+        key: CString,
+        value: Option<CString>,
+    }
+}
+
+wire_struct! {
+    /// A device node.
+    Device {
+        path: CString,
+        /// Type and permission bits, as in `st_mode`.
+        mode: u32,
+        major: u32,
+        minor: u32,
+        uid: u32,
+        gid: u32,
+    }
+}
+
+wire_struct! {
+    /// A small file that is there in the container without being in its root file system.
+    File {
+        path: CString,
+        content: Blob,
+    }
+}
+
+wire_struct! {
+    /// A limit of setrlimit(2).
+    Rlimit {
+        /// `RLIMIT_*`.
+        resource: u32,
+        soft: u64,
+        hard: u64,
+    }
+}
+
+wire_struct! {
+    /// A terminal's size.
+    Terminal {
+        rows: u32,
+        columns: u32,
+    }
+}
+
+wire_struct! {
+    /// The program and who runs it.
+    Process {
+        args: Vec<CString>,
+        env: Vec<CString>,
+        cwd: CString,
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+        umask: u32,
+        capabilities: Capabilities,
+        no_new_privileges: bool,
+        seccomp: Option<Filter>,
+        /// Whether a reaper is process 1 and the program its child.
+        reaper: bool,
+    }
+}
+
+wire_struct! {
+    /// Capability sets, bit by number.
+    Capabilities {
+        bounding: u64,
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+        ambient: u64,
+    }
+}
+
+wire_struct! {
+    /// A compiled seccomp filter.
+    Filter {
+        instructions: Blob,
+        flags: u64,
+    }
+}
