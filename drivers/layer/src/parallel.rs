@@ -1,13 +1,18 @@
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 /// More threads than this only wait for each other: for a directory's lock or for memory bandwidth.
 const MOST_THREADS: usize = 8;
 
+/// Found out once: it takes some twenty system calls to read the limits of the cgroup.
 pub(crate) fn threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS))
 }
 
 /// `work` on every item, on several threads; the answers are in the items' order.

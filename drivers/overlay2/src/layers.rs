@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use storage_driver::{Bytes, Error, LayerId, MountMode, Result};
-use storage_layer::copy::{self, CopyOptions, Filter, Keep};
+use storage_layer::copy::{self, CopyOptions};
 use storage_root::{Record, Root, delete_tree};
 use storage_sys::mount;
 
@@ -156,12 +156,6 @@ fn make_dir(path: &Path, mode: u32) -> Result<()> {
 /// Starts the root of a layer as its parent's is: the merged root shows the upper's own attributes, so owner, mode,
 /// times, ACLs and other xattrs must be there too.
 fn copy_root_attributes(from: &Path, to: &Path, in_user_namespace: bool, id: &LayerId) -> Result<()> {
-    let nothing_below: Filter<'_> = &|_, _| Keep::No;
-    let options = CopyOptions {
-        filter: Some(nothing_below),
-        skip_privileged_xattrs: in_user_namespace,
-        threads: 1,
-        ..CopyOptions::default()
-    };
-    copy::tree(from, to, &options).map(|_| ()).map_err(|error| error.into_driver(id))
+    let options = CopyOptions { skip_privileged_xattrs: in_user_namespace, ..CopyOptions::default() };
+    copy::attributes(from, to, &options).map(|_| ()).map_err(|error| error.into_driver(id))
 }

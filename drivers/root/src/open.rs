@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -33,6 +33,10 @@ pub fn make(path: &Path) -> Result<PathBuf> {
         let dir = path.join(dir);
         builder.create(&dir).map_err(Error::io("create", dir))?;
     }
+    // What layers are made in must hand nothing down to them: no group (setgid), no ACL of whoever made the root.
+    let staging = path.join(STAGING);
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).map_err(Error::io("chmod", &staging))?;
+    _ = rustix::fs::removexattr(&staging, "system.posix_acl_default");
     fs::canonicalize(path).map_err(Error::io("open", path))
 }
 

@@ -40,6 +40,14 @@ pub fn tree(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<CopySta
     walk::tree(from, to, options)
 }
 
+/// Gives the directory `to` the attributes of `from`, and leaves alone what is in either.
+///
+/// # Errors
+/// [`Error::Io`] names the path.
+pub fn attributes(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<CopyStats> {
+    walk::attributes(from, to, options)
+}
+
 /// Copies one inode that is no directory to the new name `to`; a symlink is copied as such.
 ///
 /// `to` is replaced with [`Existing::Merge`]. The filter of `options` is not asked.

@@ -40,6 +40,14 @@ pub(super) fn tree(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<
     Ok(stats)
 }
 
+/// See [`super::attributes`].
+pub(super) fn attributes(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<CopyStats> {
+    let (from, to) = (Source::open(from)?, Source::open(to)?);
+    let crew = Crew::new(options, Existing::Refuse);
+    let skipped = Walker::new(&crew, &from, &to)?.attributes()?;
+    Ok(CopyStats { skipped, ..CopyStats::default() })
+}
+
 /// A directory of the source that is still to be read.
 struct Pending {
     path: Vec<u8>,

@@ -8,7 +8,7 @@ use rustix::{
 };
 use storage_driver::{MountMode, StorageDriver};
 
-use crate::support::{Place, create, id, make, within};
+use crate::support::{Place, apis, create, id, make, within};
 
 #[test]
 fn privileged_nobody_makes_whiteouts_by_hand() {
@@ -49,7 +49,7 @@ fn privileged_overlay_marks_do_not_show() {
 
 #[test]
 fn privileged_read_only_refuses_root_too() {
-    for api in ["new", "legacy"] {
+    for api in apis() {
         let place = Place::new();
         let driver = place.open_with(&[("mount_api", api)]);
         make(&driver, "base", None, |root| fs::write(root.join("f"), "f").unwrap());
@@ -92,4 +92,26 @@ fn privileged_roots_have_their_parents_attributes() {
         assert_eq!(lgetxattr(root, "user.note", &mut [0; 8]), Ok(4));
     });
     assert!(driver.changes(&id("top")).unwrap().is_empty());
+}
+
+/// A root in a directory that hands its group and ACL down, as shared ones do.
+#[test]
+fn privileged_nothing_is_inherited_from_where_the_root_is() {
+    let place = Place::new();
+    fs::set_permissions(place.dir(), std::os::unix::fs::PermissionsExt::from_mode(0o2755)).unwrap();
+    std::os::unix::fs::chown(place.dir(), None, Some(7)).unwrap();
+    fs::set_permissions(place.dir(), std::os::unix::fs::PermissionsExt::from_mode(0o2755)).unwrap();
+    // Version 2; the owner, its group and others; rwx, r-x and nothing (acl(5), linux/posix_acl_xattr.h).
+    let acl =
+        [2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255];
+    lsetxattr(place.dir(), "system.posix_acl_default", &acl, XattrFlags::empty()).unwrap();
+    let driver = place.open();
+    make(&driver, "base", None, |root| fs::create_dir(root.join("d")).unwrap());
+    within(&driver, "base", MountMode::ReadOnly, |root| {
+        for path in [root.to_owned(), root.join("d")] {
+            let found = path.metadata().unwrap();
+            assert_eq!((found.mode() & 0o7777, found.gid()), (0o755, 0), "{}", path.display());
+            assert_eq!(lgetxattr(&path, "system.posix_acl_default", &mut [0; 64]), Err(Errno::NODATA));
+        }
+    });
 }

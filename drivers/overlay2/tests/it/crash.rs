@@ -33,17 +33,24 @@ pub fn open_and_tell(root: &Path) {
     }
 }
 
-fn lines_of(role: &str, root: &Path, wanted: &str) -> (std::process::Child, String) {
-    let mut child = process(role, root).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.map(Result::unwrap).find(|line| line.starts_with(wanted));
-    (child, line.unwrap_or_else(|| panic!("the other process never said {wanted:?}")))
+/// Starts the other process and waits until it mounts.
+fn start_to_be_killed(root: &Path) -> std::process::Child {
+    let mut child = process("be killed", root).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("mounted")), "the other process mounts nothing");
+    child
+}
+
+/// What another process says of opening the root.
+fn open_elsewhere(root: &Path) -> String {
+    let output = process("open", root).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn privileged_what_a_killed_process_left_is_cleared_up() {
     let place = Place::new();
-    let (mut child, _) = lines_of("be killed", place.root(), "mounted");
+    let mut child = start_to_be_killed(place.root());
     assert_eq!(place.mounts().len(), 2);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -86,13 +93,13 @@ fn privileged_lost_links_are_made_again_before_they_are_needed() {
 fn privileged_one_process_at_a_time() {
     let place = Place::new();
     let driver = place.open();
-    let (mut child, line) = lines_of("open", place.root(), "refused");
-    child.wait().unwrap();
-    assert!(line.contains(&format!("is in use by process {}", std::process::id())), "{line}");
+    let said = open_elsewhere(place.root());
+    assert!(said.contains("refused: "), "{said}");
+    assert!(said.contains(&format!("is in use by process {}", std::process::id())), "{said}");
     assert!(matches!(Overlay2::open(place.root(), Options::default()), Err(Error::Locked { .. })));
     drop(driver);
-    let (mut child, _) = lines_of("open", place.root(), "opened");
-    child.wait().unwrap();
+    let said = open_elsewhere(place.root());
+    assert!(said.contains("opened"), "{said}");
 }
 
 /// If writing the record fails after the scratch directory has gone, the layer is still writable.

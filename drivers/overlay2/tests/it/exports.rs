@@ -10,7 +10,7 @@ use driver_overlay2::Overlay2;
 use storage_driver::{ChangeKind, Deviation, MountMode, StorageDriver};
 use storage_layer::{ApplyOptions, Manifest, Rules};
 
-use crate::support::{Place, create, id, make, within};
+use crate::support::{Place, apis, create, id, make, within};
 
 fn fill(root: &Path) {
     for dir in ["kept", "moved/deep", "gone", "remade"] {
@@ -111,7 +111,7 @@ fn exports_are_right(pairs: &[(&str, &str)]) {
 
 #[test]
 fn privileged_plain() {
-    for api in ["new", "legacy"] {
+    for api in apis() {
         exports_are_right(&[("mount_api", api)]);
     }
 }
@@ -123,7 +123,7 @@ fn privileged_with_redirect_dir() {
 
 #[test]
 fn privileged_with_metacopy() {
-    for api in ["new", "legacy"] {
+    for api in apis() {
         exports_are_right(&[("metacopy", "on"), ("mount_api", api)]);
     }
 }

@@ -5,11 +5,11 @@ use std::fs;
 use driver_overlay2::Overlay2;
 use storage_driver::{MountMode, StorageDriver};
 
-use crate::support::{Place, create, id, make, options, within};
+use crate::support::{Place, apis, create, id, make, options, within};
 
 #[test]
 fn privileged_long_and_odd_paths() {
-    for api in ["new", "legacy"] {
+    for api in apis() {
         let place = Place::new();
         let odd = place.root().join(format!("a,b:c d\\e/{}/{}", "x".repeat(200), "y".repeat(200)));
         fs::create_dir_all(&odd).unwrap();

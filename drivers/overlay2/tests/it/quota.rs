@@ -8,7 +8,7 @@ use std::{
 };
 
 use driver_overlay2::{Options, Overlay2};
-use storage_driver::{Bytes, CreateOptions, MountMode, StorageDriver};
+use storage_driver::{Bytes, CreateOptions, Error, MountMode, StorageDriver, Support};
 
 use crate::support::{create, id, within};
 
@@ -18,16 +18,28 @@ struct Ext4 {
 }
 
 impl Ext4 {
-    fn new() -> Self {
+    /// `None` where the kernel was built without the quotas of ext4 (CONFIG_QFMT_V2).
+    fn with_quotas() -> Option<Self> {
+        let (dir, image) = Self::make(&["-O", "quota,project", "-E", "quotatype=prjquota"]);
+        let mnt = dir.path().join("mnt");
+        let mounted = Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(&mnt).output().unwrap();
+        mounted.status.success().then(|| Self { dir })
+    }
+
+    fn without_quotas() -> Self {
+        let (dir, image) = Self::make(&[]);
+        let made = Self { dir };
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(made.path()), "mount");
+        made
+    }
+
+    fn make(features: &[&str]) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
         File::create(&image).unwrap().set_len(64 << 20).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        let made = Self { dir };
-        let features = ["-q", "-O", "quota,project", "-E", "quotatype=prjquota"];
-        run(Command::new("mkfs.ext4").args(features).arg(&image), "e2fsprogs");
-        run(Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(made.path()), "mount");
-        made
+        run(Command::new("mkfs.ext4").arg("-q").args(features).arg(&image), "e2fsprogs");
+        (dir, image)
     }
 
     fn path(&self) -> PathBuf {
@@ -63,8 +75,23 @@ fn sized(driver: &Overlay2, name: &str, parent: Option<&str>, size: u64) {
 }
 
 #[test]
+fn privileged_without_quotas_a_size_is_refused_with_the_remedy() {
+    let ext4 = Ext4::without_quotas();
+    let driver = Overlay2::open(&ext4.path().join("root"), Options::default()).unwrap();
+    let Support::No(why) = &driver.capabilities().size_limit else { panic!("quotas where there are none") };
+    assert!(why.contains("is on ext4") && why.contains("-o prjquota"), "{why}");
+    let options = CreateOptions { size: Some(Bytes::MIB), ..CreateOptions::default() };
+    let refused = driver.create(&id("a"), None, &options).unwrap_err();
+    assert!(matches!(&refused, Error::Unsupported { .. }) && refused.to_string().contains(why), "{refused}");
+    assert!(driver.list().unwrap().is_empty());
+}
+
+#[test]
 fn privileged_a_layer_is_limited_and_its_parent_is_not_counted() {
-    let ext4 = Ext4::new();
+    let Some(ext4) = Ext4::with_quotas() else {
+        eprintln!("this kernel mounts no ext4 with project quotas (CONFIG_QFMT_V2): only their absence is tested");
+        return;
+    };
     let root = ext4.path().join("root");
     let driver = Overlay2::open(&root, Options::default()).unwrap();
     assert!(driver.capabilities().size_limit.is_yes(), "{:?}", driver.capabilities().size_limit);

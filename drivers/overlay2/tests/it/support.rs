@@ -68,6 +68,16 @@ impl Drop for Place {
     }
 }
 
+/// The ways to mount that this kernel has. The older one works everywhere; that the newer is missing is told.
+pub fn apis() -> Vec<&'static str> {
+    let place = Place::new();
+    if place.open().status().pairs["mount api"].starts_with("new") {
+        return vec!["new", "legacy"];
+    }
+    eprintln!("this kernel's overlayfs has no lowerdir+: only mount(2) is tested");
+    vec!["legacy"]
+}
+
 pub fn options(pairs: &[(&str, &str)]) -> Options {
     let pairs: BTreeMap<_, _> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Options::from_pairs(Path::new("/test"), &pairs).unwrap()

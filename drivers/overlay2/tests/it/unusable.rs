@@ -3,9 +3,9 @@
 use std::fs;
 
 use driver_overlay2::{Options, Overlay2};
-use storage_driver::{Bytes, CreateOptions, Error, MountMode, StorageDriver, Support};
+use storage_driver::{Error, MountMode};
 
-use crate::support::{Place, create, id, make, within};
+use crate::support::{Place, create, make, within};
 
 #[test]
 fn privileged_an_overlay_on_an_overlay() {
@@ -30,16 +30,4 @@ fn an_ordinary_user_is_told_what_is_needed() {
     let place = Place::new();
     let refused = Overlay2::open(place.root(), Options::default()).unwrap_err();
     assert!(refused.to_string().contains("user namespace"), "{refused}");
-}
-
-#[test]
-fn privileged_a_size_without_quotas() {
-    let place = Place::new();
-    let driver = place.open();
-    let Support::No(why) = &driver.capabilities().size_limit else { return };
-    let options = CreateOptions { size: Some(Bytes::MIB), ..CreateOptions::default() };
-    let refused = driver.create(&id("a"), None, &options).unwrap_err();
-    assert!(matches!(refused, Error::Unsupported { .. }));
-    assert!(why.contains("prjquota") || why.contains("quota"), "{why}");
-    assert!(driver.list().unwrap().is_empty());
 }

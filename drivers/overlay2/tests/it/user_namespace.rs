@@ -10,7 +10,7 @@ use crate::support::{Place, create, id, make, options, process_by, within};
 
 /// In the other process.
 pub fn work(root: &Path) {
-    for api in ["new", "legacy"] {
+    for api in ["auto", "legacy"] {
         layers(&root.join(api), api);
     }
     let refused = Overlay2::open(&root.join("metacopy"), options(&[("metacopy", "on")])).unwrap_err();
@@ -19,7 +19,7 @@ pub fn work(root: &Path) {
 }
 
 fn layers(root: &Path, api: &str) {
-    let driver = Overlay2::open(root, Options { volatile: api == "new", ..options(&[("mount_api", api)]) }).unwrap();
+    let driver = Overlay2::open(root, Options { volatile: api == "auto", ..options(&[("mount_api", api)]) }).unwrap();
     assert!(!driver.capabilities().device_nodes.is_yes() && !driver.capabilities().privileged_xattrs.is_yes());
     assert_eq!(driver.status().pairs["xattrs"], "user.overlay.*");
     make(&driver, "base", None, |root| {

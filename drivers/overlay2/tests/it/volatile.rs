@@ -4,11 +4,11 @@ use std::fs;
 
 use storage_driver::{MountMode, StorageDriver};
 
-use crate::support::{Place, create, id, make, within};
+use crate::support::{Place, apis, create, id, make, within};
 
 #[test]
 fn privileged_volatile_layers_can_be_mounted_again() {
-    for api in ["new", "legacy"] {
+    for api in apis() {
         let place = Place::new();
         let driver = place.open_with(&[("volatile", "on"), ("mount_api", api)]);
         assert_eq!(driver.status().pairs["volatile"], "on");
