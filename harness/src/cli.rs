@@ -1,0 +1,72 @@
+//! The command line: one type a command, its help its doc comments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{bench, build, conformance, doctor, gc, history, images, import, list, ps, rm, rmi, run};
+
+/// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
+///
+/// Without a command name, `bench` is meant: harness --driver overlay2 --workload build
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub bench: bench::BenchArgs,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Where images, layers and containers are kept [default: /var/lib/harness as root, else
+    /// $XDG_DATA_HOME/harness]
+    #[arg(long, value_name = "DIR", help_heading = "Common options")]
+    pub root: Option<PathBuf>,
+    /// Log what the drivers do, to standard error; HARNESS_LOG takes a tracing filter
+    #[arg(long, short = 'v', action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub verbose: u8,
+}
+
+/// What every command takes that works on one driver.
+#[derive(Debug, Clone, Args)]
+pub struct OneDriver {
+    /// Storage driver [default: overlay2 where it works, else vfs]
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    /// Driver option, such as metacopy=on or copy=reflink; may be given several times
+    #[arg(long = "driver-opt", value_name = "NAME=VALUE")]
+    pub driver_options: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run workloads on drivers and write a run directory
+    Bench(bench::BenchArgs),
+    /// List drivers (usable here, or why not) and workloads with their parameters
+    List(list::ListArgs),
+    /// Tell what this host has: kernel, file systems, tools, and which drivers can run
+    Doctor(doctor::DoctorArgs),
+    /// Run the conformance suite on drivers
+    Conformance(conformance::ConformanceArgs),
+    /// Build an image from a Dockerfile
+    Build(build::BuildArgs),
+    /// Run a command in a new container
+    Run(run::RunArgs),
+    /// List images
+    Images(images::ImagesArgs),
+    /// Make an image from the tar of a root file system
+    Import(import::ImportArgs),
+    /// Show the instructions and layers of an image
+    History(history::HistoryArgs),
+    /// Remove images
+    Rmi(rmi::RmiArgs),
+    /// List containers
+    Ps(ps::PsArgs),
+    /// Remove containers
+    Rm(rm::RmArgs),
+    /// Remove what a crash left behind
+    Gc(gc::GcArgs),
+}

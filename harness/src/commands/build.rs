@@ -1,0 +1,152 @@
+use std::{io::Write, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use harness_builder::{BuildRequest, Builder, Error, Observer, RunLimits, StepReport, Stream};
+use harness_image::Reference;
+
+use crate::{
+    cli::{Common, OneDriver},
+    commands::print,
+    engine::{Session, bases},
+    failure::{Failure, Result},
+    place::Place,
+    say, signals, size,
+};
+
+/// Build an image from a Dockerfile
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub driver: OneDriver,
+    /// The build context, a directory
+    #[arg(value_name = "PATH")]
+    pub context: PathBuf,
+    /// The Dockerfile [default: PATH/Dockerfile]
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Name, and optionally a tag, for the image; may be given several times
+    #[arg(long, short, value_name = "NAME[:TAG]")]
+    pub tag: Vec<String>,
+    /// Value of an ARG; without =VALUE it is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Label for the image
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// The stage to build
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Run every instruction, whatever the cache has
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Print the image's id alone
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Memory limit of RUN steps, such as 512m
+    #[arg(long, short, value_name = "BYTES")]
+    pub memory: Option<String>,
+}
+
+pub fn run(args: &BuildArgs) -> Result {
+    let place = Place::choose(args.common.root.as_deref());
+    let tags = args.tag.iter().map(|tag| Reference::parse(tag)).collect::<harness_image::Result<Vec<_>>>()?;
+    let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
+    let source = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
+    let session = Session::open(&place, args.driver.driver.as_deref(), &args.driver.driver_options)?;
+    let _held = session.store.lease()?;
+    bases::ensure_for(&session.store, &source)?;
+    let request = BuildRequest {
+        context: args.context.clone(),
+        dockerfile: Some(path),
+        target: args.target.clone(),
+        build_args: args.build_arg.iter().filter_map(|pair| argument(pair)).collect(),
+        labels: args.label.iter().map(|pair| label(pair)).collect::<Result<_>>()?,
+        tags,
+        no_cache: args.no_cache,
+        limits: RunLimits { memory },
+        cancel: signals::stop_flag()?,
+    };
+    let mut teller = Teller { quiet: args.quiet };
+    let built = Builder::new(&session.layers).build(&request, &mut teller).map_err(failed)?;
+    if let Some(path) = &args.iidfile {
+        std::fs::write(path, built.image.id.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    for tag in &request.tags {
+        if !args.quiet {
+            say(&format!("named {tag}"));
+        }
+    }
+    print(&format!("{}\n", built.image.id))
+}
+
+/// What is wrong with the Dockerfile or what it runs is status 1; all else is about the environment.
+fn failed(error: Error) -> Failure {
+    match error {
+        Error::Dockerfile(_) | Error::Run { .. } | Error::NoStage { .. } => Failure::Failed(error.into()),
+        Error::Stopped => Failure::Status(130, Some(error.into())),
+        other => other.into(),
+    }
+}
+
+/// `NAME` alone takes the value of the environment, if there is one.
+fn argument(pair: &str) -> Option<(String, String)> {
+    match pair.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => std::env::var(pair).ok().map(|value| (pair.to_owned(), value)),
+    }
+}
+
+fn label(pair: &str) -> Result<(String, String)> {
+    let (name, value) =
+        pair.split_once('=').ok_or_else(|| Failure::usage(format!("--label takes NAME=VALUE, not {pair:?}")))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Tells on standard error what is going on, as docker's plain progress does.
+struct Teller {
+    quiet: bool,
+}
+
+impl Observer for Teller {
+    fn step_started(&mut self, index: usize, total: usize, instruction: &str) {
+        if !self.quiet {
+            say(&format!("step {}/{total}: {instruction}", index + 1));
+        }
+    }
+
+    fn output(&mut self, _: Stream, bytes: &[u8]) {
+        if !self.quiet {
+            let _ = std::io::stderr().write_all(bytes);
+        }
+    }
+
+    fn step_done(&mut self, report: &StepReport) {
+        if self.quiet {
+            return;
+        }
+        if report.cached {
+            say(" ---> from the cache");
+        } else if let Some(layer) = report.layer {
+            let time = report.times;
+            let total = time.prepare + time.mount + time.run + time.diff + time.commit;
+            say(&format!(
+                " ---> layer of {} in {:.0} ms; copied up: {} files, {}",
+                layer.size,
+                total.as_secs_f64() * 1e3,
+                layer.copied_up.files,
+                layer.copied_up.bytes
+            ));
+        }
+    }
+
+    fn warning(&mut self, text: &str) {
+        say(&format!("warning: {text}"));
+    }
+}

@@ -1,0 +1,117 @@
+use std::{fs, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use harness_image::{Layers, Store};
+use storage_driver::StorageDriver;
+
+use crate::{
+    cli::Common,
+    commands::print,
+    containers::{Containers, State},
+    drivers::{DRIVERS, Options},
+    failure::Result,
+    place::Place,
+};
+
+/// Remove what a crash left behind: mounts, loop devices, cgroups, half-made layers, unused blobs
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Remove the build cache too, and the layers that only it needs
+    #[arg(long)]
+    pub cache: bool,
+}
+
+pub fn run(args: &GcArgs) -> Result {
+    let place = Place::choose(args.common.root.as_deref());
+    if !place.path().exists() {
+        return Ok(());
+    }
+    let mut gone = Gone::default();
+    for left in harness_testbed::gc(&place.testbeds())? {
+        gone.say(left.kind, &left.what)?;
+    }
+    let cgroups = harness_runtime::gc_cgroups()?;
+    if cgroups > 0 {
+        gone.say("cgroups", &cgroups)?;
+    }
+    let store = Store::open(&place.images())?;
+    if args.cache {
+        for key in store.cache().prune(Duration::ZERO)? {
+            gone.say("cache entry", &key)?;
+        }
+    }
+    let containers = Containers::open(place.containers())?;
+    for dir in containers.unfinished()? {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        gone.say("container", &dir.display())?;
+    }
+    for entry in DRIVERS.iter().filter(|entry| place.driver(entry.name).exists()) {
+        clean_driver(&place, entry, &store, &containers, &mut gone)?;
+    }
+    let collected = store.gc(&[])?;
+    for blob in collected.blobs {
+        gone.say("blob", &format_args!("{}, {}", blob.digest, blob.size))?;
+    }
+    if gone.count == 0 { print("nothing was left behind\n") } else { Ok(()) }
+}
+
+/// Opening a driver takes away what a crash left in it; then go the layers that nothing needs.
+fn clean_driver(
+    place: &Place,
+    entry: &crate::drivers::Entry,
+    store: &std::sync::Arc<Store>,
+    containers: &Containers,
+    gone: &mut Gone,
+) -> Result {
+    let driver = entry.open(&place.driver(entry.name), &Options::new())?;
+    for left in driver.recovered() {
+        gone.say(left.kind, &left.path.display())?;
+    }
+    let layers = Layers::new(store.clone(), driver.clone())?;
+    for layer in layers.recovered() {
+        gone.say("unfinished layer", layer)?;
+    }
+    for layer in ownerless(driver.as_ref(), containers)? {
+        driver.remove(&layer)?;
+        gone.say("container layer", &layer)?;
+    }
+    for layer in layers.prune(&[])?.removed {
+        gone.say("unused layer", &layer)?;
+    }
+    Ok(())
+}
+
+/// Layers of containers whose records are gone, and of those that were to vanish with their end and were killed.
+fn ownerless(driver: &dyn StorageDriver, containers: &Containers) -> Result<Vec<storage_driver::LayerId>> {
+    let known = containers.list()?;
+    let owned = |layer: &storage_driver::LayerId| {
+        known.iter().any(|(record, state)| record.layer == *layer && !(record.auto_remove && *state == State::Dead))
+    };
+    let is_container = |layer: &storage_driver::LayerInfo| {
+        layer.labels.get(harness_image::PURPOSE_LABEL).is_some_and(|purpose| purpose == "container")
+    };
+    let all = driver.list()?;
+    let lost = all.into_iter().filter(|layer| is_container(layer) && !owned(&layer.id)).map(|layer| layer.id).collect();
+    for (record, state) in known {
+        if record.auto_remove && state == State::Dead && record.driver == driver.name() {
+            containers.remove(&record.id)?;
+        }
+    }
+    Ok(lost)
+}
+
+/// Tells what was removed as it goes.
+#[derive(Debug, Default)]
+struct Gone {
+    count: usize,
+}
+
+impl Gone {
+    fn say(&mut self, kind: &str, what: &dyn std::fmt::Display) -> Result {
+        self.count += 1;
+        print(&format!("removed {kind}: {what}\n"))
+    }
+}

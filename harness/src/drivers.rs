@@ -1,0 +1,158 @@
+//! The drivers, by name. A new driver is one line in [`DRIVERS`].
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use anyhow::{Context, anyhow};
+use storage_driver::StorageDriver;
+
+use crate::{
+    failure::{Failure, Result},
+    nearest,
+    place::Place,
+};
+
+/// Options as given, `metacopy=on`; what they mean is the driver's business.
+pub type Options = BTreeMap<String, String>;
+
+type Open = fn(&Path, &Options) -> storage_driver::Result<Arc<dyn StorageDriver>>;
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub about: &'static str,
+    open: Open,
+}
+
+/// All drivers of this program, in the order in which a default is looked for.
+pub const DRIVERS: &[Entry] = &[
+    Entry {
+        name: "overlay2",
+        aliases: &["overlay", "overlayfs"],
+        about: "overlayfs: layers are stacked by a union mount, whole files are copied up on first write",
+        open: |root, options| {
+            Ok(Arc::new(driver_overlay2::Overlay2::open(root, driver_overlay2::Options::from_pairs(root, options)?)?))
+        },
+    },
+    Entry {
+        name: "vfs",
+        aliases: &[],
+        about: "a full copy of the parent for every layer",
+        open: |root, options| {
+            Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, options)?)?))
+        },
+    },
+];
+
+/// Drivers that people know and that this version does not have.
+const ABSENT: &[(&str, &str)] = &[
+    ("btrfs", "the btrfs driver is not part of this version"),
+    ("devicemapper", "the devicemapper driver is not part of this version"),
+    ("devicemapper-thin", "the devicemapper driver is not part of this version"),
+    ("dm-thin", "the devicemapper driver is not part of this version"),
+];
+
+/// Drivers that people know and that this version does not have, by their first names, with the reason.
+pub fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ABSENT.iter().copied().take(2)
+}
+
+/// The names for help texts and error messages.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    DRIVERS.iter().map(|entry| entry.name)
+}
+
+/// The entry with this name or alias.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    if let Some(entry) = DRIVERS.iter().find(|entry| entry.name == name || entry.aliases.contains(&name)) {
+        return Ok(entry);
+    }
+    if let Some((_, why)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
+        return Err(Failure::usage(why));
+    }
+    Err(Failure::usage(nearest::unknown("driver", name, names())))
+}
+
+/// Which drivers `--driver` asks for.
+#[derive(Debug)]
+pub struct Choice {
+    pub entries: Vec<&'static Entry>,
+    /// `all`: those that cannot run here are left out and named, which is no failure.
+    pub all: bool,
+}
+
+/// Reads `overlay2,vfs` or `all`.
+pub fn choose(asked: &[String]) -> Result<Choice> {
+    let mut entries: Vec<&'static Entry> = Vec::new();
+    let mut all = false;
+    for name in asked.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()) {
+        let named = if name == "all" {
+            all = true;
+            DRIVERS.iter().collect()
+        } else {
+            vec![find(name)?]
+        };
+        for entry in named {
+            if !entries.iter().any(|known| known.name == entry.name) {
+                entries.push(entry);
+            }
+        }
+    }
+    if entries.is_empty() {
+        return Err(Failure::usage(format!(
+            "name a driver: --driver {}, several with commas, or all",
+            names().collect::<Vec<_>>().join("|")
+        )));
+    }
+    Ok(Choice { entries, all })
+}
+
+impl Entry {
+    /// Opens the driver on a root of its own.
+    pub fn open(&self, root: &Path, options: &Options) -> storage_driver::Result<Arc<dyn StorageDriver>> {
+        (self.open)(root, options)
+    }
+
+    /// Tries the driver below `scratch` and takes the trial away again; the error says why it cannot run.
+    pub fn try_out(&self, scratch: &Path) -> storage_driver::Result<Arc<dyn StorageDriver>> {
+        self.open(&scratch.join(self.name), &Options::new())
+    }
+}
+
+/// Reads `--driver-opt name=value` pairs.
+pub fn options(given: &[String]) -> Result<Options> {
+    let pair = |option: &String| {
+        let (name, value) = option
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--driver-opt takes NAME=VALUE, not {option:?}")))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    given.iter().map(pair).collect()
+}
+
+/// Opens the driver that an engine command works on: the one asked for, else the first that works here.
+pub fn open_one(place: &Place, asked: Option<&str>, given: &[String]) -> Result<Arc<dyn StorageDriver>> {
+    let options = options(given)?;
+    if let Some(name) = asked {
+        let entry = find(name)?;
+        return Ok(entry.open(&place.driver(entry.name), &options)?);
+    }
+    let mut reasons = Vec::new();
+    for entry in DRIVERS {
+        match entry.open(&place.driver(entry.name), &options) {
+            Ok(driver) => return Ok(driver),
+            // Only a driver that cannot work here makes way for the next one.
+            Err(storage_driver::Error::Unusable { why, .. }) => reasons.push(format!("{}: {why}", entry.name)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(anyhow!("no storage driver works on {}: {}", place.path().display(), reasons.join("; ")).into())
+}
+
+/// A scratch directory for trying drivers on the file system of the data directory.
+pub fn scratch(place: &Place) -> Result<tempfile::TempDir> {
+    std::fs::create_dir_all(place.path()).with_context(|| format!("cannot create {}", place.path().display()))?;
+    let dir = tempfile::Builder::new().prefix("harness-trial-").tempdir_in(place.path());
+    Ok(dir.with_context(|| format!("cannot write in {}", place.path().display()))?)
+}

@@ -1,0 +1,237 @@
+//! The workloads' port, on one driver on its testbed.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use harness_builder::{BuildRequest, Builder, Observer, Stream};
+use harness_image::{Layers, PrepareOptions, Purpose, Reference, Store};
+use harness_runtime::{Launch, Stdio, config::spec};
+use harness_testbed::{BlockStat, Testbed};
+use storage_driver::{Bytes, MountMode, StorageDriver};
+use workloads::{
+    BuildReport, BuildSpec, DeviceCounters, Engine, Error, LayerReport, Result, RunReport, RunSpec, StepReport,
+    StepTimes,
+};
+
+use super::{bases, containers};
+use crate::{drivers, failure, signals::stopped};
+
+/// Output of a container beyond this is cut off.
+const OUTPUT: usize = 64 << 20;
+
+/// One driver under test. The layers go before the testbed that holds them.
+#[derive(Debug)]
+pub struct BenchEngine {
+    layers: Layers,
+    testbed: Testbed,
+    stop: Arc<AtomicBool>,
+}
+
+impl BenchEngine {
+    pub fn open(
+        entry: &drivers::Entry,
+        options: &drivers::Options,
+        store: Arc<Store>,
+        testbed: Testbed,
+        stop: Arc<AtomicBool>,
+    ) -> failure::Result<Self> {
+        let driver = entry.open(&testbed.path().join("driver"), options)?;
+        Ok(Self { layers: Layers::new(store, driver)?, testbed, stop })
+    }
+
+    pub const fn testbed(&self) -> &Testbed {
+        &self.testbed
+    }
+
+    /// Ends the driver, then takes the testbed away.
+    pub fn close(self) -> failure::Result {
+        let Self { layers, testbed, .. } = self;
+        layers.driver().shutdown()?;
+        drop(layers);
+        Ok(testbed.close()?)
+    }
+}
+
+impl Engine for BenchEngine {
+    fn driver(&self) -> &dyn StorageDriver {
+        self.layers.driver().as_ref()
+    }
+
+    fn ensure_base(&mut self, name: &str) -> Result<()> {
+        let image = bases::resolve(self.layers.store(), name).map_err(engine)?;
+        self.layers.ensure(&image).map(|_| ()).map_err(engine)
+    }
+
+    fn build(&mut self, spec: &BuildSpec<'_>) -> Result<BuildReport> {
+        let request = BuildRequest {
+            context: spec.context.to_owned(),
+            dockerfile: spec.dockerfile.clone(),
+            tags: vec![Reference::parse(spec.tag).map_err(engine)?],
+            no_cache: !spec.use_cache,
+            cancel: self.stop.clone(),
+            ..BuildRequest::default()
+        };
+        let testbed = spec.count_device.then_some(&self.testbed);
+        let mut sampler = Sampler { testbed, before: None, spent: std::time::Duration::ZERO, counted: Vec::new() };
+        let started = Instant::now();
+        let built = Builder::new(&self.layers).build(&request, &mut sampler).map_err(build_error)?;
+        // Syncing for the counters is the measurement's doing, not the build's.
+        let total = started.elapsed().saturating_sub(sampler.spent);
+        let steps = built.steps.into_iter().zip(sampler.counted);
+        // Instructions that only change the configuration cost nothing worth a row.
+        let steps =
+            steps.filter(|(step, _)| step.layer.is_some() || step.cached).map(|(step, device)| report(step, device));
+        Ok(BuildReport { total, steps: steps.collect() })
+    }
+
+    fn run(&mut self, run: &RunSpec<'_>) -> Result<RunReport> {
+        let image = self.layers.store().resolve(run.image).map_err(engine)?;
+        let parent = self.layers.ensure(&image).map_err(engine)?;
+        let started = Instant::now();
+        let options = PrepareOptions { purpose: Purpose::Container, ..PrepareOptions::default() };
+        let layer = self.layers.prepare(parent.as_ref(), &options).map_err(engine)?;
+        let ran = self.run_on(&layer, run, &image, started);
+        let removing = Instant::now();
+        let removed = self.layers.discard(&layer).map_err(engine);
+        let (mut report, unmounting) = ran?;
+        removed?;
+        report.remove = unmounting + removing.elapsed();
+        Ok(report)
+    }
+
+    fn remove_image(&mut self, name: &str) -> Result<()> {
+        self.layers.store().remove(name, true).map_err(engine)?;
+        // What only this build's cache needed goes with it: the next round must not find it.
+        self.layers.store().cache().prune(std::time::Duration::ZERO).map_err(engine)?;
+        self.layers.prune(&[]).map_err(engine)?;
+        self.layers.store().gc(&[]).map_err(engine)?;
+        Ok(())
+    }
+
+    fn counters(&mut self) -> Result<Option<DeviceCounters>> {
+        Ok(self.testbed.counters().map_err(engine)?.map(counters))
+    }
+
+    fn is_stopped(&self) -> bool {
+        stopped(&self.stop)
+    }
+}
+
+impl BenchEngine {
+    /// The report lacks `remove`; beside it is the time that unmounting took.
+    fn run_on(
+        &self,
+        layer: &storage_driver::LayerId,
+        run: &RunSpec<'_>,
+        image: &harness_image::Image,
+        started: Instant,
+    ) -> Result<(RunReport, std::time::Duration)> {
+        let mounted = self.layers.driver().mount(layer, MountMode::ReadWrite).map_err(engine)?;
+        let prepare = started.elapsed();
+        let started = Instant::now();
+        let ran = self.start(layer.as_str(), mounted.path(), run, image, started);
+        let closing = Instant::now();
+        mounted.close().map_err(engine)?;
+        let unmounting = closing.elapsed();
+        Ok((RunReport { prepare, ..ran? }, unmounting))
+    }
+
+    fn start(
+        &self,
+        id: &str,
+        root: &Path,
+        run: &RunSpec<'_>,
+        image: &harness_image::Image,
+        started: Instant,
+    ) -> Result<RunReport> {
+        let words = containers::words(image, None, &run.command);
+        let config = containers::config(image, root, words);
+        let launch = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config).map_err(engine)?) };
+        let container = launch.start().map_err(engine)?;
+        let start = started.elapsed();
+        let started = Instant::now();
+        let output = container.output(OUTPUT).map_err(engine)?;
+        Ok(RunReport {
+            status: output.exit.status(),
+            stdout: output.stdout,
+            stderr: output.stderr,
+            start,
+            run: started.elapsed(),
+            ..RunReport::default()
+        })
+    }
+}
+
+fn report(step: harness_builder::StepReport, device: Option<DeviceCounters>) -> StepReport {
+    let harness_builder::StepTimes { prepare, mount, run, diff, commit } = step.times;
+    let layer = step.layer.map(|layer| LayerReport {
+        size: layer.size,
+        entries: layer.entries,
+        exclusive: layer.exclusive,
+        copied_up: layer.copied_up,
+    });
+    StepReport {
+        instruction: step.instruction,
+        cached: step.cached,
+        times: StepTimes { prepare, mount, run, diff, commit },
+        layer,
+        device,
+    }
+}
+
+fn counters(stat: BlockStat) -> DeviceCounters {
+    DeviceCounters {
+        read: Bytes(stat.read_bytes),
+        written: Bytes(stat.written_bytes),
+        reads: stat.reads,
+        writes: stat.writes,
+        flushes: stat.flushes,
+    }
+}
+
+/// Reads the device's counters before and after every step.
+#[derive(Debug)]
+struct Sampler<'a> {
+    testbed: Option<&'a Testbed>,
+    before: Option<DeviceCounters>,
+    spent: std::time::Duration,
+    counted: Vec<Option<DeviceCounters>>,
+}
+
+impl Sampler<'_> {
+    fn sample(&mut self) -> Option<DeviceCounters> {
+        let started = Instant::now();
+        let sampled = self.testbed.and_then(|testbed| testbed.counters().ok().flatten()).map(counters);
+        self.spent += started.elapsed();
+        sampled
+    }
+}
+
+impl Observer for Sampler<'_> {
+    fn step_started(&mut self, _: usize, _: usize, _: &str) {
+        self.before = self.sample();
+    }
+
+    fn output(&mut self, _: Stream, _: &[u8]) {}
+
+    fn step_done(&mut self, _: &harness_builder::StepReport) {
+        let after = self.sample();
+        self.counted.push(self.before.zip(after).map(|(before, after)| after - before));
+    }
+
+    fn warning(&mut self, _: &str) {}
+}
+
+fn engine(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Engine(error.into())
+}
+
+fn build_error(error: harness_builder::Error) -> Error {
+    match error {
+        harness_builder::Error::Stopped => Error::Stopped,
+        other => engine(other),
+    }
+}

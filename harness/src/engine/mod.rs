@@ -1,0 +1,8 @@
+//! The engine behind the commands and behind the workloads' port: images, layers and containers on one driver.
+
+pub mod bases;
+pub mod bench;
+pub mod containers;
+pub mod session;
+
+pub use session::Session;
