@@ -1,9 +1,40 @@
-//! What a block device did so far (kernel: Documentation/block/stat.rst).
+//! Block devices: how large they are, and what they did so far (kernel: Documentation/block/stat.rst).
+#![allow(unsafe_code)]
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+
+use rustix::{
+    fs::{major, minor},
+    ioctl::{self, Getter, opcode},
+};
+
+/// The answer is 64 bits wide everywhere; the number has `size_t` in it (linux/fs.h).
+const BLKGETSIZE64: ioctl::Opcode = opcode::read::<usize>(0x12, 114);
+
+/// How many bytes an open block device has.
+///
+/// # Errors
+/// `ENOTTY` when it is no block device.
+pub fn size(device: &File) -> io::Result<u64> {
+    // SAFETY: BLKGETSIZE64 writes one u64, for which `Getter` provides the memory.
+    Ok(unsafe { ioctl::ioctl(device, Getter::<BLKGETSIZE64, u64>::new()) }?)
+}
+
+/// Where the kernel keeps the counters of the device that holds `path`; `None` where no single block device does, as
+/// with tmpfs, overlay and btrfs.
+///
+/// # Errors
+/// When `path` is not there.
+pub fn stat_path_of_holder(path: &Path) -> io::Result<Option<PathBuf>> {
+    let device = fs::metadata(path)?.dev();
+    let stat = PathBuf::from(format!("/sys/dev/block/{}:{}/stat", major(device), minor(device)));
+    Ok(stat.exists().then_some(stat))
+}
 
 /// Counters since the device was made. A sector here is always 512 bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +88,19 @@ pub fn parse(text: &str) -> Option<BlockStat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ioctl_number_is_the_kernels() {
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(BLKGETSIZE64, 0x8008_1272);
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(size(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+    }
+
+    #[test]
+    fn proc_is_on_no_device() {
+        assert_eq!(stat_path_of_holder(Path::new("/proc")).unwrap(), None);
+    }
 
     #[test]
     fn reads_every_kernels_form() {

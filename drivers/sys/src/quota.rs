@@ -43,6 +43,32 @@ const FS_IOC_FSSETXATTR: ioctl::Opcode = opcode::write::<FsXattr>(b'X', 32);
 /// New files and directories take the directory's project id.
 const FS_XFLAG_PROJINHERIT: u32 = 0x200;
 
+/// `struct fs_quota_stat` (linux/dqblk_xfs.h); for ext4, too, which has no record of its own for this.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+struct FsQuotaStat {
+    version: i8,
+    flags: u16,
+    pad: i8,
+    files: [QuotaFileStat; 2],
+    in_core: u32,
+    time_limits: [i32; 3],
+    warning_limits: [u16; 2],
+}
+
+/// `struct fs_qfilestat` (linux/dqblk_xfs.h).
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+struct QuotaFileStat {
+    inode: u64,
+    blocks: u64,
+    extents: u32,
+}
+
+const Q_XGETQSTAT: u32 = 0x5805;
+/// `FsQuotaStat.flags`: limits of projects are enforced, and not only counted.
+const FS_QUOTA_PDQ_ENFD: u16 = 1 << 5;
+
 const Q_GETQUOTA: u32 = 0x80_0007;
 const Q_SETQUOTA: u32 = 0x80_0008;
 const PRJQUOTA: u32 = 2;
@@ -68,18 +94,33 @@ pub enum Unavailable {
 
 /// Whether the file system of `directory` enforces project quotas.
 ///
+/// ext4 made with quotas counts them whenever it is mounted, and enforces them with `-o prjquota` only.
+///
 /// # Errors
 /// [`Unavailable`] says why not.
 pub fn probe(directory: &Path) -> Result<(), Unavailable> {
-    let open = || File::open(directory).map_err(Unavailable::Other);
-    match control(&open()?, Q_GETQUOTA, 0, &mut IfDqblk::default()) {
-        Ok(()) => Ok(()),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ENOSYS) => Err(Unavailable::NoKernel),
-            Some(libc::ESRCH | libc::ENOTSUP | libc::EINVAL | libc::ENOTTY | libc::ENOENT) => Err(Unavailable::Off),
-            _ => Err(Unavailable::Other(error)),
-        },
+    let directory = File::open(directory).map_err(Unavailable::Other)?;
+    let mut state = FsQuotaStat::default();
+    match quotactl(&directory, Q_XGETQSTAT, 0, &raw mut state) {
+        Ok(()) if state.flags & FS_QUOTA_PDQ_ENFD != 0 => Ok(()),
+        Ok(()) => Err(Unavailable::Off),
+        Err(error) => Err(match error.raw_os_error() {
+            // It stands for a missing call and for a file system without quotas; the kernel knows an unknown command
+            // on a good descriptor apart from the first (quotactl(2)).
+            Some(libc::ENOSYS) if is_call_known() => Unavailable::Off,
+            Some(libc::ENOSYS) => Unavailable::NoKernel,
+            Some(libc::ESRCH | libc::ENOTSUP | libc::EINVAL | libc::ENOTTY | libc::ENOENT) => Unavailable::Off,
+            _ => Unavailable::Other(error),
+        }),
     }
+}
+
+fn is_call_known() -> bool {
+    /// Of a descriptor that cannot be: a kernel with the call says `EBADF`.
+    const NONE: i32 = -1;
+    // SAFETY: the descriptor is refused before the address, which is null, is looked at.
+    let result = unsafe { libc::syscall(libc::SYS_quotactl_fd, NONE, Q_XGETQSTAT << 8, 0, std::ptr::null::<u8>()) };
+    result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EBADF)
 }
 
 /// Puts an empty directory, and all that will be made in it, into a project.
@@ -134,17 +175,26 @@ pub fn is_known(directory: &Path, project: u32) -> io::Result<bool> {
 }
 
 fn control(on: &impl AsFd, command: u32, project: u32, block: &mut IfDqblk) -> io::Result<()> {
+    quotactl(on, command, project, &raw mut *block)
+}
+
+/// The record that a command of quotactl(2) reads or writes.
+trait Record {}
+impl Record for IfDqblk {}
+impl Record for FsQuotaStat {}
+
+fn quotactl<T: Record>(on: &impl AsFd, command: u32, project: u32, record: *mut T) -> io::Result<()> {
     let command = (command << 8) | PRJQUOTA;
     let fd = on.as_fd().as_raw_fd();
-    let address: *mut IfDqblk = block;
-    // SAFETY: quotactl_fd(2) with Q_GETQUOTA or Q_SETQUOTA reads or writes one `struct if_dqblk` at `address`, which
-    // points to a live `IfDqblk` of that layout (its size is tested); the descriptor is open for the call.
-    let result = unsafe { libc::syscall(libc::SYS_quotactl_fd, fd, command, project, address) };
+    // SAFETY: the three commands of this module read or write one record of the type that their callers pass, whose
+    // layouts are the kernel's (their sizes are tested); it is alive, and the descriptor open, for the call.
+    let result = unsafe { libc::syscall(libc::SYS_quotactl_fd, fd, command, project, record) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 const _: () = assert!(size_of::<FsXattr>() == 28);
 const _: () = assert!(size_of::<IfDqblk>() == 72);
+const _: () = assert!(size_of::<FsQuotaStat>() == 80);
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,7 @@ pub fn gc(base: &Path) -> Result<Vec<Leftover>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("read", base)(error)),
     };
+    let _no_new_ones = lock(base)?;
     let mut gone = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::io("read", base))?;
@@ -42,6 +43,13 @@ pub fn gc(base: &Path) -> Result<Vec<Leftover>> {
         }
     }
     Ok(gone)
+}
+
+/// Holds off others who make or collect testbeds in `base`, until the answer is dropped.
+pub(crate) fn lock(base: &Path) -> Result<File> {
+    let dir = File::open(base).map_err(Error::io("open", base))?;
+    flock(&dir, FlockOperation::LockExclusive).map_err(Error::io("lock", base))?;
+    Ok(dir)
 }
 
 /// The lock goes with the process that holds it, however it ends.

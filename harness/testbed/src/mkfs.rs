@@ -1,52 +1,43 @@
 //! Making file systems that are the same every time.
 
 use std::{
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use crate::{Error, FileSystem, Result};
 
-/// The same for every run, so that hashes and identifiers, and with them the blocks written, repeat.
-const UUID: &str = "6a617373-7465-7374-6265-640000000001";
+/// How the UUIDs of all our file systems start, as bytes and as text. The rest is random: xfs does not mount two of
+/// the same UUID at once and btrfs would take them for one, and a run has a testbed for each driver.
+pub const UUID_START: [u8; 10] = *b"jasstestbe";
+const UUID_START_TEXT: &str = "6a617373-7465-7374-6265-";
 
-/// The program, its Debian package, its arguments, and the mount options for what it makes.
-struct Recipe {
-    program: &'static str,
-    package: &'static str,
-    arguments: &'static [&'static str],
-    mount_options: &'static str,
+/// What stands for the UUID in the record, which is to be the same for every run.
+const UUID_WORD: &str = "UUID";
+
+/// The program and its Debian package.
+const fn program(file_system: FileSystem) -> (&'static str, &'static str) {
+    match file_system {
+        FileSystem::Ext4 => ("mkfs.ext4", "e2fsprogs"),
+        FileSystem::Xfs => ("mkfs.xfs", "xfsprogs"),
+        FileSystem::Btrfs => ("mkfs.btrfs", "btrfs-progs"),
+    }
 }
 
-/// No lazy initialisation: it would write in the background for minutes. Discarding the fresh file is pointless.
-const fn recipe(file_system: FileSystem) -> Recipe {
-    match file_system {
-        FileSystem::Ext4 => Recipe {
-            program: "mkfs.ext4",
-            package: "e2fsprogs",
-            arguments: &[
-                "-q",
-                "-F",
-                "-U",
-                UUID,
-                "-E",
-                "nodiscard,lazy_itable_init=0,lazy_journal_init=0,hash_seed=6a617373-7465-7374-6265-640000000002",
-            ],
-            mount_options: "noatime",
-        },
-        FileSystem::Xfs => Recipe {
-            program: "mkfs.xfs",
-            package: "xfsprogs",
-            arguments: &["-q", "-f", "-K", "-m", "reflink=1,uuid=6a617373-7465-7374-6265-640000000001"],
-            mount_options: "noatime",
-        },
-        FileSystem::Btrfs => Recipe {
-            program: "mkfs.btrfs",
-            package: "btrfs-progs",
-            arguments: &["-q", "-f", "-K", "-U", UUID],
-            mount_options: "noatime",
-        },
-    }
+/// No lazy initialisation: it would write in the background for minutes. Discarding a fresh file is pointless. The
+/// hash seed decides the order of ext4's directories.
+fn arguments(file_system: FileSystem, quota: bool, uuid: &str) -> Vec<String> {
+    const EXT4: &str =
+        "nodiscard,lazy_itable_init=0,lazy_journal_init=0,hash_seed=6a617373-7465-7374-6265-640000000002";
+    let text = match (file_system, quota) {
+        (FileSystem::Ext4, false) => format!("-q -F -U {uuid} -E {EXT4}"),
+        (FileSystem::Ext4, true) => format!("-q -F -U {uuid} -O quota,project -E {EXT4},quotatype=prjquota"),
+        (FileSystem::Xfs, _) => format!("-q -f -K -m reflink=1,uuid={uuid}"),
+        (FileSystem::Btrfs, _) => format!("-q -f -K -U {uuid}"),
+    };
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// What was made, for the record.
@@ -54,39 +45,60 @@ const fn recipe(file_system: FileSystem) -> Recipe {
 pub struct Made {
     pub command: String,
     pub version: String,
-    pub mount_options: &'static str,
 }
 
 /// Where the program is; /usr/sbin is not in every user's PATH.
 pub fn find(file_system: FileSystem) -> Result<PathBuf> {
-    let Recipe { program, package, .. } = recipe(file_system);
+    let (program, package) = program(file_system);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     dirs.map(|dir| dir.join(program)).find(|path| path.is_file()).ok_or(Error::NoMkfs { program, package })
 }
 
-pub fn make(file_system: FileSystem, device: &Path) -> Result<Made> {
+/// Makes a file system on a device or in a file.
+pub fn make(file_system: FileSystem, quota: bool, device: &Path) -> Result<Made> {
     let program = find(file_system)?;
-    let recipe = recipe(file_system);
-    let arguments = recipe.arguments;
+    let uuid = uuid()?;
     let output = Command::new(&program)
-        .args(arguments)
+        .args(arguments(file_system, quota, &uuid))
         .arg(device)
         .stdin(Stdio::null())
         .output()
         .map_err(Error::io("run", &program))?;
-    let text = format!("{} {} DEVICE", recipe.program, arguments.join(" "));
+    let shown = arguments(file_system, quota, UUID_WORD).join(" ");
+    let command = format!("mkfs.{} {shown} DEVICE", file_system.name());
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Mkfs { command: text, output: format!("{}: {said}", output.status) });
+        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        return Err(Error::Mkfs { command, output: format!("{}: {said}", output.status) });
     }
-    Ok(Made { command: text, version: version(&program), mount_options: recipe.mount_options })
+    Ok(Made { command, version: version(&program) })
 }
 
-/// `-V` is the one option that all three share; each prints its version first, two of them on standard error.
+fn uuid() -> Result<String> {
+    const SOURCE: &str = "/dev/urandom";
+    let mut random = [0; 6];
+    File::open(SOURCE).and_then(|mut source| source.read_exact(&mut random)).map_err(Error::io("read", SOURCE))?;
+    Ok(random.iter().fold(UUID_START_TEXT.to_owned(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// `-V` is the one option that all three share; each prints its version first, one of them on standard error.
 fn version(program: &Path) -> String {
     let output = Command::new(program).arg("-V").stdin(Stdio::null()).output();
     let Ok(output) = output else { return String::new() };
     let said = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_start_alike_and_differ() {
+        let (one, two) = (uuid().unwrap(), uuid().unwrap());
+        assert_ne!(one, two);
+        let hex: String = UUID_START.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(one.replace('-', "").starts_with(&hex), "{one}");
+        assert_eq!(one.len(), 36);
+    }
 }

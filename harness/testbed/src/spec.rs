@@ -35,15 +35,21 @@ pub enum Spec {
         file_system: FileSystem,
         /// Bytes.
         size: u64,
+        /// Made and mounted such that project quotas are enforced.
+        quota: bool,
     },
     /// A directory, as it is.
     Dir(PathBuf),
-    /// A block device, empty before.
+    /// A block device, which is overwritten.
     Dev {
         /// The device.
         path: PathBuf,
         /// What is put on it.
         file_system: FileSystem,
+        /// Made and mounted such that project quotas are enforced.
+        quota: bool,
+        /// Whatever is on it may go. Else it must be empty, or have been a testbed before.
+        force: bool,
     },
 }
 
@@ -52,48 +58,72 @@ impl Spec {
     pub const DEFAULT_SIZE: u64 = 8 << 30;
 }
 
+impl Default for Spec {
+    /// A loop device with ext4.
+    fn default() -> Self {
+        Self::Loop { file_system: FileSystem::default(), size: Self::DEFAULT_SIZE, quota: false }
+    }
+}
+
 impl FromStr for Spec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Spec { text: text.to_owned(), why: why.to_owned() };
-        let (kind, rest) = text
-            .split_once(':')
-            .map_or_else(|| text.split_once(',').unwrap_or((text, "")), |(kind, rest)| (kind, rest));
+        let cut = text.find([':', ',']).unwrap_or(text.len());
+        let (kind, rest) = (&text[..cut], text.get(cut + 1..).unwrap_or_default());
+        let parsed = |options: &str| Given::parse(options).map_err(|why| wrong(&why));
         match kind {
-            "dir" if !rest.is_empty() => Ok(Self::Dir(rest.into())),
-            "dev" if !rest.is_empty() => {
+            "dir" if text.starts_with("dir:") && !rest.is_empty() => Ok(Self::Dir(rest.into())),
+            "dev" if text.starts_with("dev:") && !rest.is_empty() => {
                 let (path, options) = rest.split_once(',').unwrap_or((rest, ""));
-                let (file_system, size) = options_of(options).map_err(|why| wrong(&why))?;
-                if size.is_some() {
+                let Given { file_system, size: None, quota, force } = parsed(options)? else {
                     return Err(wrong("a device has its own size"));
-                }
-                Ok(Self::Dev { path: path.into(), file_system })
+                };
+                Ok(Self::Dev { path: path.into(), file_system, quota, force })
             }
             "dir" | "dev" => Err(wrong("it needs a path")),
             "loop" => {
-                let (file_system, size) = options_of(rest).map_err(|why| wrong(&why))?;
-                Ok(Self::Loop { file_system, size: size.unwrap_or(Self::DEFAULT_SIZE) })
+                let Given { file_system, size, quota, force: false } = parsed(rest)? else {
+                    return Err(wrong("there is nothing to force with loop"));
+                };
+                Ok(Self::Loop { file_system, size: size.unwrap_or(Self::DEFAULT_SIZE), quota })
             }
             _ => Err(wrong("unknown kind")),
         }
     }
 }
 
-fn options_of(text: &str) -> Result<(FileSystem, Option<u64>), String> {
-    let (mut file_system, mut size) = (FileSystem::default(), None);
-    for option in text.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ext4" => file_system = FileSystem::Ext4,
-            "xfs" => file_system = FileSystem::Xfs,
-            "btrfs" => file_system = FileSystem::Btrfs,
-            _ => {
-                let text = option.strip_prefix("size=").ok_or_else(|| format!("unknown option {option:?}"))?;
-                size = Some(bytes(text).ok_or_else(|| format!("{text:?} is no size from 64M on"))?);
+/// What follows the kind.
+#[derive(Debug, Default)]
+struct Given {
+    file_system: FileSystem,
+    size: Option<u64>,
+    quota: bool,
+    force: bool,
+}
+
+impl Given {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut given = Self::default();
+        for option in text.split(',').filter(|option| !option.is_empty()) {
+            match option {
+                "ext4" => given.file_system = FileSystem::Ext4,
+                "xfs" => given.file_system = FileSystem::Xfs,
+                "btrfs" => given.file_system = FileSystem::Btrfs,
+                "quota" => given.quota = true,
+                "force" => given.force = true,
+                _ => {
+                    let text = option.strip_prefix("size=").ok_or_else(|| format!("unknown option {option:?}"))?;
+                    given.size = Some(bytes(text).ok_or_else(|| format!("{text:?} is no size from 64M on"))?);
+                }
             }
         }
+        if given.quota && given.file_system == FileSystem::Btrfs {
+            return Err("btrfs has no project quotas".to_owned());
+        }
+        Ok(given)
     }
-    Ok((file_system, size))
 }
 
 /// A number with K, M, G or T, in powers of 1024.
@@ -109,11 +139,19 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 impl fmt::Display for Spec {
+    /// In the form that is read, with all that was left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |set: bool, word: &'static str| if set { word } else { "" };
         match self {
-            Self::Loop { file_system, size } => write!(f, "loop:{},size={}M", file_system.name(), size >> 20),
+            Self::Loop { file_system, size, quota } => {
+                let (size, unit) = if size.is_multiple_of(1 << 20) { (size >> 20, "M") } else { (*size, "") };
+                write!(f, "loop:{},size={size}{unit}{}", file_system.name(), word(*quota, ",quota"))
+            }
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
-            Self::Dev { path, file_system } => write!(f, "dev:{},{}", path.display(), file_system.name()),
+            Self::Dev { path, file_system, quota, force } => {
+                write!(f, "dev:{},{}", path.display(), file_system.name())?;
+                write!(f, "{}{}", word(*quota, ",quota"), word(*force, ",force"))
+            }
         }
     }
 }
@@ -125,23 +163,37 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         let read = |text: &str| text.parse::<Spec>().unwrap();
-        let on = |file_system, size| Spec::Loop { file_system, size };
-        assert_eq!(read("loop"), on(FileSystem::Ext4, Spec::DEFAULT_SIZE));
+        let on = |file_system, size| Spec::Loop { file_system, size, quota: false };
+        assert_eq!(read("loop"), Spec::default());
         assert_eq!(read("loop:xfs"), on(FileSystem::Xfs, Spec::DEFAULT_SIZE));
         assert_eq!(read("loop:btrfs,size=2G"), on(FileSystem::Btrfs, 2 << 30));
         assert_eq!(read("loop,size=512m"), on(FileSystem::Ext4, 512 << 20));
         assert_eq!(read("dir:/a:b"), Spec::Dir("/a:b".into()));
-        assert_eq!(read("dev:/dev/x,xfs"), Spec::Dev { path: "/dev/x".into(), file_system: FileSystem::Xfs });
-        for spec in ["loop:xfs,size=2G", "dir:/x", "dev:/dev/x,ext4"] {
+        let dev = Spec::Dev { path: "/dev/x".into(), file_system: FileSystem::Xfs, quota: false, force: true };
+        assert_eq!(read("dev:/dev/x,xfs,force"), dev);
+        let quota = Spec::Loop { file_system: FileSystem::Ext4, size: 100_000_000, quota: true };
+        assert_eq!(read("loop:quota,size=100000000"), quota);
+        for spec in ["loop:xfs,size=2G,quota", "loop,size=100000000", "dir:/x", "dev:/dev/x,ext4", "dev:/x,force"] {
             assert_eq!(read(&read(spec).to_string()), read(spec));
         }
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        for text in
-            ["", "lop", "loop:zfs", "loop:ext4,size=1", "loop:size=999999999T", "dir:", "dev:", "dev:/x,size=1G"]
-        {
+        for text in [
+            "",
+            "lop",
+            "loop:zfs",
+            "loop:ext4,size=1",
+            "loop:size=999999999T",
+            "loop:force",
+            "loop:btrfs,quota",
+            "dir:",
+            "dir,x",
+            "dev:",
+            "dev:/x,size=1G",
+            "ß",
+        ] {
             let error = text.parse::<Spec>().unwrap_err().to_string();
             assert!(error.contains("dir:PATH"), "{text}: {error}");
         }

@@ -3,10 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    mount::{MountFlags, mount},
-};
+use rustix::fs::{FlockOperation, flock};
 use storage_sys::{
     block::{self, BlockStat},
     loopdev::LoopDevice,
@@ -14,7 +11,7 @@ use storage_sys::{
     mountinfo,
 };
 
-use crate::{Description, Error, FileSystem, Result, Spec, mkfs};
+use crate::{Description, Error, FileSystem, Result, Spec, device, gc::lock, mkfs, mounting};
 
 /// Where testbeds are made.
 #[derive(Debug, Clone)]
@@ -59,12 +56,16 @@ struct Own {
 /// # Errors
 /// [`Error::NotRoot`], [`Error::NoMkfs`], [`Error::Io`] when the kernel has no loop devices.
 pub fn loop_is_possible(file_system: FileSystem) -> Result<()> {
-    if !rustix::process::geteuid().is_root() || storage_sys::userns::is_active() {
+    if !is_root() {
         return Err(Error::NotRoot);
     }
     let control = Path::new("/dev/loop-control");
     fs::metadata(control).map_err(Error::io("open", control))?;
     mkfs::find(file_system).map(|_| ())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root() && !storage_sys::userns::is_active()
 }
 
 impl Testbed {
@@ -75,15 +76,16 @@ impl Testbed {
     pub fn open(spec: &Spec, options: &Options) -> Result<Self> {
         match spec {
             Spec::Dir(path) => Self::directory(spec, path, options),
-            Spec::Loop { file_system, size } => {
+            Spec::Loop { file_system, size, quota } => {
                 loop_is_possible(*file_system)?;
                 let mut own = Own::make(options)?;
+                own.needs(*size)?;
                 let image = own.dir.join(IMAGE);
                 let file = File::create(&image).map_err(Error::io("create", &image))?;
                 file.set_len(*size).map_err(Error::io("size", &image))?;
                 drop(file);
                 // mkfs writes the file itself: quicker than through the device, and none of it counts.
-                let made = mkfs::make(*file_system, &image)?;
+                let made = mkfs::make(*file_system, *quota, &image)?;
                 let device = LoopDevice::attach(&image).map_err(Error::io("attach a loop device to", &image))?;
                 let path = device.path().to_owned();
                 let direct_io = Some(device.direct_io());
@@ -91,16 +93,18 @@ impl Testbed {
                 let backing = storage_sys::statfs::of(&own.dir).ok().map(|found| found.fs_type);
                 let description =
                     Description { device_size: Some(*size), direct_io, backing, ..Description::default() };
-                own.mount(spec, &path, *file_system, made, description)
+                own.mount(spec, &path, *file_system, *quota, made, description)
             }
-            Spec::Dev { path, file_system } => {
-                if !rustix::process::geteuid().is_root() {
+            Spec::Dev { path, file_system, quota, force } => {
+                if !is_root() {
                     return Err(Error::NotRoot);
                 }
-                refuse_occupied(path)?;
+                mkfs::find(*file_system)?;
+                let size = device::check(path, *force)?;
                 let own = Own::make(options)?;
-                let made = mkfs::make(*file_system, path)?;
-                own.mount(spec, path, *file_system, made, Description::default())
+                let made = mkfs::make(*file_system, *quota, path)?;
+                let description = Description { device_size: Some(size), ..Description::default() };
+                own.mount(spec, path, *file_system, *quota, made, description)
             }
         }
     }
@@ -167,6 +171,8 @@ impl Own {
     fn make(options: &Options) -> Result<Self> {
         fs::create_dir_all(&options.base).map_err(Error::io("create", &options.base))?;
         let dir = options.base.join(format!("{PREFIX}{}", options.name));
+        // Until the new directory has its owner, it looks like a dead run's.
+        let _no_gc = lock(&options.base)?;
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
         let mut own = Self { dir, mounted: None, device: None, owner: None, keep: options.keep };
         let path = own.dir.join(OWNER);
@@ -176,17 +182,28 @@ impl Own {
         Ok(own)
     }
 
+    /// The file is sparse, and a device that cannot write what it promised fails with EIO and not ENOSPC.
+    fn needs(&self, size: u64) -> Result<()> {
+        let found = storage_sys::statfs::of(&self.dir).map_err(Error::io("examine", &self.dir))?;
+        if found.available >= size {
+            return Ok(());
+        }
+        let base = self.dir.parent().unwrap_or(&self.dir).to_owned();
+        Err(Error::NoRoom { base, needed: size, available: found.available })
+    }
+
     fn mount(
         mut self,
         spec: &Spec,
         device: &Path,
         file_system: FileSystem,
+        quota: bool,
         made: mkfs::Made,
         description: Description,
     ) -> Result<Testbed> {
         let point = self.dir.join(MOUNT_POINT);
         fs::create_dir(&point).map_err(Error::io("create", &point))?;
-        mount(device, &point, file_system.name(), MountFlags::NOATIME, c"").map_err(Error::io("mount", &point))?;
+        mounting::mount(device, file_system, quota, &point)?;
         self.mounted = Some(point.clone());
         let path = point.join("data");
         fs::create_dir(&path).map_err(Error::io("create", &path))?;
@@ -195,7 +212,7 @@ impl Own {
             file_system: file_system.name().to_owned(),
             mkfs: Some(made.command),
             mkfs_version: Some(made.version),
-            mount_options: made.mount_options.to_owned(),
+            mount_options: if quota { "noatime,prjquota" } else { "noatime" }.to_owned(),
             ..description
         };
         Ok(Testbed { path, description, counters: block::stat_path(device), own: Some(self) })
@@ -233,16 +250,4 @@ impl Drop for Own {
             tracing::warn!(%error, "a testbed stays behind; harness gc removes it");
         }
     }
-}
-
-/// Any of the signatures that a device could have is in its first MiB; an empty device has nothing there.
-fn refuse_occupied(device: &Path) -> Result<()> {
-    use std::io::Read;
-    let mut start = Vec::new();
-    let file = File::open(device).map_err(Error::io("open", device))?;
-    file.take(1 << 20).read_to_end(&mut start).map_err(Error::io("read", device))?;
-    if start.iter().all(|byte| *byte == 0) {
-        return Ok(());
-    }
-    Err(Error::Occupied { path: device.to_owned(), found: "data in its first MiB".to_owned() })
 }

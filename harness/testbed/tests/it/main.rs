@@ -5,10 +5,13 @@ use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    process::Command,
+    thread::sleep,
+    time::Duration,
 };
 
-use harness_testbed::{BlockStat, FileSystem, Options, Spec, Testbed, gc};
-use storage_sys::{loopdev, mountinfo};
+use harness_testbed::{BlockStat, Error, FileSystem, Options, Spec, Testbed, gc};
+use storage_sys::{loopdev, mountinfo, quota};
 
 const SIZE: u64 = 512 << 20;
 
@@ -17,14 +20,16 @@ fn options(base: &Path, name: &str) -> Options {
 }
 
 fn on_loop(file_system: FileSystem) -> Spec {
-    Spec::Loop { file_system, size: SIZE }
+    Spec::Loop { file_system, size: SIZE, quota: false }
 }
 
 fn nothing_is_left(base: &Path) {
     let mounts = mountinfo::below(&base.canonicalize().unwrap()).unwrap();
     assert!(mounts.is_empty(), "{mounts:?}");
-    let attached = loopdev::attached().unwrap();
-    assert!(!attached.iter().any(|(_, file)| file.starts_with(base)), "{attached:?}");
+    // Another program that makes a mount namespace meanwhile holds our mounts, and with them the devices, for a moment.
+    let attached = || loopdev::attached().unwrap().into_iter().find(|(_, file)| file.starts_with(base));
+    let waited = (0..100).any(|_| attached().is_none() || (sleep(Duration::from_millis(100)), false).1);
+    assert!(waited, "{:?}", attached());
     assert_eq!(fs::read_dir(base).unwrap().count(), 0);
 }
 
@@ -74,7 +79,7 @@ fn privileged_every_file_system_is_made_and_described() {
 #[test]
 fn privileged_a_full_testbed_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = Spec::Loop { file_system: FileSystem::Ext4, size: 64 << 20 };
+    let spec = Spec::Loop { file_system: FileSystem::Ext4, size: 64 << 20, quota: false };
     let testbed = Testbed::open(&spec, &options(dir.path(), "full")).unwrap();
     let mut file = fs::File::create(testbed.path().join("big")).unwrap();
     let chunk = vec![1; 1 << 20];
@@ -103,7 +108,10 @@ fn privileged_what_a_killed_run_left_is_collected() {
     let testbed = Testbed::open(&on_loop(FileSystem::Ext4), &kept).unwrap();
     assert!(gc(dir.path()).unwrap().is_empty(), "a testbed in use was taken away");
     drop(testbed);
-    let gone = gc(dir.path()).unwrap();
+    // A program that another test starts has our descriptors, and with them the lock, until it is executed.
+    let collect = || Some(gc(dir.path()).unwrap()).filter(|gone| !gone.is_empty());
+    let wait = |_| collect().or_else(|| (sleep(Duration::from_millis(100)), None).1);
+    let gone = (0..100).find_map(wait).unwrap();
     assert_eq!(gone.iter().map(|left| left.kind).collect::<Vec<_>>(), ["mount", "testbed"]);
     nothing_is_left(dir.path());
 }
@@ -116,4 +124,86 @@ fn a_directory_is_used_as_it_is_and_left_clean() {
     fs::write(testbed.path().join("file"), "x").unwrap();
     testbed.close().unwrap();
     assert_eq!(fs::read_dir(dir.path().join("new/place")).unwrap().count(), 0);
+}
+
+#[test]
+fn privileged_several_of_a_kind_live_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    for file_system in [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Btrfs] {
+        let open = |name| Testbed::open(&on_loop(file_system), &options(dir.path(), name)).unwrap();
+        let (one, two) = (open("one"), open("two"));
+        fs::write(one.path().join("only here"), "x").unwrap();
+        assert!(!two.path().join("only here").exists());
+        assert_eq!(one.describe(), two.describe(), "the record must not tell runs apart");
+    }
+    nothing_is_left(dir.path());
+}
+
+#[test]
+fn privileged_a_device_is_overwritten_only_if_it_is_empty_or_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    fs::File::create(&image).unwrap().set_len(SIZE).unwrap();
+    let device = loopdev::LoopDevice::attach(&image).unwrap();
+    let base = dir.path().join("base");
+    let open = |text: &str| {
+        let spec = format!("dev:{}{text}", device.path().display()).parse().unwrap();
+        Testbed::open(&spec, &options(&base, "dev"))
+    };
+    for file_system in ["ext4", "xfs", "btrfs", "ext4"] {
+        let testbed = open(&format!(",{file_system}")).unwrap();
+        assert_eq!(testbed.describe().device_size, Some(SIZE));
+        assert!(testbed.counters().unwrap().is_some());
+        let refused = open("").unwrap_err();
+        assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+        testbed.close().unwrap();
+    }
+    // btrfs wipes what was there before, and so there is nothing of ours left after a foreign mkfs.
+    assert!(Command::new("mkfs.xfs").arg("-qf").arg(device.path()).status().unwrap().success());
+    let refused = open("").unwrap_err();
+    assert!(matches!(refused, Error::Occupied { .. }), "{refused}");
+    assert!(refused.to_string().contains(",force"), "{refused}");
+    open(",force").unwrap().close().unwrap();
+    device.detach().unwrap();
+    assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+}
+
+#[test]
+fn privileged_what_is_no_device_is_not_formatted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("precious");
+    fs::write(&file, "data").unwrap();
+    let spec = format!("dev:{},force", file.display()).parse().unwrap();
+    let refused = Testbed::open(&spec, &options(dir.path(), "none")).unwrap_err();
+    assert!(matches!(refused, Error::NoDevice { .. }), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "data");
+}
+
+#[test]
+fn privileged_a_testbed_larger_than_its_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = Spec::Loop { file_system: FileSystem::Ext4, size: 1 << 50, quota: false };
+    let refused = Testbed::open(&spec, &options(dir.path(), "huge")).unwrap_err();
+    assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
+    nothing_is_left(dir.path());
+}
+
+/// Kernels are built without quotas more often than with them, so both outcomes are right; a testbed that was made
+/// must enforce them, which the file system itself is asked for.
+#[test]
+fn privileged_quotas_are_enforced_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for file_system in [FileSystem::Ext4, FileSystem::Xfs] {
+        let spec = Spec::Loop { file_system, size: SIZE, quota: true };
+        match Testbed::open(&spec, &options(dir.path(), "quota")) {
+            Ok(testbed) => quota::probe(testbed.path()).unwrap(),
+            Err(error) => {
+                assert!(matches!(error, Error::NoQuota { .. }), "{error}");
+                assert!(error.to_string().contains("the kernel needs CONFIG_"), "{error}");
+            }
+        }
+        let plain = Testbed::open(&on_loop(file_system), &options(dir.path(), "plain")).unwrap();
+        quota::probe(plain.path()).unwrap_err();
+    }
+    nothing_is_left(dir.path());
 }

@@ -1,0 +1,48 @@
+//! Mounting what was made, in the kernel's words where it refuses.
+
+use std::{io, path::Path};
+
+use rustix::mount::{MountAttrFlags, MountFlags};
+use storage_sys::mount::{FsContext, FsContextError};
+
+use crate::{Error, FileSystem, Result};
+
+/// The mount option that has project quotas enforced, for ext4 and xfs alike.
+const QUOTA: &str = "prjquota";
+
+pub fn mount(device: &Path, file_system: FileSystem, quota: bool, point: &Path) -> Result<()> {
+    let name = file_system.name();
+    by_context(device, name, quota, point)
+        .or_else(|error| match error.source.raw_os_error() {
+            // Before Linux 5.2, and under seccomp filters of that time.
+            Some(NO_SUCH_CALL) => by_mount(device, name, quota, point),
+            _ => Err(error),
+        })
+        .map_err(|source| match (quota, file_system) {
+            (true, FileSystem::Ext4) => Error::NoQuota { file_system: name, option: "CONFIG_QFMT_V2", source },
+            (true, FileSystem::Xfs) => Error::NoQuota { file_system: name, option: "CONFIG_XFS_QUOTA", source },
+            _ => Error::Mount { file_system: name, path: point.to_owned(), source },
+        })
+}
+
+/// `ENOSYS`.
+const NO_SUCH_CALL: i32 = rustix::io::Errno::NOSYS.raw_os_error();
+
+fn by_context(device: &Path, name: &str, quota: bool, point: &Path) -> Result<(), FsContextError> {
+    let context = FsContext::new(name).map_err(|source| failed("open a file system context", source))?;
+    context.set("source", device)?;
+    if quota {
+        context.set_flag(QUOTA)?;
+    }
+    context.mount_at(point, MountAttrFlags::MOUNT_ATTR_NOATIME)
+}
+
+fn by_mount(device: &Path, name: &str, quota: bool, point: &Path) -> Result<(), FsContextError> {
+    let options = if quota { c"prjquota" } else { c"" };
+    rustix::mount::mount(device, point, name, MountFlags::NOATIME, options)
+        .map_err(|errno| failed("mount", errno.into()))
+}
+
+fn failed(step: &str, source: io::Error) -> FsContextError {
+    FsContextError { step: step.to_owned(), log: String::new(), source }
+}
