@@ -65,10 +65,10 @@ pub(crate) const DEFAULT: [Capability; 14] = [
     Capability::Setfcap,
 ];
 
-/// All that this kernel knows.
+/// All that can be given: those that this process has itself.
 pub(crate) fn all() -> impl Iterator<Item = Capability> {
-    let last = crate::exec::cap_last() as usize;
-    BY_NUMBER.into_iter().take(last + 1)
+    let own = rustix::thread::capabilities(None).map(|sets| sets.permitted.bits()).unwrap_or_default();
+    BY_NUMBER.into_iter().enumerate().filter(move |(number, _)| own & (1 << number) != 0).map(|(_, of)| of)
 }
 
 /// The set as the kernel has it.

@@ -9,6 +9,7 @@
 //! links cannot lead any of them out of the container. It runs as root or as the root of a user namespace.
 #![deny(missing_docs)]
 
+mod attach;
 mod caps;
 mod cgroup;
 mod channel;
@@ -27,6 +28,7 @@ mod stdio;
 mod translate;
 mod wire;
 
+pub use attach::terminal_size;
 pub use cgroup::{Stats, gc_cgroups};
 pub use container::{Container, Exit, Output, Signaller, Stream};
 pub use error::{Error, Result};

@@ -20,6 +20,8 @@ wire_struct! {
         mounts: Vec<MountStep>,
         /// Device nodes, made in a `/dev` that is one of `mounts`.
         devices: Vec<Device>,
+        /// Whether device nodes can be opened only if they are among `devices` (or terminals), whoever makes others.
+        known_devices_only: bool,
         /// Whether one of `mounts` is a fresh `/dev` to be filled.
         fill_dev: bool,
         files: Vec<File>,

@@ -33,9 +33,8 @@ pub fn run(args: &GcArgs) -> Result {
     for left in harness_testbed::gc(&place.testbeds())? {
         gone.say(left.kind, &left.what)?;
     }
-    let cgroups = harness_runtime::gc_cgroups()?;
-    if cgroups > 0 {
-        gone.say("cgroups", &cgroups)?;
+    for group in harness_runtime::gc_cgroups()? {
+        gone.say("cgroup", &group)?;
     }
     let store = Store::open(&place.images())?;
     if args.cache {

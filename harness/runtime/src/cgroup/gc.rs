@@ -3,14 +3,14 @@ use std::path::Path;
 use super::{Hierarchy, failed};
 use crate::Result;
 
-/// Removes cgroups that are left of containers whose starter has died, and returns how many.
+/// Removes cgroups that are left of containers whose starter has died, and returns their paths.
 ///
 /// Their names end with the starter's process id. Those that still hold processes are left alone.
 ///
 /// # Errors
 /// A directory of ours cannot be read.
-pub fn gc_cgroups() -> Result<usize> {
-    let mut removed = 0;
+pub fn gc_cgroups() -> Result<Vec<String>> {
+    let mut removed = Vec::new();
     for base in Hierarchy::detect().existing() {
         for entry in std::fs::read_dir(&base).map_err(failed("read", &base))? {
             let entry = entry.map_err(failed("read", &base))?;
@@ -18,7 +18,7 @@ pub fn gc_cgroups() -> Result<usize> {
             let orphaned = entry.file_name().to_str().and_then(starter).is_some_and(|pid| !is_alive(pid));
             // With a process in it the directory is busy, and stays.
             if is_directory && orphaned && std::fs::remove_dir(entry.path()).is_ok() {
-                removed += 1;
+                removed.push(entry.path().display().to_string());
             }
         }
     }

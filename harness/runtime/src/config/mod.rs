@@ -131,7 +131,7 @@ pub struct Tmpfs {
 pub enum Capabilities {
     /// These.
     Only(Vec<Capability>),
-    /// All that the kernel knows.
+    /// All that this process has itself.
     All,
 }
 

@@ -4,9 +4,10 @@ use oci_spec::{
     OciSpecError,
     runtime::{
         Capabilities as CapabilitySet, Capability, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder,
-        LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
-        LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
-        PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+        LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace,
+        LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+        LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder,
+        RootBuilder, Spec, SpecBuilder, UserBuilder,
     },
 };
 
@@ -18,6 +19,19 @@ use crate::{Error, Result, caps, seccomp::default_profile};
 
 /// Microseconds of a period of cpu bandwidth control, docker's choice.
 const CPU_PERIOD: u64 = 100_000;
+
+/// Devices that every container may open: null, zero, full, random, urandom, tty, console, ptmx and the terminals.
+const OPEN_DEVICES: [(i64, Option<i64>); 9] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
+    (136, None),
+];
 
 /// What docker hides of /proc and /sys.
 const MASKED: [&str; 11] = [
@@ -46,16 +60,17 @@ pub fn spec(config: &ContainerConfig) -> Result<Spec> {
     let capabilities = capabilities(config);
     let user = user::resolve_user(&config.rootfs, config.user.as_deref().unwrap_or_default(), &config.group_add)?;
     let root = RootBuilder::default().path(&config.rootfs).readonly(config.read_only).build().map_err(invalid)?;
-    let mut builder = SpecBuilder::default()
+    let builder = SpecBuilder::default()
         .version("1.0.2")
         .root(root)
         .process(process(config, &user, &capabilities)?)
         .mounts(mounts(config)?)
         .linux(linux(config, &capabilities)?);
-    if let Some(hostname) = &config.hostname {
-        builder = builder.hostname(hostname);
-    }
-    builder.build().map_err(invalid)
+    let mut spec = builder.build().map_err(invalid)?;
+    // The builder fills in values of its own.
+    spec.set_hostname(config.hostname.clone());
+    spec.set_annotations(None);
+    Ok(spec)
 }
 
 fn invalid(error: OciSpecError) -> Error {
@@ -185,10 +200,7 @@ fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux
     if let Some(profile) = profile(config, capabilities)? {
         builder = builder.seccomp(profile);
     }
-    if let Some(resources) = resources(config)? {
-        builder = builder.resources(resources);
-    }
-    builder.build().map_err(invalid)
+    builder.resources(resources(config)?).build().map_err(invalid)
 }
 
 fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Option<LinuxSeccomp>> {
@@ -209,8 +221,8 @@ fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
     kinds.into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)).collect()
 }
 
-fn resources(config: &ContainerConfig) -> Result<Option<LinuxResources>> {
-    let mut builder = LinuxResourcesBuilder::default();
+fn resources(config: &ContainerConfig) -> Result<LinuxResources> {
+    let mut builder = LinuxResourcesBuilder::default().devices(device_rules(config)?);
     let signed = |what: &str, n: u64| i64::try_from(n).map_err(|_| Error::invalid(format!("{what} {n}"), "too large"));
     if let Some(memory) = config.memory {
         let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
@@ -229,6 +241,25 @@ fn resources(config: &ContainerConfig) -> Result<Option<LinuxResources>> {
         let limits = LinuxPidsBuilder::default().limit(signed("pids-limit", pids)?);
         builder = builder.pids(limits.build().map_err(invalid)?);
     }
-    let limited = config.memory.is_some() || config.cpus.is_some() || config.pids_limit.is_some();
-    limited.then(|| builder.build().map_err(invalid)).transpose()
+    builder.build().map_err(invalid)
+}
+
+/// What docker's device cgroup lets a container do: make any node, open the harmless ones. Privileged ones open all.
+fn device_rules(config: &ContainerConfig) -> Result<Vec<LinuxDeviceCgroup>> {
+    use LinuxDeviceType::{A, B, C};
+    let rule = |allow: bool, kind: LinuxDeviceType, major: Option<i64>, minor: Option<i64>, access: &str| {
+        let mut rule =
+            LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access).build().map_err(invalid)?;
+        rule.set_major(major).set_minor(minor);
+        Ok(rule)
+    };
+    if config.privileged {
+        return Ok(vec![rule(true, A, None, None, "rwm")?]);
+    }
+    let mut rules =
+        vec![rule(false, A, None, None, "rwm")?, rule(true, C, None, None, "m")?, rule(true, B, None, None, "m")?];
+    for (major, minor) in OPEN_DEVICES {
+        rules.push(rule(true, C, Some(major), minor, "rwm")?);
+    }
+    Ok(rules)
 }

@@ -15,7 +15,7 @@ use super::{
     attach, beneath,
     failure::{Failed, OrFail},
 };
-use crate::plan::Device;
+use crate::{exec, plan::Device};
 
 /// Links that programs expect, see the default devices and the `/dev` symbolic links of the OCI runtime specification
 /// (runtime-linux.md, "Default Devices" and "/dev symbolic links").
@@ -28,12 +28,13 @@ const LINKS: [(&CStr, &CStr); 6] = [
     (c"pts/ptmx", c"ptmx"),
 ];
 
-/// Makes device nodes and links in the fresh `/dev`.
-pub(super) fn fill(root: BorrowedFd<'_>, devices: &[Device]) -> Result<(), Failed> {
+/// Makes device nodes and links in the fresh `/dev`. With `known_only`, nodes that are made there later cannot be opened.
+pub(super) fn fill(root: BorrowedFd<'_>, devices: &[Device], known_only: bool) -> Result<(), Failed> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let dev = beneath::open_without_links(root, Path::new("/dev"), flags).or_fail(|| "open /dev".into())?;
+    let mut nodes = Vec::with_capacity(devices.len());
     for device in devices {
-        make(root, device)?;
+        nodes.extend(make(root, device)?);
     }
     for (target, name) in LINKS {
         match rustix::fs::symlinkat(target, &dev, name) {
@@ -41,10 +42,21 @@ pub(super) fn fill(root: BorrowedFd<'_>, devices: &[Device]) -> Result<(), Faile
             Err(error) => return Err(error).or_fail(|| format!("link /dev/{}", name.to_string_lossy())),
         }
     }
+    if known_only { keep_only(&dev, &nodes).or_fail(|| "keep other devices out of /dev".into()) } else { Ok(()) }
+}
+
+/// Takes all devices from the mount of `/dev`, and puts each of `nodes` back by a mount of its own.
+fn keep_only(dev: &OwnedFd, nodes: &[OwnedFd]) -> std::io::Result<()> {
+    let copies = nodes.iter().map(|node| attach::copy(node, false)).collect::<Result<Vec<_>, _>>()?;
+    exec::mount_set_attributes(dev.as_fd(), false, libc::MOUNT_ATTR_NODEV, 0, 0)?;
+    for (copy, node) in copies.iter().zip(nodes) {
+        attach::attach(copy, node)?;
+    }
     Ok(())
 }
 
-fn make(root: BorrowedFd<'_>, device: &Device) -> Result<(), Failed> {
+/// Makes a node; returns it unless it is a mount already.
+fn make(root: BorrowedFd<'_>, device: &Device) -> Result<Option<OwnedFd>, Failed> {
     let what = || format!("make the device {}", device.path.to_string_lossy());
     let path = beneath::path(&device.path);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -54,7 +66,7 @@ fn make(root: BorrowedFd<'_>, device: &Device) -> Result<(), Failed> {
     let (kind, mode) = (FileType::from_raw_mode(device.mode), Mode::from_raw_mode(device.mode));
     match rustix::fs::mknodat(&parent, name, kind, mode, rustix::fs::makedev(device.major, device.minor)) {
         // In a user namespace nodes cannot be made, so the host's serve.
-        Err(Errno::PERM) => return bind_host_node(&parent, device).or_fail(what),
+        Err(Errno::PERM) => return bind_host_node(&parent, device).or_fail(what).map(|()| None),
         made => made.or_fail(what)?,
     }
     if device.uid != 0 || device.gid != 0 {
@@ -62,7 +74,8 @@ fn make(root: BorrowedFd<'_>, device: &Device) -> Result<(), Failed> {
         rustix::fs::chownat(&parent, name, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .or_fail(what)?;
     }
-    Ok(())
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&parent, name, flags, Mode::empty()).or_fail(what).map(Some)
 }
 
 /// Binds the node of the same path on the host, if it is the same device.

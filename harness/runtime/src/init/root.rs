@@ -27,11 +27,14 @@ pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fail(|| "make the mounts private".into())?;
     let root = open_rootfs(plan)?;
+    if plan.known_devices_only {
+        deny_devices(&root).or_fail(|| "deny devices of the root file system".into())?;
+    }
     for step in &plan.mounts {
-        mount(root.as_fd(), step)?;
+        mount(root.as_fd(), step, plan.known_devices_only)?;
     }
     if plan.fill_dev {
-        dev::fill(root.as_fd(), &plan.devices)?;
+        dev::fill(root.as_fd(), &plan.devices, plan.known_devices_only)?;
     }
     let master = plan.terminal.as_ref().map(|size| terminal::open(root.as_fd(), size, &plan.process)).transpose()?;
     set_sysctls(root.as_fd(), plan)?;
@@ -63,7 +66,12 @@ fn open_rootfs(plan: &Plan) -> Result<OwnedFd, Failed> {
     Ok(bound)
 }
 
-fn mount(root: BorrowedFd<'_>, step: &MountStep) -> Result<(), Failed> {
+/// Makes device nodes useless on `mount` and all below it.
+fn deny_devices(mount: &OwnedFd) -> std::io::Result<()> {
+    exec::mount_set_attributes(mount.as_fd(), true, libc::MOUNT_ATTR_NODEV, 0, 0)
+}
+
+fn mount(root: BorrowedFd<'_>, step: &MountStep, known_devices_only: bool) -> Result<(), Failed> {
     let target = beneath::path(&step.target);
     let what = || format!("mount on {} of the container", step.target.to_string_lossy());
     match &step.source {
@@ -78,6 +86,11 @@ fn mount(root: BorrowedFd<'_>, step: &MountStep) -> Result<(), Failed> {
             let links = fstype.as_c_str() == c"tmpfs" && !step.target.to_bytes().starts_with(b"/dev");
             let place = beneath::directory(root, target, links).or_fail(what)?;
             refuse_inside_proc(&place, &step.target, fstype.as_c_str() == c"proc")?;
+            // Terminals are devices, and what a fresh /dev has is made later.
+            let has_devices = fstype.as_c_str() == c"devpts" || step.target.as_c_str() == c"/dev";
+            if known_devices_only && !has_devices {
+                deny_devices(&mount).or_fail(what)?;
+            }
             attach::attach(&mount, &place).or_fail(what)
         }
         Source::Bind { path, recursive } => {
@@ -85,6 +98,9 @@ fn mount(root: BorrowedFd<'_>, step: &MountStep) -> Result<(), Failed> {
             let mount = attach::copy_path(path, *recursive).or_fail(source)?;
             if step.set != 0 || step.clear != 0 {
                 exec::mount_set_attributes(mount.as_fd(), step.recursive, step.set, step.clear, 0).or_fail(source)?;
+            }
+            if known_devices_only {
+                deny_devices(&mount).or_fail(source)?;
             }
             let place = match beneath::is_directory(&mount).or_fail(source)? {
                 true => beneath::directory(root, target, true),

@@ -11,6 +11,11 @@ use crate::{Error, Result, plan::Device};
 const DEFAULT: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// Whether these are the numbers of a default device.
+pub(super) fn is_default(major: i64, minor: i64) -> bool {
+    DEFAULT.iter().any(|&(_, of, number)| (i64::from(of), i64::from(number)) == (major, minor))
+}
+
 /// The default devices and `devices`, which take precedence.
 pub(super) fn nodes(devices: &[LinuxDevice]) -> Result<Vec<Device>> {
     let mut nodes = Vec::with_capacity(DEFAULT.len() + devices.len());

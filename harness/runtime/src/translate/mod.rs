@@ -2,6 +2,7 @@
 //!
 //! What this runtime does not do is refused by name, never passed over: a specification describes a container's walls.
 
+mod device_rules;
 mod devices;
 mod mounts;
 mod process;
@@ -39,6 +40,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         readonly_rootfs: root.readonly().unwrap_or(false),
         mounts: mounts::steps(mounts)?,
         devices: devices::nodes(linux.devices().as_deref().unwrap_or_default())?,
+        known_devices_only: device_rules::known_only(linux)?,
         fill_dev: mounts::has_fresh_dev(mounts),
         masked_paths: paths(linux.masked_paths())?,
         readonly_paths: paths(linux.readonly_paths())?,

@@ -85,8 +85,6 @@ fn namespaces(spec: &Spec) -> Result<()> {
 
 fn resources(resources: &LinuxResources) -> Result<()> {
     let present = [
-        // Device cgroups are not made: without CAP_SYS_ADMIN, and with mounts that are `nodev`, the nodes given are all
-        // that a container can open.
         ("linux.resources.blockIO", resources.block_io().is_some()),
         ("linux.resources.hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|l| !l.is_empty())),
         ("linux.resources.network", resources.network().is_some()),
