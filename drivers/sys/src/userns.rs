@@ -27,7 +27,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The ids could not be mapped.
-    #[error("cannot map ids in a user namespace: {why}")]
+    #[error("cannot map ids in a user namespace: {why}{}", remedy())]
     Map {
         /// What failed.
         why: String,
