@@ -39,18 +39,21 @@ pub fn apply(
     keep_first(stats, layer.close())
 }
 
-/// A writable layer is mounted read-write, even if only to look: that is how it is mounted if it is already.
+/// A writable layer may be mounted already, either way: then this takes part in that mount. If not, it is mounted
+/// read-write even if only to look, so that it is not in the way of those who come to write meanwhile.
 fn with_views<T>(
     driver: &dyn StorageDriver,
     id: &LayerId,
     look: impl FnOnce(Option<&MountedLayer>, &MountedLayer) -> Result<T, Error>,
 ) -> Result<T> {
     let info = driver.stat(id)?;
-    let mode = match info.state {
-        LayerState::Sealed => MountMode::ReadOnly,
-        LayerState::Writable => MountMode::ReadWrite,
+    let upper = match info.state {
+        LayerState::Sealed => driver.mount(id, MountMode::ReadOnly)?,
+        LayerState::Writable => match driver.mount(id, MountMode::ReadWrite) {
+            Err(storage_driver::Error::InUse { .. }) => driver.mount(id, MountMode::ReadOnly)?,
+            answer => answer?,
+        },
     };
-    let upper = driver.mount(id, mode)?;
     let lower = info.parent.as_ref().map(|parent| driver.mount(parent, MountMode::ReadOnly)).transpose()?;
     let answer = look(lower.as_ref(), &upper).map_err(|error| error.into_driver(id));
     let answer = keep_first(answer, lower.map_or(Ok(()), MountedLayer::close));

@@ -1,7 +1,5 @@
 //! What a root can do, for programs and for people.
 
-use std::collections::BTreeSet;
-
 use storage_driver::{Capabilities, Deviation, Sharing, Status, Support};
 
 use crate::{
@@ -25,10 +23,12 @@ pub fn capabilities(kernel: &Kernel, size_limit: Support) -> Capabilities {
                 .to_owned(),
         )
     };
-    let mut deviations = BTreeSet::from([Deviation::StaleReadDescriptor, Deviation::HardLinkBreaks]);
-    if !kernel.features.redirect_dir {
-        deviations.insert(Deviation::RenameParentDirectory);
-    }
+    let deviations = [
+        (Deviation::RenameParentDirectory, !kernel.features.redirect_dir),
+        (Deviation::StaleReadDescriptor, kernel.stale_descriptors),
+        (Deviation::HardLinkBreaks, true),
+    ];
+    let deviations = deviations.into_iter().filter(|(_, shows)| *shows).map(|(deviation, _)| deviation).collect();
     let in_namespace = |what: &str| match kernel.in_user_namespace {
         true => Support::No(format!("{what} need root outside a user namespace")),
         false => Support::Yes,

@@ -160,14 +160,16 @@ impl StorageDriver for Overlay2 {
         if self.layers.kernel.in_user_namespace {
             options.devices = Devices::Skip;
         }
+        let apply = |root: &Path, tar: &mut (dyn Read + Send), options: &ApplyOptions| {
+            storage_layer::apply(root, tar, options).map_err(|error| error.into_driver(id))
+        };
         if !self.layers.uppers_are_complete(id)? {
-            return by_walk::apply(self, id, tar, &options);
+            let through_a_mount = |merged: &Path| apply(merged, tar, &options);
+            return self.layers.root.with_writable(id, |_, _| self.layers.with_mount(id, through_a_mount));
         }
         options.whiteouts = Whiteouts::Overlay(self.layers.kernel.xattr_namespace());
         options.lowers = self.layers.lower_dirs(id)?;
-        self.layers.root.with_writable(id, |dir, _| {
-            storage_layer::apply(&dir.join("diff"), tar, &options).map_err(|error| error.into_driver(id))
-        })
+        self.layers.root.with_writable(id, |dir, _| apply(&dir.join("diff"), tar, &options))
     }
 
     fn shutdown(&self) -> Result<()> {

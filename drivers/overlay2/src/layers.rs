@@ -103,6 +103,17 @@ impl Layers {
         Ok(merged)
     }
 
+    /// Works through a writable mount of a layer that nobody else mounts meanwhile.
+    pub fn with_mount<T>(&self, id: &LayerId, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+        let merged = self.mount(id, MountMode::ReadWrite)?;
+        let done = work(&merged);
+        match (done, unmount(&merged)) {
+            (Ok(done), Ok(())) => Ok(done),
+            (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Err(cause), Err(cleanup)) => Err(Error::Rollback { cause: Box::new(cause), cleanup: Box::new(cleanup) }),
+        }
+    }
+
     fn mount_chain(&self, chain: &[Arc<Layer>], mode: MountMode, merged: &Path) -> Result<()> {
         let dir = |layer: &'_ Arc<Layer>| self.diff_dir(&layer.info.id);
         let mut dirs: Vec<_> =

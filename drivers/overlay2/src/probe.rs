@@ -21,6 +21,8 @@ pub struct Kernel {
     pub known: Known,
     /// What a new layer's mounts do to its upper directory, as seen.
     pub features: Features,
+    /// Files that are open for reading do not show later writes.
+    pub stale_descriptors: bool,
     /// Marks go to `user.overlay.*`, and no device nodes can be made.
     pub in_user_namespace: bool,
     /// The file system below, for people.
@@ -53,6 +55,7 @@ pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
     }
     choose_api(&trial, &mut kernel, options).map_err(|error| unusable(explain(&error, &kernel)))?;
     kernel.features = trial.features(&kernel)?;
+    kernel.stale_descriptors = trial.open_descriptors_go_stale()?;
     let not_there = |what: &str| unusable(format!("{what} left no mark on {}; choose another --root", kernel.backing));
     if !trial.deletion_leaves_a_whiteout()? {
         return Err(not_there("deleting a file through a mount"));
@@ -81,7 +84,7 @@ fn choose_api(trial: &Trial, kernel: &mut Kernel, options: &Options) -> Result<(
     // No fsopen(2), or an overlayfs that does not know `lowerdir+`: either fails as if something else were wrong.
     // Where the old call fails as well, the new one's answer says more.
     kernel.context = false;
-    choose_options(trial, kernel, options).or(first.inspect_err(|_| kernel.context = true))
+    choose_options(trial, kernel, options).or(first)
 }
 
 /// Says as much as the kernel lets one say: an unknown option fails the mount with the same errno as a bad path.

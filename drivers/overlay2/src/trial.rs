@@ -1,7 +1,8 @@
 //! A small stack to try things on.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -36,7 +37,7 @@ impl Trial {
             let path = trial.dir.join(part);
             fs::create_dir_all(&path).map_err(Error::io("create", path))?;
         }
-        for file in ["deleted", "changed"] {
+        for file in ["deleted", "changed", "written"] {
             let path = trial.dir.join("lower/diff").join(file);
             fs::write(&path, b"content").map_err(Error::io("write", path))?;
         }
@@ -120,6 +121,19 @@ impl Trial {
             redirect_dir: self.has_mark("new-name", "redirect", kernel)?,
             metacopy: self.has_mark("changed", "metacopy", kernel)?,
         })
+    }
+
+    /// Before Linux 4.19 a descriptor that was opened before the first write stays with the lower file.
+    pub fn open_descriptors_go_stale(&self) -> Result<bool> {
+        let shown = self.shown("written");
+        let look = || -> io::Result<bool> {
+            let mut before = fs::File::open(&shown)?;
+            fs::write(&shown, b"changed")?;
+            let mut seen = Vec::new();
+            before.read_to_end(&mut seen)?;
+            Ok(seen != b"changed")
+        };
+        look().map_err(Error::io("write", &shown))
     }
 
     fn has_mark(&self, name: &str, mark: &str, kernel: &Kernel) -> Result<bool> {

@@ -49,3 +49,42 @@ fn own_working_directory() -> io::Result<()> {
     // it; no descriptor table is unshared, so no descriptor that other threads rely on changes meaning.
     Ok(unsafe { unshare_unsafe(UnshareFlags::FS) }?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{mount::detach, mountinfo};
+
+    /// Pads an overlay's options to `length` with a path that names the directory `lower`, whatever is cut off it.
+    fn padded(length: usize) -> String {
+        let start = "lowerdir=other:".to_owned();
+        let path = format!("{}lower", "./".repeat((length - start.len() - 5) / 2));
+        let slash = "/".repeat(length - start.len() - path.len());
+        format!("{start}{}", path.replacen("./", &format!("./{slash}"), 1))
+    }
+
+    #[test]
+    fn privileged_a_full_page_is_mounted_and_one_byte_more_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["other", "lower", "lowe", "target"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("lower/right"), "").unwrap();
+        let target = dir.path().join("target");
+        let before = std::env::current_dir().unwrap();
+        let mount = |length| {
+            let options = padded(length);
+            assert_eq!(options.len(), length);
+            mount_in_directory(dir.path(), "overlay", &target, MountFlags::RDONLY, &options)
+        };
+        mount(OPTIONS_LIMIT).unwrap();
+        assert!(target.join("right").exists());
+        detach(&target).unwrap();
+        // Here the kernel would cut "lower" to "lowe", and mount that.
+        assert_eq!(mount(OPTIONS_LIMIT + 1).unwrap_err().raw_os_error(), Some(libc::E2BIG));
+        assert!(mountinfo::below(&target.canonicalize().unwrap()).unwrap().is_empty());
+        assert_eq!(std::env::current_dir().unwrap(), before);
+    }
+}

@@ -72,3 +72,47 @@ pub fn detach(target: &Path) -> io::Result<()> {
 pub fn unmount_idle(target: &Path) -> io::Result<()> {
     Ok(unmount(target, UnmountFlags::NOFOLLOW)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustix::mount::MountAttrFlags;
+
+    use super::*;
+    use crate::mountinfo;
+
+    #[test]
+    fn privileged_a_read_only_bind_refuses_root_and_leaves_the_source_writable() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, target) = (dir.path().join("source"), dir.path().join("target"));
+        fs::create_dir(&source).unwrap();
+        fs::create_dir(&target).unwrap();
+        bind_read_only(&source, &target).unwrap();
+        make_private(&target).unwrap();
+        let refused = fs::write(target.join("f"), "").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+        fs::write(source.join("f"), "").unwrap();
+        assert!(target.join("f").exists());
+        assert!(unmount_idle(&source).is_err());
+        unmount_idle(&target).unwrap();
+        bind(&source, &target).unwrap();
+        let open = fs::File::create(target.join("g")).unwrap();
+        assert_eq!(unmount_idle(&target).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        detach(&target).unwrap();
+        drop(open);
+        assert!(mountinfo::below(&target.canonicalize().unwrap()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn privileged_the_kernels_own_words_are_in_the_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = FsContext::new("tmpfs").unwrap();
+        let error =
+            context.set("size", "no number").and_then(|()| context.mount_at(dir.path(), MountAttrFlags::empty()));
+        let error = error.unwrap_err();
+        assert_eq!(error.step, "size");
+        assert!(error.log.contains("size"), "{error}");
+        assert!(!mountinfo::all().unwrap().iter().any(|mount| mount.mount_point == dir.path()));
+    }
+}
