@@ -40,7 +40,10 @@ pub(super) fn copy(
     if size == 0 {
         return Ok(false);
     }
-    let sparse = first_hole(from, size).map_err(|errno| Failure::Read(errno.into()))? < size;
+    let hole = first_hole(from, size).map_err(|errno| Failure::Read(errno.into()))?;
+    // The end of a file that was cut looks like a hole.
+    let size = if hole < size { size.min(from.metadata().map_err(Failure::Read)?.len()) } else { size };
+    let sparse = hole < size;
     if strategy == CopyStrategy::Reflink {
         ioctl_ficlone(to, from).map_err(refused)?;
         return Ok(sparse);
