@@ -59,8 +59,14 @@ impl Overlay2 {
         lowers: &[PathBuf],
         read: impl FnOnce(&Path, &[PathBuf], overlay::XattrNamespace) -> storage_layer::Result<T>,
     ) -> Result<T> {
+        let link = self.layers.root.get(id)?.driver.link.clone();
         let namespace = self.layers.kernel.xattr_namespace();
-        read(&self.layers.diff_dir(id), lowers, namespace).map_err(|error| error.into_driver(id))
+        let answer = read(&self.layers.diff_dir(id), lowers, namespace).map_err(|error| error.into_driver(id));
+        // Read without a lock: if the layer was removed meanwhile, what was read may be half of it.
+        if self.layers.root.get(id)?.driver.link != link {
+            return Err(Error::NotFound { id: id.clone() });
+        }
+        answer
     }
 }
 

@@ -98,8 +98,14 @@ impl Vfs {
         id: &LayerId,
         look: impl FnOnce(Option<&Path>, &Path) -> storage_layer::Result<T>,
     ) -> Result<T> {
-        let parent = self.root.get(id)?.info.parent.as_ref().map(|parent| self.tree(parent));
-        look(parent.as_deref(), &self.tree(id)).map_err(|error| error.into_driver(id))
+        let info = self.root.stat(id)?;
+        let parent = info.parent.as_ref().map(|parent| self.tree(parent));
+        let answer = look(parent.as_deref(), &self.tree(id)).map_err(|error| error.into_driver(id));
+        // Read without a lock: if the layer was removed meanwhile, what was read may be half of it.
+        if self.root.stat(id)?.created != info.created {
+            return Err(Error::NotFound { id: id.clone() });
+        }
+        answer
     }
 }
 

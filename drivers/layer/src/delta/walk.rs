@@ -3,6 +3,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use rustix::io::Errno;
 use storage_driver::ChangeKind;
 
 use super::{
@@ -72,7 +73,8 @@ impl<'a> Walk<'a> {
             Self { pair, delta: Delta::default(), undecided: Vec::new(), links: Vec::new(), met: HashMap::new() };
         let mut pending = vec![walk.root()?];
         while let Some(directory) = pending.pop() {
-            walk.directory(&directory, &mut pending)?;
+            let read = walk.directory(&directory, &mut pending);
+            walk.unless_vanished(read)?;
         }
         walk.decide()?;
         links::settle(pair, &walk.links, &walk.met, &mut walk.delta)?;
@@ -83,10 +85,7 @@ impl<'a> Walk<'a> {
     fn root(&mut self) -> Result<Pending> {
         let pair = self.pair;
         let lower = pair.lower.root()?;
-        let node = pair
-            .upper
-            .node(b"")?
-            .ok_or_else(|| Error::io("examine", pair.upper.full(b""))(rustix::io::Errno::NOENT))?;
+        let node = pair.upper.node(b"")?.ok_or_else(|| Error::io("examine", pair.upper.full(b""))(Errno::NOENT))?;
         let names = pair.upper.xattr_names(b"")?;
         let marks = self.upper_marks(b"", &names)?;
         let xattrs = pair.upper.xattrs(b"")?;
@@ -116,7 +115,8 @@ impl<'a> Walk<'a> {
         let dir = upper.directory(&at.path)?;
         let names = names_in(dir.as_fd()).map_err(Error::io("list", upper.full(&at.path)))?;
         for name in &names {
-            self.entry(at, dir.as_fd(), name, pending)?;
+            let seen = self.entry(at, dir.as_fd(), name, pending);
+            self.unless_vanished(seen)?;
         }
         if at.complete && !at.place.is_nowhere() {
             let held: BTreeSet<_> = names.into_iter().collect();
@@ -131,7 +131,6 @@ impl<'a> Walk<'a> {
 
     fn entry(&mut self, at: &Pending, dir: BorrowedFd<'_>, name: &[u8], pending: &mut Vec<Pending>) -> Result<()> {
         let path = join(&at.path, name);
-        // What vanished since the directory was read is as good as never seen.
         let Some(node) = node_at(dir, name).map_err(Error::io("examine", self.pair.upper.full(&path)))? else {
             return Ok(());
         };
@@ -147,6 +146,14 @@ impl<'a> Walk<'a> {
         } else {
             self.file(dir, name, path, node, lower)
         }
+    }
+
+    /// The upper may be in use: what goes away between two looks at it is as good as never seen. The lower is not.
+    fn unless_vanished(&self, answer: Result<()>) -> Result<()> {
+        let Err(Error::Io { path, source, .. }) = &answer else { return answer };
+        let root = self.pair.upper.full(b"");
+        let is_gone = matches!(Errno::from_io_error(source), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP));
+        if is_gone && path.starts_with(&root) && *path != root { Ok(()) } else { answer }
     }
 
     fn find(&mut self, at: &Pending, name: &[u8]) -> Result<Option<Shown>> {
