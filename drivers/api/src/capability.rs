@@ -42,6 +42,9 @@ pub enum Deviation {
     /// The first write to one name of a hard-linked file of the parent breaks the link
     /// (overlayfs.rst, `index=off`).
     HardLinkBreaks,
+    /// The first write to a sparse file of the parent fills some of its holes with zeros: the kernel copies it up in
+    /// pieces (fs/overlayfs/copy_up.c, `OVL_COPY_UP_CHUNK_SIZE`), and leaves out only those without any data.
+    CopyUpFillsHoles,
 }
 
 /// What a driver can do on the root it was opened on; probed, not assumed.

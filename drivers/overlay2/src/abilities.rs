@@ -27,6 +27,7 @@ pub fn capabilities(kernel: &Kernel, size_limit: Support) -> Capabilities {
         (Deviation::RenameParentDirectory, !kernel.features.redirect_dir),
         (Deviation::StaleReadDescriptor, kernel.stale_descriptors),
         (Deviation::HardLinkBreaks, true),
+        (Deviation::CopyUpFillsHoles, kernel.fills_holes),
     ];
     let deviations = deviations.into_iter().filter(|(_, shows)| *shows).map(|(deviation, _)| deviation).collect();
     let in_namespace = |what: &str| match kernel.in_user_namespace {

@@ -23,6 +23,8 @@ pub struct Kernel {
     pub features: Features,
     /// Files that are open for reading do not show later writes.
     pub stale_descriptors: bool,
+    /// Sparse files are not sparse any more when they are copied up.
+    pub fills_holes: bool,
     /// Marks go to `user.overlay.*`, and no device nodes can be made.
     pub in_user_namespace: bool,
     /// The file system below, for people.
@@ -56,6 +58,7 @@ pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
     choose_api(&trial, &mut kernel, options).map_err(|error| unusable(explain(&error, &kernel)))?;
     kernel.features = trial.features(&kernel)?;
     kernel.stale_descriptors = trial.open_descriptors_go_stale()?;
+    kernel.fills_holes = trial.copy_up_fills_holes()?;
     let not_there = |what: &str| unusable(format!("{what} left no mark on {}; choose another --root", kernel.backing));
     if !trial.deletion_leaves_a_whiteout()? {
         return Err(not_there("deleting a file through a mount"));

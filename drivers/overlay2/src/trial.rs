@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::{self, Read},
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    io::{self, Read, Write},
+    os::unix::fs::{FileExt, FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, RawDir, lgetxattr, openat},
+    fs::{CWD, FileType, Mode, OFlags, RawDir, SeekFrom, lgetxattr, openat, seek},
     io::Errno,
 };
 use storage_driver::{Error, Result};
@@ -21,6 +21,9 @@ use crate::{
     mounting::{Dir, Stack},
     probe::Kernel,
 };
+
+/// Far below what the kernel copies up at once.
+const SPARSE_SIZE: u64 = 128 * 1024;
 
 /// A stack of two layers in a directory of its own, gone when dropped.
 #[derive(Debug)]
@@ -41,6 +44,9 @@ impl Trial {
             let path = trial.dir.join("lower/diff").join(file);
             fs::write(&path, b"content").map_err(Error::io("write", path))?;
         }
+        let sparse = trial.dir.join("lower/diff/sparse");
+        let make = || fs::File::create(&sparse)?.write_all_at(b"end", SPARSE_SIZE);
+        make().map_err(Error::io("write", &sparse))?;
         for link in ["lower", "upper"] {
             let path = trial.dir.join("l").join(link);
             std::os::unix::fs::symlink(format!("../{link}/diff"), &path).map_err(Error::io("link", path))?;
@@ -136,6 +142,15 @@ impl Trial {
         look().map_err(Error::io("write", &shown))
     }
 
+    pub fn copy_up_fills_holes(&self) -> Result<bool> {
+        let (lower, shown, upper) = (self.dir.join("lower/diff/sparse"), self.shown("sparse"), self.left("sparse"));
+        let look = || -> io::Result<bool> {
+            fs::OpenOptions::new().append(true).open(&shown)?.write_all(b"more")?;
+            Ok(starts_with_a_hole(&lower)? && !starts_with_a_hole(&upper)?)
+        };
+        look().map_err(Error::io("write", &shown))
+    }
+
     fn has_mark(&self, name: &str, mark: &str, kernel: &Kernel) -> Result<bool> {
         let namespace = if kernel.in_user_namespace { "user" } else { "trusted" };
         let left = self.left(name);
@@ -145,6 +160,10 @@ impl Trial {
             Err(error) => Err(Error::io("read the xattrs of", left)(error)),
         }
     }
+}
+
+fn starts_with_a_hole(path: &Path) -> io::Result<bool> {
+    Ok(seek(fs::File::open(path)?, SeekFrom::Hole(0))? == 0)
 }
 
 impl Drop for Trial {

@@ -176,3 +176,32 @@ fn privileged_the_native_diff_costs_what_the_change_is() {
     assert_eq!(stats.entries, 3);
     assert!(stats.examined < 20, "{} paths were looked at", stats.examined);
 }
+
+/// What the trial at opening found out must be so for layers: here, on the file system of the root.
+#[test]
+fn privileged_deviations_are_those_that_show() {
+    use std::{io::Write, os::unix::fs::FileExt};
+    let place = Place::new();
+    let driver = place.open();
+    make(&driver, "base", None, |root| {
+        let sparse = fs::File::create(root.join("sparse")).unwrap();
+        sparse.write_all_at(b"end", 200_000).unwrap();
+        fs::write(root.join("f"), "old").unwrap();
+        fs::hard_link(root.join("f"), root.join("g")).unwrap();
+    });
+    create(&driver, "top", Some("base"));
+    let deviations = within(&driver, "top", MountMode::ReadWrite, |root| {
+        let before = fs::File::open(root.join("f")).unwrap();
+        fs::write(root.join("f"), "new").unwrap();
+        fs::OpenOptions::new().append(true).open(root.join("sparse")).unwrap().write_all(b"x").unwrap();
+        let filled = std::os::unix::fs::MetadataExt::blocks(&root.join("sparse").metadata().unwrap()) > 200;
+        [
+            (Deviation::StaleReadDescriptor, std::io::read_to_string(before).unwrap() == "old"),
+            (Deviation::HardLinkBreaks, fs::read_to_string(root.join("g")).unwrap() == "old"),
+            (Deviation::CopyUpFillsHoles, filled),
+        ]
+    });
+    for (deviation, shows) in deviations {
+        assert_eq!(driver.capabilities().deviations.contains(&deviation), shows, "{deviation:?}");
+    }
+}
