@@ -97,8 +97,17 @@ impl StorageDriver for Overlay2 {
                 return Err(Error::TooDeep { id: id.clone(), driver: NAME, depth, limit });
             }
         }
-        let build = |staged: &Path, parent: Option<&_>| self.layers.build(staged, parent, id, options.size);
-        self.layers.root.create(id, parent, &options.labels, build)
+        let mut made = None;
+        let build = |staged: &Path, parent: Option<&_>| {
+            let data = self.layers.build(staged, parent, id, options.size)?;
+            made = Some(data.clone());
+            Ok(data)
+        };
+        let created = self.layers.root.create(id, parent, &options.labels, build);
+        if let (Err(_), Some(data)) = (&created, &made) {
+            self.layers.forget(data);
+        }
+        created
     }
 
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {

@@ -94,6 +94,16 @@ impl Layers {
         Ok(Data { link, features, project })
     }
 
+    /// Takes back what [`build`](Self::build) did outside the staged directory.
+    pub fn forget(&self, data: &Data) {
+        if let Err(error) = self.links.remove(&data.link) {
+            tracing::warn!(%error, "the link of a layer that was not made stays until the next opening");
+        }
+        if let Some(project) = data.project {
+            self.sizes.give_back(project);
+        }
+    }
+
     /// Mounts a layer on a directory made for that.
     pub fn mount(&self, id: &LayerId, mode: MountMode) -> Result<PathBuf> {
         let chain = self.root.chain(id)?;

@@ -143,3 +143,18 @@ fn explain(error: &Error, kernel: &Kernel) -> String {
     };
     format!("a trial mount failed ({error}); {remedy}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_remedy() {
+        let kernel = Kernel { backing: "fuseblk".to_owned(), ..Kernel::default() };
+        let said = |errno: Errno| explain(&Error::io("mount", "/x")(errno), &kernel);
+        assert!(said(Errno::NODEV).contains("modprobe overlay"));
+        assert!(said(Errno::NOSYS).contains("mount_api=legacy"));
+        assert!(said(Errno::PERM).contains("user namespace"));
+        assert!(said(Errno::INVAL).contains("fuseblk"));
+    }
+}

@@ -37,7 +37,8 @@ impl Sizes {
     pub fn limit(&self, dir: &Path, size: Bytes) -> Result<u32> {
         let fail = || Error::io("limit the size of", dir);
         let project = self.take().map_err(fail())?;
-        let set = quota::limit(&self.root, project, size.get()).and_then(|()| quota::assign(dir, project));
+        // First what makes the id look used to other roots on this file system. Zero would lift the limit.
+        let set = quota::assign(dir, project).and_then(|()| quota::limit(&self.root, project, size.get().max(1)));
         set.map_err(|error| {
             self.give_back(project);
             fail()(error)
@@ -58,11 +59,12 @@ impl Sizes {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).remove(&project);
     }
 
-    /// The lowest id that no layer has, nor anything else on this file system: another root may be on it.
+    /// The lowest id that no layer has, nor anything else on this file system: another root may be on it. A limit
+    /// alone, which a crash may leave behind, does not count.
     fn take(&self) -> io::Result<u32> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         for project in FIRST_PROJECT..u32::MAX {
-            if !used.contains(&project) && !quota::is_known(&self.root, project)? {
+            if !used.contains(&project) && !quota::is_used(&self.root, project)? {
                 used.insert(project);
                 return Ok(project);
             }

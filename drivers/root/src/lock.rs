@@ -17,7 +17,7 @@ use storage_driver::{Error, Result};
 /// inherit it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -39,7 +39,15 @@ impl Lock {
         }
         // Who holds it is for people only: failing to say so is no reason to fail.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(own_name().as_bytes()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that another thread has forked and that has not got to its exec
+    /// yet holds the same open file description.
+    fn drop(&mut self) {
+        _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

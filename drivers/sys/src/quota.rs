@@ -160,14 +160,14 @@ pub fn limit(directory: &Path, project: u32, bytes: u64) -> io::Result<()> {
     control(&File::open(directory)?, Q_SETQUOTA, project, &mut limits)
 }
 
-/// True when something on the file system of `directory` belongs to the project, or a limit was set for it.
+/// True when something on the file system of `directory` belongs to the project.
 ///
 /// # Errors
 /// quotactl_fd(2)'s.
-pub fn is_known(directory: &Path, project: u32) -> io::Result<bool> {
+pub fn is_used(directory: &Path, project: u32) -> io::Result<bool> {
     let mut found = IfDqblk::default();
     match control(&File::open(directory)?, Q_GETQUOTA, project, &mut found) {
-        Ok(()) => Ok(found.space != 0 || found.inodes != 0 || found.hard_blocks != 0 || found.hard_inodes != 0),
+        Ok(()) => Ok(found.space != 0 || found.inodes != 0),
         // No record of this project yet.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),

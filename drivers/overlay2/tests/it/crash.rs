@@ -8,7 +8,7 @@ use std::{
 };
 
 use driver_overlay2::{Options, Overlay2};
-use storage_driver::{Error, LayerState, MountMode, StorageDriver};
+use storage_driver::{CreateOptions, Error, LayerState, MountMode, StorageDriver};
 
 use crate::support::{Place, create, id, make, process, within};
 
@@ -117,4 +117,18 @@ fn privileged_a_layer_whose_sealing_failed_can_be_mounted_and_sealed() {
     within(&driver, "a", MountMode::ReadWrite, |root| fs::write(root.join("g"), "g").unwrap());
     fs::remove_dir_all(in_the_way).unwrap();
     driver.seal(&id("a")).unwrap();
+}
+
+#[test]
+fn privileged_a_creation_that_fails_late_leaves_no_link() {
+    let place = Place::new();
+    let driver = place.open();
+    // In the way of the last step, the rename.
+    let in_the_way = place.root().join("layers/a");
+    fs::create_dir(&in_the_way).unwrap();
+    File::create(in_the_way.join("file")).unwrap();
+    driver.create(&id("a"), None, &CreateOptions::default()).unwrap_err();
+    assert!(place.names("l").is_empty() && place.names("staging").is_empty());
+    fs::remove_dir_all(in_the_way).unwrap();
+    create(&driver, "a", None);
 }

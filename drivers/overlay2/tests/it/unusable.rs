@@ -1,11 +1,14 @@
 //! What cannot work is refused at opening, with the remedy.
 
-use std::fs;
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+};
 
 use driver_overlay2::{Options, Overlay2};
 use storage_driver::{Error, MountMode};
 
-use crate::support::{Place, create, make, within};
+use crate::support::{Place, create, make, process_by, within};
 
 #[test]
 fn privileged_an_overlay_on_an_overlay() {
@@ -23,11 +26,13 @@ fn privileged_an_overlay_on_an_overlay() {
 }
 
 #[test]
-fn an_ordinary_user_is_told_what_is_needed() {
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
+fn privileged_an_ordinary_user_is_told_what_is_needed() {
     let place = Place::new();
-    let refused = Overlay2::open(place.root(), Options::default()).unwrap_err();
-    assert!(refused.to_string().contains("user namespace"), "{refused}");
+    fs::set_permissions(place.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(place.root()).unwrap();
+    chown(place.root(), Some(65534), Some(65534)).unwrap();
+    let starter = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut command = process_by(&starter, &place.dir().join("test"), "open", place.root());
+    let said = String::from_utf8(command.output().expect("setpriv(1): install util-linux").stdout).unwrap();
+    assert!(said.contains("refused: ") && said.contains("needs root, or a user namespace"), "{said}");
 }
