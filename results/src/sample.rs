@@ -60,10 +60,10 @@ impl fmt::Display for Unit {
 pub struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// Sets one; `;`, `=` and line ends in it become spaces, since they separate.
+    /// Sets one; what separates parameters (`;`, and `=` in a name) becomes a space.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) {
-        let clean = |text: &str| text.replace([';', '=', '\n', '\r'], " ");
-        self.0.insert(clean(name), clean(&value.to_string()));
+        let value = value.to_string().replace([';', '\n', '\r'], " ");
+        self.0.insert(name.replace([';', '=', '\n', '\r'], " "), value);
     }
 
     /// The same with one more.
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn params_are_sorted_and_read_back() {
         let params = Params::default().with("step", "03").with("files", 2000).with("odd", "a;b=c");
-        assert_eq!(params.to_string(), "files=2000;odd=a b c;step=03");
+        assert_eq!(params.to_string(), "files=2000;odd=a b=c;step=03");
         assert_eq!(params.to_string().parse::<Params>().unwrap(), params);
         assert_eq!("".parse::<Params>().unwrap(), Params::default());
         assert!("x".parse::<Params>().is_err());

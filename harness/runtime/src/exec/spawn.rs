@@ -183,6 +183,15 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// Refuses a file that has taken the running program's name since.
+fn same_file(copy: &impl AsFd) -> io::Result<()> {
+    let (own, named) = (rustix::fs::stat(c"/proc/self/exe")?, rustix::fs::fstat(copy)?);
+    if (own.st_dev, own.st_ino) == (named.st_dev, named.st_ino) {
+        return Ok(());
+    }
+    Err(io::Error::other("this program's file was replaced while it runs"))
+}
+
 /// Opens this program's own file, in a way that does not let a container write to it.
 ///
 /// In the container the init's `/proc/self/exe` leads to the descriptor's mount. As that is a private read-only copy, a
@@ -190,7 +199,16 @@ impl Drop for SignalsBlocked {
 pub(crate) fn open_own_program() -> io::Result<Program> {
     use rustix::mount::{OpenTreeFlags, open_tree};
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let copy = open_tree(rustix::fs::CWD, c"/proc/self/exe", flags)?;
+    let copy = match open_tree(rustix::fs::CWD, c"/proc/self/exe", flags) {
+        // A program that entered a mount namespace after it was started has its file on a mount of the old one, of
+        // which no copy can be made here (open_tree(2), EINVAL); by name the same file is found on the new one.
+        Err(rustix::io::Errno::INVAL) => {
+            let copy = open_tree(rustix::fs::CWD, std::env::current_exe()?, flags)?;
+            same_file(&copy)?;
+            copy
+        }
+        answer => answer?,
+    };
     super::calls::mount_set_attributes(copy.as_fd(), false, libc::MOUNT_ATTR_RDONLY, 0, 0)?;
     Ok(Program(copy))
 }

@@ -1,0 +1,94 @@
+//! Wrong names, wrong files, wrong places: one clear line, the right status, nothing lost.
+
+use std::fs;
+
+use crate::place::{Answer, Place};
+
+#[test]
+fn unknown_names_are_told_with_the_nearest() {
+    let place = Place::new();
+    place.run(&["--driver", "overlay3"]).status_is(2).says("did you mean overlay2?");
+    place.run(&["--driver", "vfs", "--workload", "biuld"]).status_is(2).says("did you mean build?");
+    place.run(&["--driver", "vfs", "--param", "fils=3"]).status_is(2).says("files");
+    place.run(&["--driver", "vfs", "--driver-opt", "cpy=x"]).status_is(2).says("copy");
+    place.run(&["--driver", "btrfs"]).status_is(2).says("btrfs");
+    place.run(&["--driver", "vfs", "--testbed", "lop"]).status_is(2).says("dir:PATH");
+    place.run(&[]).status_is(2).says("name a driver");
+}
+
+#[test]
+fn a_used_run_directory_is_not_overwritten() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("samples.csv"), "precious").unwrap();
+    place.run(&["--driver", "vfs", "--out", out.to_str().unwrap()]).status_is(2).says("not empty");
+    assert_eq!(fs::read_to_string(out.join("samples.csv")).unwrap(), "precious");
+}
+
+fn build(place: &Place, dockerfile: &str) -> Answer {
+    let context = place.context(&[("Dockerfile", dockerfile), ("file", "x")]);
+    place.run(&["build", "--driver", "vfs", context.to_str().unwrap()])
+}
+
+#[test]
+fn privileged_what_is_wrong_with_a_dockerfile_is_shown_in_it() {
+    let place = Place::new();
+    build(&place, "FROM tiny\nRUM true\n").status_is(1).says("Dockerfile:2:1").says("did you mean RUN?").says("^^^");
+    build(&place, "FROM tiny\nCOPY nothing /\n").status_is(1).says("Dockerfile:2:1").says("not in the build context");
+    build(&place, "FROM nosuch\n").status_is(1).says("Dockerfile:1:6").says("nosuch");
+    build(&place, "FROM tiny\nONBUILD RUN true\n").status_is(1).says("ONBUILD is not supported yet");
+    build(&place, "FROM tiny\nCOPY --chown=nobodyatall file /\n").status_is(1).says("nobodyatall");
+    place.run(&["build", "/nonexistent"]).status_is(2).says("/nonexistent/Dockerfile");
+    assert_eq!(place.run(&["images", "-q"]).ok().out.lines().count(), 1, "only the base is there");
+}
+
+#[test]
+fn privileged_a_failing_command_is_told_with_its_status_and_last_words() {
+    let place = Place::new();
+    let answer = build(&place, "FROM host\nRUN echo before && echo the reason >&2 && exit 3\n").status_is(1);
+    let answer = answer.says("Dockerfile:2").says("status 3").says("the reason");
+    assert!(answer.out.is_empty(), "{answer:?}");
+    let layers = place.root().join("drivers/vfs/layers");
+    assert_eq!(crate::place::entries(&layers), 1, "the layer of the failed step stayed");
+}
+
+#[test]
+fn a_damaged_record_is_named_and_nothing_is_deleted() {
+    let place = Place::new();
+    let container = place.root().join("containers/abc");
+    fs::create_dir_all(&container).unwrap();
+    fs::write(container.join("container.json"), "{").unwrap();
+    place.run(&["ps", "-a"]).status_is(2).says("container.json is damaged");
+    assert!(container.join("container.json").exists());
+}
+
+#[test]
+fn privileged_a_damaged_image_is_named() {
+    let place = Place::new();
+    build(&place, "FROM tiny\n").ok();
+    let index = place.root().join("images/index.json");
+    fs::write(&index, "nonsense").unwrap();
+    place.run(&["images"]).status_is(2).says("index.json");
+    assert_eq!(fs::read_to_string(&index).unwrap(), "nonsense");
+}
+
+#[test]
+fn privileged_one_program_at_a_time_has_a_drivers_root() {
+    let place = Place::new();
+    place.container(&["--driver", "vfs", "--rm"], &["host", "true"]).ok();
+    let mut first = place.command(&["run", "--driver", "vfs", "--rm"]);
+    let mut child = first.args(["host", "sleep", "30"]).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while place.run(&["ps", "-q"]).out.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the first container does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let refused = place.container(&["--driver", "vfs", "--rm"], &["host", "true"]).status_is(125);
+    refused.says("is in use by process").says(&child.id().to_string());
+    // The container's process 1 has no handler for SIGTERM; SIGKILL ends the program, and with it the container.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.run(&["gc"]).ok();
+    assert!(place.run(&["ps", "-aq"]).ok().out.is_empty());
+}

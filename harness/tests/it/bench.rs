@@ -1,0 +1,101 @@
+//! The main job.
+
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use crate::place::{Answer, Place};
+
+const BED: [&str; 2] = ["--testbed", "loop:ext4,size=1G"];
+
+fn rows(out: &Path) -> usize {
+    fs::read_to_string(out.join("samples.csv")).unwrap().lines().count()
+}
+
+fn nothing_is_left(place: &Place) {
+    let testbeds = fs::read_dir(place.root().join("testbeds")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = testbeds.filter(|name| name.to_string_lossy().starts_with("harness-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let scratch = fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = scratch.filter(|name| name.to_string_lossy().starts_with("harness-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn bench(place: &Place, out: &Path, args: &[&str]) -> Answer {
+    let mut command = place.command(args);
+    Answer::of(&command.arg("--out").arg(out).output().unwrap())
+}
+
+#[test]
+fn privileged_the_main_job_leaves_a_whole_run_directory() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let answer = bench(&place, &out, &[&["--driver", "all", "--workload", "build", "--quick"], &BED[..]].concat()).ok();
+    assert!(answer.out.contains("overlay2") && answer.out.contains("vfs"), "{answer:?}");
+    answer.says("btrfs cannot run here").says("devicemapper cannot run here");
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(record["outcome"], "complete");
+    assert_eq!(record["drivers"]["overlay2"]["testbed"]["file_system"], "ext4");
+    assert_eq!(record["drivers"]["vfs"]["status"]["copy"], "copy");
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    for metric in ["device_written_bytes", "copied_up_bytes", "layer_bytes", "wall"] {
+        assert!(summary.contains(metric), "no {metric}");
+    }
+    let charts = fs::read_dir(out.join("charts")).unwrap().count();
+    assert!(charts >= 16 && charts % 2 == 0, "{charts} charts");
+    assert!(rows(&out) > 100);
+    nothing_is_left(&place);
+}
+
+#[test]
+fn privileged_copy_up_is_counted_where_it_happens() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let args = ["--driver", "overlay2", "--quick", "--param", "dockerfile=tensteps", "--format", "csv"];
+    let answer = bench(&place, &out, &[&args[..], &BED[..]].concat()).ok();
+    let copied = |step: &str| -> f64 {
+        let line = answer.out.lines().find(|line| line.contains(step) && line.contains("copied_up_files"));
+        let fields: Vec<_> = line.unwrap_or_else(|| panic!("no {step}: {}", answer.out)).rsplit(',').collect();
+        fields[3].parse().unwrap()
+    };
+    // 400 files in 20 directories: the step appends to, changes the mode of, or renames the 20 of one of them.
+    assert_eq!(copied("04 RUN for f in files/d00"), 20.0);
+    assert_eq!(copied("05 RUN chmod"), 20.0);
+    assert_eq!(copied("06 RUN for f in files/d02"), 20.0);
+    assert_eq!(copied("03 RUN mkdir made"), 0.0);
+    assert_eq!(copied("07 RUN rm -r"), 0.0);
+}
+
+#[test]
+fn privileged_ctrl_c_keeps_what_was_measured_and_leaves_nothing() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let mut command = place.command(&[&["--driver", "overlay2,vfs", "--runs", "200"], &BED[..]].concat());
+    let child = command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !fs::metadata(out.join("samples.csv")).is_ok_and(|found| found.len() > 10_000) {
+        assert!(Instant::now() < deadline, "nothing is measured");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let answer = Answer::of(&child.wait_with_output().unwrap());
+    answer.status_is(130).says("what was measured is kept");
+    assert!(rows(&out) > 10);
+    assert!(out.join("charts/comparison.svg").exists());
+    nothing_is_left(&place);
+}
+
+#[test]
+fn privileged_a_full_testbed_is_told_and_taken_away() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let args = ["--driver", "vfs", "--quick", "--param", "files=4000", "--testbed", "loop:ext4,size=80M"];
+    let answer = bench(&place, &out, &args);
+    assert!(matches!(answer.status, 1 | 2), "{answer:?}");
+    assert!(answer.err.contains("No space left on device"), "{answer:?}");
+    nothing_is_left(&place);
+}

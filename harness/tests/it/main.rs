@@ -1,0 +1,9 @@
+//! The program as people use it: its commands, its answers, its exit statuses, and that nothing is left behind.
+
+mod bad_input;
+mod bench;
+mod crash;
+mod dockerfile;
+mod engine;
+mod ordinary_user;
+mod place;

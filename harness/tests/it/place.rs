@@ -1,0 +1,102 @@
+//! A data directory of a test's own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+pub struct Place {
+    pub dir: tempfile::TempDir,
+}
+
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_harness"))
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { dir: tempfile::Builder::new().prefix("harness-test-").tempdir().unwrap() }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// A build context with these files.
+    pub fn context(&self, files: &[(&str, &str)]) -> PathBuf {
+        let context = self.dir.path().join("context");
+        fs::create_dir_all(&context).unwrap();
+        for (name, content) in files {
+            let path = context.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        context
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(args).arg("--root").arg(self.root()).current_dir(self.dir.path());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Answer {
+        Answer::of(&self.command(args).output().unwrap())
+    }
+
+    /// `run`, with the container's words after everything else.
+    pub fn container(&self, options: &[&str], words: &[&str]) -> Answer {
+        let mut command = Command::new(program());
+        command.arg("run").arg("--root").arg(self.root()).args(options).args(words);
+        Answer::of(&command.output().unwrap())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let below: Vec<_> = mounts.lines().filter(|line| line.contains(self.dir.path().to_str().unwrap())).collect();
+        if !std::thread::panicking() {
+            assert!(below.is_empty(), "left mounted: {below:#?}");
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Answer {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { status: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.status_is(0)
+    }
+
+    #[track_caller]
+    pub fn status_is(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, part: &str) -> Self {
+        assert!(self.err.contains(part), "no {part:?} in {self:#?}");
+        self
+    }
+}
+
+/// Drivers that every test of the engine runs on.
+pub const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
+
+pub fn entries(dir: &Path) -> usize {
+    fs::read_dir(dir).map_or(0, Iterator::count)
+}
