@@ -33,8 +33,8 @@ pub enum Error {
         /// The file that was read.
         file: &'static str,
     },
-    /// The process could not be created.
-    #[error("could not create the container's namespaces: {source}{}", clone_hint(.source))]
+    /// The process, in its namespaces, could not be created.
+    #[error("could not create a container's process: {source}{}", clone_hint(.source))]
     Spawn {
         /// What the kernel says.
         source: io::Error,
@@ -115,6 +115,7 @@ fn cause(source: &Option<io::Error>) -> String {
 fn clone_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM) => " (run as root, or in a user namespace)",
+        Some(libc::ENOSYS) => " (Linux 5.12 or newer is needed)",
         Some(libc::ENOSPC) => " (a limit of /proc/sys/user/max_*_namespaces is reached)",
         Some(libc::EINVAL) => " (a namespace type is missing in this kernel: CONFIG_{PID,NET,IPC,UTS}_NS)",
         _ => "",

@@ -176,6 +176,9 @@ fn program() -> Result<&'static Program> {
     if let Some(program) = PROGRAM.get() {
         return Ok(program);
     }
-    let opened = exec::open_own_program().map_err(Error::io("open /proc/self/exe (is /proc mounted?)"))?;
+    let opened = exec::open_own_program().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::io("open /proc/self/exe (is /proc mounted?)")(source),
+        _ => Error::Spawn { source },
+    })?;
     Ok(PROGRAM.get_or_init(|| opened))
 }

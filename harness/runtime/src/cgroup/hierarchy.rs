@@ -100,10 +100,21 @@ fn missing(controller: Controller, tree: &Path) -> Error {
 
 fn make_base(tree: &Path, controller: Controller) -> Result<PathBuf> {
     let base = tree.join(OURS);
-    match std::fs::create_dir(&base) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(base),
-        Err(error) if refused(&error) => Err(no_right(controller, tree, &error)),
-        other => other.map_err(failed("make", &base)).map(|()| base),
+    if !base.is_dir() {
+        match make(controller, &base) {
+            // Another process has made it meanwhile.
+            Err(Error::Cgroup { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+    }
+    Ok(base)
+}
+
+/// Makes the directory of a cgroup.
+pub(super) fn make(controller: Controller, path: &Path) -> Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if refused(&error) => Err(no_right(controller, path, &error)),
+        other => other.map_err(failed("make", path)),
     }
 }
 

@@ -75,7 +75,7 @@ impl Cgroup {
         let groups = groups.into_iter().map(|(controller, path)| Group { controller, path, removed: true }).collect();
         let mut cgroup = Self { hierarchy, groups };
         for group in &mut cgroup.groups {
-            std::fs::create_dir(&group.path).map_err(failed("make", &group.path))?;
+            hierarchy::make(group.controller, &group.path)?;
             group.removed = false;
         }
         limits.write(&cgroup)?;

@@ -150,15 +150,15 @@ fn rlimits(config: &ContainerConfig) -> Result<Vec<PosixRlimit>> {
 fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>> {
     let sys = if config.privileged { "rw" } else { "ro" };
     let shm = format!("size={}", config.shm_size);
+    let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    // The group tty, by whose members terminals can be written to. A user namespace without it goes without.
+    if user::is_group_mapped(5) {
+        terminals.push("gid=5");
+    }
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        )?,
+        mount("/dev/pts", "devpts", "devpts", &terminals)?,
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", sys])?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
         mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?,

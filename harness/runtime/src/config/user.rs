@@ -18,6 +18,11 @@ const GROUP: &str = "/etc/group";
 /// A file of users is text of a few lines; images are not trusted to keep to that.
 const MAX_FILE: u64 = 8 << 20;
 
+/// Whether the group exists in this process's user namespace (user_namespaces(7), `/proc/[pid]/gid_map`).
+pub(super) fn is_group_mapped(gid: u32) -> bool {
+    GroupsHere::find().has(gid)
+}
+
 /// Who a container runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedUser {
@@ -33,7 +38,8 @@ pub struct ResolvedUser {
 
 /// Finds `user` (`user` or `user:group`, names or numbers) in the files of the image at `rootfs`.
 ///
-/// As docker does: a number needs no entry; with a group given there are no supplementary groups but those of `more`.
+/// As docker does: a number needs no entry; with a group given there are no supplementary groups but those of `more`. Of
+/// the groups that the image says the user is in, those that this user namespace cannot give are left out.
 ///
 /// # Errors
 /// [`Error::NoSuchUser`] for names that are not there, and files that cannot be read.
@@ -41,10 +47,36 @@ pub fn resolve_user(rootfs: &Path, user: &str, more: &[String]) -> Result<Resolv
     let root = open_root(rootfs)?;
     let passwd = read(&root, PASSWD)?;
     let group = read(&root, GROUP)?;
-    resolve(&passwd, &group, user, more)
+    let own_groups = GroupsHere::find();
+    resolve(&passwd, &group, user, more, &own_groups)
 }
 
-fn resolve(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<ResolvedUser> {
+/// Which groups a process of this user namespace can have.
+struct GroupsHere {
+    /// First group and number of groups of each range of the map.
+    map: Vec<(u64, u64)>,
+    /// Whether setgroups(2) is forbidden, as in a namespace that was made without privilege.
+    fixed: bool,
+}
+
+impl GroupsHere {
+    /// See user_namespaces(7) on `/proc/[pid]/gid_map` and `setgroups`.
+    fn find() -> Self {
+        let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+        let range = |line: &str| {
+            let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
+            numbers.next().zip(numbers.nth(1))
+        };
+        let fixed = std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|answer| answer.trim() == "deny");
+        Self { map: map.lines().filter_map(range).collect(), fixed }
+    }
+
+    fn has(&self, gid: u32) -> bool {
+        self.map.iter().any(|&(first, length)| (first..first + length).contains(&gid.into()))
+    }
+}
+
+fn resolve(passwd: &str, group: &str, user: &str, more: &[String], here: &GroupsHere) -> Result<ResolvedUser> {
     let (name, group_name) = match user.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (user, None),
@@ -59,7 +91,9 @@ fn resolve(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<Res
     let mut groups = Vec::new();
     match (group_name, entry) {
         (Some(name), _) => gid = group_id(group, name)?,
-        (None, Some(entry)) => groups.extend(memberships(group, entry.name)),
+        (None, Some(entry)) => {
+            groups.extend(memberships(group, entry.name).filter(|&gid| !here.fixed && here.has(gid)));
+        }
         (None, None) => {}
     }
     for name in more {
@@ -151,8 +185,14 @@ mod tests {
         "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/false\nnohome:x:7:7\nbad:x:y:0::/:\n100:x:5:6::/five:\n";
     const GROUPS: &str = "root:x:0:\nwww:x:34:\nextra:x:50:web,root\nmore:x:40:web\nbroken:x:z:web\n";
 
+    const HERE: GroupsHere = GroupsHere { map: Vec::new(), fixed: false };
+
+    fn everywhere() -> GroupsHere {
+        GroupsHere { map: vec![(0, 1 << 32)], ..HERE }
+    }
+
     fn find(user: &str) -> (u32, u32, Vec<u32>, String) {
-        let found = resolve(USERS, GROUPS, user, &[]).unwrap();
+        let found = resolve(USERS, GROUPS, user, &[], &everywhere()).unwrap();
         (found.uid, found.gid, found.groups, found.home.to_str().unwrap().to_owned())
     }
 
@@ -173,17 +213,26 @@ mod tests {
 
     #[test]
     fn groups_can_be_added() {
-        let found = resolve(USERS, GROUPS, "web:www", &["extra".into(), "77".into()]).unwrap();
+        let found = resolve(USERS, GROUPS, "web:www", &["extra".into(), "77".into()], &everywhere()).unwrap();
         assert_eq!(found.groups, [50, 77]);
-        assert!(resolve(USERS, GROUPS, "web", &["nope".into()]).is_err());
+        assert!(resolve(USERS, GROUPS, "web", &["nope".into()], &everywhere()).is_err());
+    }
+
+    #[test]
+    fn groups_that_cannot_be_had_are_left_out() {
+        let groups = |here: &GroupsHere| resolve(USERS, GROUPS, "web", &[], here).unwrap().groups;
+        assert_eq!(groups(&GroupsHere { map: vec![(0, 45)], fixed: false }), [40]);
+        assert_eq!(groups(&GroupsHere { map: vec![(0, 1), (50, 1)], fixed: false }), [50]);
+        assert_eq!(groups(&GroupsHere { fixed: true, ..everywhere() }), [0; 0]);
+        assert_eq!(groups(&GroupsHere { ..HERE }), [0; 0]);
     }
 
     #[test]
     fn unknown_names_are_errors() {
         for user in ["nobody", "web:nope", "bad", "4294967295", "-1"] {
-            assert!(resolve(USERS, GROUPS, user, &[]).is_err(), "{user}");
+            assert!(resolve(USERS, GROUPS, user, &[], &everywhere()).is_err(), "{user}");
         }
-        let error = resolve("", "", "me", &[]).unwrap_err();
+        let error = resolve("", "", "me", &[], &everywhere()).unwrap_err();
         assert_eq!(error.to_string(), "unable to find user me: no matching entries in /etc/passwd of the image");
     }
 

@@ -42,12 +42,19 @@ fn close_range(first: RawFd, flags: libc::c_uint) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
 }
 
+/// The kernel's `struct sigaction` (handler, flags, restorer, mask) for `SIG_DFL`.
+const DEFAULT_ACTION: [u64; 4] = [0; 4];
+/// The size of the kernel's signal sets in bytes.
+const SIGNAL_SET_SIZE: usize = 8;
+
 /// Gives every signal its default disposition and unblocks all, since both pass through execve(2).
 pub(crate) fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default disposition is no function of ours. The two signals that cannot be changed, and those
-        // that the C library keeps to itself, give an error, which is right: they are at their default already.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    for signal in 1..=64 {
+        let (none, old) = (DEFAULT_ACTION.as_ptr(), ptr::null_mut::<u64>());
+        // SAFETY: the action has the size of the kernel's structure and names no function of ours. The two signals that
+        // cannot be changed give an error, which is right: they are at their default already. The C library's function
+        // is not used as it refuses the signals that it keeps to itself, which may have been inherited ignored.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, old, SIGNAL_SET_SIZE) };
     }
     set_signal_mask(&empty_signal_set())
 }

@@ -19,12 +19,11 @@ use crate::{exec, plan::Device};
 
 /// Links that programs expect, see the default devices and the `/dev` symbolic links of the OCI runtime specification
 /// (runtime-linux.md, "Default Devices" and "/dev symbolic links").
-const LINKS: [(&CStr, &CStr); 6] = [
+const LINKS: [(&CStr, &CStr); 5] = [
     (c"/proc/self/fd", c"fd"),
     (c"/proc/self/fd/0", c"stdin"),
     (c"/proc/self/fd/1", c"stdout"),
     (c"/proc/self/fd/2", c"stderr"),
-    (c"/proc/kcore", c"core"),
     (c"pts/ptmx", c"ptmx"),
 ];
 
@@ -36,7 +35,9 @@ pub(super) fn fill(root: BorrowedFd<'_>, devices: &[Device], known_only: bool) -
     for device in devices {
         nodes.extend(make(root, device)?);
     }
-    for (target, name) in LINKS {
+    // The specification has it where the kernel does.
+    let core = std::fs::exists("/proc/kcore").unwrap_or(false).then_some((c"/proc/kcore", c"core"));
+    for (target, name) in LINKS.into_iter().chain(core) {
         match rustix::fs::symlinkat(target, &dev, name) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error).or_fail(|| format!("link /dev/{}", name.to_string_lossy())),

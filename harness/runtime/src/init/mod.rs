@@ -111,7 +111,11 @@ fn set_names(plan: &Plan) -> Result<(), Failed> {
 fn own_stdio(plan: &Plan) -> Result<(), Failed> {
     let (uid, gid) = (rustix::fs::Uid::from_raw(plan.process.uid), rustix::fs::Gid::from_raw(plan.process.gid));
     for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-        rustix::fs::fchown(stream, Some(uid), Some(gid)).or_fail(|| "give the pipes to the container's user".into())?;
+        match rustix::fs::fchown(stream, Some(uid), Some(gid)) {
+            // An id that this user namespace does not have: becoming it fails next, and says so.
+            Err(rustix::io::Errno::INVAL) => {}
+            other => other.or_fail(|| "give the pipes to the container's user".into())?,
+        }
     }
     Ok(())
 }

@@ -1,15 +1,36 @@
 //! Tests with real containers. They have their own `main`, since a container's init is this program again.
 
+mod filesystem;
+mod hostile;
+mod identity;
+mod isolation;
+mod limits;
+mod processes;
+mod roles;
 mod rootfs;
+mod runc;
 mod streams;
+mod terminal;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     harness_runtime::init_if_asked();
+    roles::play_if_asked();
     let arguments = Arguments::from_args();
-    let tests = [streams::tests()].concat();
-    let trials = tests.into_iter().map(|(name, test)| {
+    let tests = [
+        filesystem::tests(),
+        hostile::tests(),
+        identity::tests(),
+        isolation::tests(),
+        limits::tests(),
+        processes::tests(),
+        roles::tests(),
+        runc::tests(),
+        streams::tests(),
+        terminal::tests(),
+    ];
+    let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();
             Ok(())
