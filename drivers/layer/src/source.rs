@@ -44,6 +44,14 @@ impl Source {
         self.path.join(OsStr::from_bytes(path))
     }
 
+    /// Whether an error says that something within this tree has gone away since it was last looked at: a tree in
+    /// use changes while it is read.
+    pub fn has_lost(&self, error: &Error) -> bool {
+        let Error::Io { path, source, .. } = error else { return false };
+        let is_gone = matches!(Errno::from_io_error(source), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP));
+        is_gone && path.starts_with(&self.path) && *path != self.path
+    }
+
     pub fn directory(&self, path: &[u8]) -> Result<OwnedFd> {
         self.open_with(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(Error::io("open", self.full(path)))
     }

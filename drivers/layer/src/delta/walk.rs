@@ -150,10 +150,10 @@ impl<'a> Walk<'a> {
 
     /// The upper may be in use: what goes away between two looks at it is as good as never seen. The lower is not.
     fn unless_vanished(&self, answer: Result<()>) -> Result<()> {
-        let Err(Error::Io { path, source, .. }) = &answer else { return answer };
-        let root = self.pair.upper.full(b"");
-        let is_gone = matches!(Errno::from_io_error(source), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP));
-        if is_gone && path.starts_with(&root) && *path != root { Ok(()) } else { answer }
+        match answer {
+            Err(error) if self.pair.upper.has_lost(&error) => Ok(()),
+            answer => answer,
+        }
     }
 
     fn find(&mut self, at: &Pending, name: &[u8]) -> Result<Option<Shown>> {

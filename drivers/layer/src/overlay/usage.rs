@@ -20,7 +20,10 @@ pub(super) fn usage(pair: &Pair, namespace: XattrNamespace) -> Result<Usage> {
         add(&mut usage, &root);
     }
     while let Some(path) = pending.pop() {
-        let dir = pair.upper.directory(&path)?;
+        let dir = match pair.upper.directory(&path) {
+            Err(error) if pair.upper.has_lost(&error) => continue,
+            dir => dir?,
+        };
         let fail = || Error::io("list", pair.upper.full(&path));
         for name in names_in(dir.as_fd()).map_err(fail())? {
             let child = join(&path, &name);
@@ -31,7 +34,16 @@ pub(super) fn usage(pair: &Pair, namespace: XattrNamespace) -> Result<Usage> {
             add(&mut usage, &node);
             if node.is_dir() {
                 pending.push(child);
-            } else if node.is_file() && is_copied_up(pair, namespace, Of::Name(dir.as_fd(), &name), &child)? {
+                continue;
+            }
+            if !node.is_file() {
+                continue;
+            }
+            let copied_up = match is_copied_up(pair, namespace, Of::Name(dir.as_fd(), &name), &child) {
+                Err(error) if pair.upper.has_lost(&error) => false,
+                answer => answer?,
+            };
+            if copied_up {
                 usage.copied_up.files += 1;
                 usage.copied_up.bytes += Bytes::from_stat_blocks(node.blocks);
             }
