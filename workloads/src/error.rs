@@ -49,7 +49,6 @@ impl Error {
         move |source| Self::Io { op, path, source }
     }
 
-    #[allow(clippy::needless_pass_by_value, reason = "numbers and strings alike")]
     pub(crate) fn effect(what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
         Self::Effect { what: what.into(), expected: expected.to_string(), found: found.to_string() }
     }

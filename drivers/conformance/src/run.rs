@@ -38,7 +38,7 @@ pub struct CaseReport {
 /// A case that fails or panics does not keep the others from running.
 #[must_use]
 pub fn run(subject: &dyn Subject, filter: &str) -> Report {
-    let chosen = cases().into_iter().filter(|case| case.full_name().contains(filter));
+    let chosen = cases().iter().filter(|case| case.full_name().contains(filter));
     Report { cases: chosen.map(|case| run_case(subject, case)).collect() }
 }
 

@@ -143,7 +143,7 @@ fn parent_rules(cx: &Context<'_>) -> Verdict {
     driver.create(&id("child"), Some(&writable), &options)?;
     match driver.remove(&writable) {
         Err(Error::HasChildren { child, others: 0, .. }) => {
-            ensure!(child == id("child"), "the child is told as {child}")
+            ensure!(child == id("child"), "the child is told as {child}");
         }
         other => return Err(Stop::failed(format!("removing a parent gave {other:?}"))),
     }
@@ -364,7 +364,7 @@ fn usage_copied_up(cx: &Context<'_>) -> Verdict {
             ensure!((MIB..MIB + 65536).contains(&bytes), "{bytes} bytes are told to be copied up");
         }
         Sharing::Block(size) => {
-            ensure!(grown <= 2 * size + (256 << 10), "blocks of {size} are shared, and four bytes took {grown}")
+            ensure!(grown <= 2 * size + (256 << 10), "blocks of {size} are shared, and four bytes took {grown}");
         }
     }
     Ok(())

@@ -208,7 +208,8 @@ fn walk(cx: &Context<'_>) -> Verdict {
     let label = |name: &'static str, value: &'static str| {
         move |info: &LayerInfo| info.labels.get(name).is_some_and(|found| found == value)
     };
-    let filters: [(&dyn Fn(&LayerInfo) -> bool, &[&str]); 10] = [
+    type Filter<'a> = (&'a dyn Fn(&LayerInfo) -> bool, &'a [&'a str]);
+    let filters: [Filter<'_>; 10] = [
         (&|_| true, &["a-a", "a-b", "b-a", "z-base", "c-a", "c-b", "d-a", "d-b"]),
         (&|info| info.id.as_str() == "a-b", &["a-b"]),
         (&|info| info.id.as_str().starts_with("a-"), &["a-a", "a-b"]),

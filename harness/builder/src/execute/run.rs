@@ -61,7 +61,7 @@ fn run_container(
     config.env = state.run_env();
     config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };
     config.user.clone_from(&state.user);
-    config.memory = build.request.limits.memory.map(|bytes| bytes.get());
+    config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
     let id = format!("build-{}-{}", std::process::id(), build.steps.len());
     let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
     let watch = Watch::start(build.request.cancel.clone(), container.signaller());
