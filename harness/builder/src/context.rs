@@ -62,9 +62,15 @@ impl Jail {
             match self.open_inside(&so_far) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let parent = openat(&parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                    let parent =
+                        openat(&parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
                     mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
-                    let made = openat(&parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+                    let made = openat(
+                        &parent,
+                        name,
+                        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                        Mode::empty(),
+                    )?;
                     finish_directory(&made, owner)?;
                 }
                 Err(error) => return Err(error),
@@ -160,7 +166,8 @@ pub fn walk(found: &Found, ignore: &Ignore, visit: &mut dyn FnMut(&Path, &Path) 
     }
     let mut pending = vec![PathBuf::new()];
     while let Some(below) = pending.pop() {
-        let mut names: Vec<_> = fs::read_dir(found.path.join(&below))?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        let mut names: Vec<_> =
+            fs::read_dir(found.path.join(&below))?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
         names.sort();
         for name in names {
             let below = below.join(name);
@@ -206,7 +213,8 @@ fn is_tar_header(header: &[u8]) -> bool {
     if header.len() < 512 {
         return false;
     }
-    let sum: u64 = header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+    let sum: u64 =
+        header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
     let field = String::from_utf8_lossy(&header[148..156]);
     let field = field.trim_matches([' ', '\0']);
     !field.is_empty() && u64::from_str_radix(field, 8) == Ok(sum)
@@ -271,7 +279,8 @@ mod tests {
         fs::write(&text, vec![b'x'; 2048]).unwrap();
         assert_eq!(archive(&text).unwrap(), Ok(false));
         let tar = dir.path().join("real");
-        let status = std::process::Command::new("tar").args(["-czf"]).arg(&tar).args(["-C", "/etc", "hostname"]).status();
+        let status =
+            std::process::Command::new("tar").args(["-czf"]).arg(&tar).args(["-C", "/etc", "hostname"]).status();
         assert!(status.unwrap().success());
         assert_eq!(archive(&tar).unwrap(), Ok(true));
         fs::write(&tar, b"\xfd7zXZ\0 and so on").unwrap();

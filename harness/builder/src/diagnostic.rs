@@ -36,7 +36,8 @@ impl fmt::Display for Diagnostic {
         // A long line is shown around the place that is meant.
         let start = self.column.saturating_sub(SHOWN / 2).saturating_sub(1);
         let start = if self.text.chars().count() <= SHOWN { 0 } else { start };
-        let shown: String = self.text.chars().skip(start).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String =
+            self.text.chars().skip(start).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
         writeln!(f, "{:>5} | {shown}", self.line)?;
         let before = (self.column - 1).saturating_sub(start);
         let room = shown.chars().count().saturating_sub(before).max(1);

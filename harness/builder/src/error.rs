@@ -69,5 +69,9 @@ impl Error {
 }
 
 fn last_words(output: &str) -> String {
-    output.lines().rev().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| format!(": {}", line.trim()))
+    output
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .map_or_else(String::new, |line| format!(": {}", line.trim()))
 }

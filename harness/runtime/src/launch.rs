@@ -69,7 +69,9 @@ impl Launch {
 
     /// Starts the container; its program is being executed when this returns.
     ///
-    /// It is killed when it is dropped, and when this process dies.
+    /// It is killed when it is dropped, and when this process dies. The new process is created by the calling thread if
+    /// that is the main thread, else by one that is kept for it: a thread that has left the process's mount namespace or
+    /// changed its root does not take its containers along.
     ///
     /// # Errors
     /// [`Error::Unsupported`] and [`Error::Invalid`] for the specification, [`Error::Spawn`] and [`Error::Setup`] for

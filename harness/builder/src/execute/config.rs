@@ -3,15 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness_image::{ChainId, Image, LayerBlob, rfc3339};
-use oci_spec::image::{Arch, ConfigBuilder, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os};
+use oci_spec::image::{
+    Arch, ConfigBuilder, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os,
+};
 use storage_driver::Timestamp;
 
 use crate::{CommandLine, Error, Result, cache_key::KeyMaker};
 
 /// Arguments that need no ARG (Dockerfile reference, "Predefined ARGs").
 pub const PREDEFINED: &[&str] = &[
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
-    "ALL_PROXY", "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
 ];
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

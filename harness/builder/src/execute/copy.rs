@@ -57,7 +57,8 @@ impl Build<'_> {
             }),
         };
         let target = Path::new(if state.workdir.is_empty() { "/" } else { &state.workdir }).join(&copy.target);
-        let into_directory = copy.target.ends_with('/') || copy.target == "." || copy.target.ends_with("/.") || copy.sources.len() > 1;
+        let into_directory =
+            copy.target.ends_with('/') || copy.target == "." || copy.target.ends_with("/.") || copy.sources.len() > 1;
         Ok(Prepared { copy, target, into_directory, other })
     }
 
@@ -110,8 +111,13 @@ impl Build<'_> {
             let found = find(from, source, ignore).map_err(Error::io("look for", from.root().join(source)))?;
             if found.is_empty() {
                 let ignored = find(from, source, &Ignore::default()).is_ok_and(|found| !found.is_empty());
-                let place = if copy.source == CopySource::Context { "the build context" } else { "that stage or image" };
-                let why = if ignored { "it is excluded by .dockerignore".to_owned() } else { format!("it is not in {place}") };
+                let place =
+                    if copy.source == CopySource::Context { "the build context" } else { "that stage or image" };
+                let why = if ignored {
+                    "it is excluded by .dockerignore".to_owned()
+                } else {
+                    format!("it is not in {place}")
+                };
                 return Err(self.wrong(instruction, format!("cannot copy {source:?}: {why}")));
             }
             all.extend(found);
@@ -119,7 +125,14 @@ impl Build<'_> {
         Ok(all)
     }
 
-    fn copy_all(&self, instruction: &Instruction, copy: &Prepared, from: &Jail, to: &Jail, ignore: &Ignore) -> Result<()> {
+    fn copy_all(
+        &self,
+        instruction: &Instruction,
+        copy: &Prepared,
+        from: &Jail,
+        to: &Jail,
+        ignore: &Ignore,
+    ) -> Result<()> {
         let all = self.find_all(from, instruction, &copy.copy, ignore)?;
         let into_directory = copy.into_directory || all.len() > 1;
         let given = self.owner(instruction, copy, to)?;
@@ -171,7 +184,8 @@ impl Build<'_> {
         if copy.copy.unpack {
             match archive(&found.path).map_err(Error::io("read", &found.path))? {
                 Ok(true) if copy.copy.owner.is_some() || copy.copy.mode.is_some() => {
-                    let why = format!("ADD --chown and --chmod of an archive are not supported yet: {}", shown(&found.name));
+                    let why =
+                        format!("ADD --chown and --chmod of an archive are not supported yet: {}", shown(&found.name));
                     return Err(self.wrong(instruction, why));
                 }
                 Ok(true) => return self.unpack(instruction, found, to, target),
@@ -216,9 +230,10 @@ impl Build<'_> {
         let Some(text) = &copy.copy.owner else { return Ok(None) };
         let (user, group) = text.split_once(':').map_or((text.as_str(), None), |(user, group)| (user, Some(group)));
         let look_up = |name: &str, file: &str, what: &str| {
-            name.parse().ok().or_else(|| id_of(image, file, name)).ok_or_else(|| {
-                self.wrong(instruction, format!("the image's /{file} has no {what} named {name}"))
-            })
+            name.parse()
+                .ok()
+                .or_else(|| id_of(image, file, name))
+                .ok_or_else(|| self.wrong(instruction, format!("the image's /{file} has no {what} named {name}")))
         };
         let uid = look_up(user, "etc/passwd", "user")?;
         let gid = match group {

@@ -118,7 +118,8 @@ impl<'a> Build<'a> {
         let context = Jail::open(&request.context).map_err(Error::io("open the build context", &request.context))?;
         let path = request.dockerfile.clone().unwrap_or_else(|| request.context.join("Dockerfile"));
         let source = fs::read(&path).map_err(Error::io("read", &path))?;
-        let file_name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let file_name =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let file = parse(&source).map_err(|wrong| wrong.in_file(&file_name))?;
         let ignore = read_ignore(&path, context.root())?;
         let global = global_args(&file, request, &file_name)?;

@@ -136,7 +136,9 @@ impl MountPoints {
         for path in self.0 {
             match fs::remove_dir(&path) {
                 Ok(()) => {}
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {}
+                Err(error)
+                    if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
+                }
                 Err(error) => return Err(Error::io("remove", path)(error)),
             }
         }

@@ -34,7 +34,8 @@ pub fn flags(line: &Line, known: &[&str], not_yet: &[&str]) -> Result<(Flags, Sp
         }
         if !known.contains(&name) {
             let there_are = known.iter().map(|name| format!("--{name}")).collect::<Vec<_>>().join(", ");
-            let hint = if there_are.is_empty() { "it has no flags".to_owned() } else { format!("there are {there_are}") };
+            let hint =
+                if there_are.is_empty() { "it has no flags".to_owned() } else { format!("there are {there_are}") };
             return Err(place.wrong_with(format!("unknown flag --{name}"), hint));
         }
         if value.is_empty() {
@@ -109,7 +110,11 @@ pub fn arguments(line: &Line, rest: &Span) -> Result<Vec<(String, Option<String>
         };
         let valid = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if valid { Ok((name, default)) } else { Err(line.place(&word).wrong(format!("{name:?} is no name for an ARG"))) }
+        if valid {
+            Ok((name, default))
+        } else {
+            Err(line.place(&word).wrong(format!("{name:?} is no name for an ARG")))
+        }
     };
     quoted_words(line, rest)?.into_iter().map(argument).collect()
 }

@@ -49,7 +49,8 @@ impl<'a> Lines<'a> {
                     "\\" => escape = '\\',
                     "`" => escape = '`',
                     _ => {
-                        let place = Place { line: number + 1, column: 1, width: line.chars().count(), text: line.to_owned() };
+                        let place =
+                            Place { line: number + 1, column: 1, width: line.chars().count(), text: line.to_owned() };
                         return Err(place.wrong("the escape character is \\ or `"));
                     }
                 },

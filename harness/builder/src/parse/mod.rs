@@ -8,19 +8,29 @@ pub(crate) use self::names::nearest;
 use self::{
     form::{Form, flags},
     lines::{Line, Lines},
-
 };
-use crate::{
-    Copy, CopySource, Diagnostic, Dockerfile, Instruction, Kind, Place, Stage,
-    instruction::CommandLine,
-};
+use crate::{Copy, CopySource, Diagnostic, Dockerfile, Instruction, Kind, Place, Stage, instruction::CommandLine};
 
 /// A Dockerfile larger than this is refused.
 const LARGEST: usize = 4 << 20;
 
 const SUPPORTED: &[&str] = &[
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "LABEL", "MAINTAINER", "RUN", "SHELL",
-    "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "LABEL",
+    "MAINTAINER",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 const NOT_YET: &[&str] = &["HEALTHCHECK", "ONBUILD"];
 
@@ -53,7 +63,9 @@ fn add(file: &mut Dockerfile, line: &Line) -> Result<(), Diagnostic> {
     let upper = name.text.to_ascii_uppercase();
     if upper == "FROM" {
         let stage = from(line)?;
-        if let Some(twice) = stage.name.as_ref().filter(|name| file.stages.iter().any(|s| s.name.as_ref() == Some(name))) {
+        if let Some(twice) =
+            stage.name.as_ref().filter(|name| file.stages.iter().any(|s| s.name.as_ref() == Some(name)))
+        {
             return Err(line.place(&name).wrong(format!("there is another stage named {twice}")));
         }
         file.stages.push(stage);
@@ -169,7 +181,8 @@ fn copy(name: &str, line: &Line) -> Result<Kind, Diagnostic> {
         return Err(line.place(&rest).wrong_with(format!("{name} needs a source and a target"), hint));
     };
     for word in line.words(&rest) {
-        let remote = ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|scheme| word.text.starts_with(scheme));
+        let remote =
+            ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|scheme| word.text.starts_with(scheme));
         if name == "ADD" && remote && word.text != target {
             return Err(line.place(&word).wrong("ADD of URLs and git repositories is not supported yet"));
         }

@@ -71,7 +71,10 @@ fn here_documents_of_run() {
 #[test]
 fn what_is_wrong_is_shown_where_it_is() {
     let cases = [
-        ("FROM x\nRUM ls", "Dockerfile:2:1: unknown instruction RUM\n    2 | RUM ls\n      | ^^^\n      = did you mean RUN?"),
+        (
+            "FROM x\nRUM ls",
+            "Dockerfile:2:1: unknown instruction RUM\n    2 | RUM ls\n      | ^^^\n      = did you mean RUN?",
+        ),
         (
             "FROM x\nCOPY --frm=a \\\n  b c",
             "Dockerfile:2:6: unknown flag --frm\n    2 | COPY --frm=a \\\n      |      ^^^^^^^\n      = there are --chown, --chmod, --from",

@@ -134,7 +134,7 @@ impl Drop for Group {
     }
 }
 
-fn remove_directory(path: &Path) -> Result<()> {
+pub(crate) fn remove_directory(path: &Path) -> Result<()> {
     for attempt in 0.. {
         match std::fs::remove_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && attempt < REMOVALS => thread::sleep(PAUSE),

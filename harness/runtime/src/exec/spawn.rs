@@ -212,3 +212,59 @@ pub(crate) fn open_own_program() -> io::Result<Program> {
     super::calls::mount_set_attributes(copy.as_fd(), false, libc::MOUNT_ATTR_RDONLY, 0, 0)?;
     Ok(Program(copy))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write, os::fd::AsFd};
+
+    use rustix::{
+        mount::{MountFlags, UnmountFlags, mount, unmount},
+        process::{WaitOptions, waitpid},
+    };
+
+    use super::*;
+
+    fn null() -> OwnedFd {
+        fs::File::options().read(true).write(true).open("/dev/null").unwrap().into()
+    }
+
+    /// Machines of version 1 have no controllers there, but the tree of version 2 can always be mounted.
+    #[test]
+    fn privileged_children_are_born_in_their_cgroup() {
+        let tree = tempfile::tempdir().unwrap();
+        mount("cgroup2", tree.path(), "cgroup2", MountFlags::empty(), None).unwrap();
+        let group = tree.path().join(format!("harness-test-{}", std::process::id()));
+        fs::create_dir(&group).unwrap();
+        let directory = fs::File::open(&group).unwrap();
+        let program = Program(fs::File::open("/bin/cat").unwrap().into());
+        let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let null = null();
+        let child = spawn(&program, &[input.as_fd(), null.as_fd(), null.as_fd()], 0, Some(directory.as_fd())).unwrap();
+        let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+        fs::File::from(keyboard).write_all(b"and the end").unwrap();
+        let (_, status) = waitpid(Some(child.pid), WaitOptions::empty()).unwrap().unwrap();
+        crate::cgroup::remove_directory(&group).unwrap();
+        unmount(tree.path(), UnmountFlags::empty()).unwrap();
+        assert_eq!(members.trim(), child.pid.as_raw_nonzero().get().to_string());
+        assert_eq!(status.exit_status(), Some(0));
+    }
+
+    #[test]
+    fn what_fails_in_the_child_is_known_to_the_parent() {
+        let program = Program(fs::File::open("/etc/passwd").unwrap().into());
+        let error = spawn(&program, &[null().as_fd()], 0, None).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn descriptors_can_change_places() {
+        let program = Program(fs::File::open("/bin/cat").unwrap().into());
+        let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let (screen, output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let child = spawn(&program, &[input.as_fd(), output.as_fd(), output.as_fd()], 0, None).unwrap();
+        drop((input, output));
+        fs::File::from(keyboard).write_all(b"through").unwrap();
+        assert_eq!(io::read_to_string(fs::File::from(screen)).unwrap(), "through");
+        waitpid(Some(child.pid), WaitOptions::empty()).unwrap();
+    }
+}

@@ -19,6 +19,7 @@ crate::tests![
     privileged_containers_die_with_this_program,
     privileged_containers_run_in_a_user_namespace_of_an_ordinary_user,
     privileged_ordinary_users_are_told_what_they_need,
+    privileged_a_program_that_was_replaced_still_starts_containers,
 ];
 
 const ROLE: &str = "--role=";
@@ -32,6 +33,7 @@ pub fn play_if_asked() {
         "starter" => start_and_stay(rootfs),
         "user-namespace" => in_user_namespace(rootfs),
         "ordinary-user" => without_privilege(rootfs),
+        "replaced" => after_removal(rootfs),
         other => panic!("role {other}"),
     }
     exit(0);
@@ -133,4 +135,16 @@ fn without_privilege(rootfs: &Path) {
     assert_eq!(error.status(), 125);
     let said = error.to_string();
     assert!(said.contains("run as root, or in a user namespace"), "{said}");
+}
+
+/// As when it is built or installed anew while it runs.
+fn privileged_a_program_that_was_replaced_still_starts_containers() {
+    let rootfs = Rootfs::new();
+    let output = role("replaced", &rootfs, &[]).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn after_removal(rootfs: &Path) {
+    std::fs::remove_file(rootfs.join("this-program")).unwrap();
+    assert_eq!(stdout(&ContainerConfig::new(rootfs, ["echo", "started"])), "started");
 }
