@@ -43,7 +43,7 @@ pub enum Deviation {
     /// (overlayfs.rst, `index=off`).
     HardLinkBreaks,
     /// The first write to a sparse file of the parent fills some of its holes with zeros: the kernel copies it up in
-    /// pieces (fs/overlayfs/copy_up.c, `OVL_COPY_UP_CHUNK_SIZE`), and leaves out only those without any data.
+    /// pieces of 1 MiB (fs/overlayfs/copy_up.c, `OVL_COPY_UP_CHUNK_SIZE`) and skips holes only where a piece starts.
     CopyUpFillsHoles,
 }
 

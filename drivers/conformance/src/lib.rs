@@ -18,6 +18,7 @@ mod case;
 pub mod cases;
 mod context;
 mod expectation;
+mod holes;
 mod leaks;
 mod link;
 pub mod op;

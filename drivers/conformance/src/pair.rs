@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use storage_driver::Deviation;
 use storage_layer::{Kind, Manifest};
 
-use crate::{Op, Stop, Verdict, link, op::execute};
+use crate::{Op, Stop, Verdict, holes, link, op::execute};
 
 /// Names of a layer that still stand for what they stood for in its parent.
 ///
@@ -108,6 +108,7 @@ impl Pair<'_> {
             return Err(Stop::failed(format!("{op:?}: expected {}, got {}", say(&expected), say(&answer))));
         }
         if expected.is_ok() {
+            self.fill_holes(op)?;
             for path in op.replaces() {
                 origins.forget(path);
             }
@@ -138,6 +139,19 @@ impl Pair<'_> {
                 "{op:?} succeeded, yet the driver declares the deviation RenameParentDirectory"
             ))),
         }
+    }
+
+    /// Does to the oracle what copy-up does to holes, if the driver says that it does: zeros in their place are then
+    /// expected, and holes where the oracle has data still are not.
+    fn fill_holes(&self, op: &Op) -> Verdict {
+        if !self.deviations.contains(&Deviation::CopyUpFillsHoles) {
+            return Ok(());
+        }
+        let renamed = if let Op::Rename { to, .. } = op { Some(to.as_path()) } else { None };
+        for path in op.writes_to().into_iter().chain(renamed) {
+            holes::fill_like(&self.layer.join(path), &self.oracle.join(path))?;
+        }
+        Ok(())
     }
 
     /// Does to the oracle what copy-up does to a hard link, if the driver says that it does.

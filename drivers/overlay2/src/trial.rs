@@ -22,7 +22,7 @@ use crate::{
     probe::Kernel,
 };
 
-/// Far below what the kernel copies up at once.
+/// How far apart the two ends of a sparse file are: far less than the kernel copies up at once.
 const SPARSE_SIZE: u64 = 128 * 1024;
 
 /// A stack of two layers in a directory of its own, gone when dropped.
@@ -45,7 +45,11 @@ impl Trial {
             fs::write(&path, b"content").map_err(Error::io("write", path))?;
         }
         let sparse = trial.dir.join("lower/diff/sparse");
-        let make = || fs::File::create(&sparse)?.write_all_at(b"end", SPARSE_SIZE);
+        let make = || {
+            let file = fs::File::create(&sparse)?;
+            file.write_all_at(b"start", 0)?;
+            file.write_all_at(b"end", SPARSE_SIZE)
+        };
         make().map_err(Error::io("write", &sparse))?;
         for link in ["lower", "upper"] {
             let path = trial.dir.join("l").join(link);
@@ -146,7 +150,7 @@ impl Trial {
         let (lower, shown, upper) = (self.dir.join("lower/diff/sparse"), self.shown("sparse"), self.left("sparse"));
         let look = || -> io::Result<bool> {
             fs::OpenOptions::new().append(true).open(&shown)?.write_all(b"more")?;
-            Ok(starts_with_a_hole(&lower)? && !starts_with_a_hole(&upper)?)
+            Ok(has_its_hole(&lower)? && !has_its_hole(&upper)?)
         };
         look().map_err(Error::io("write", &shown))
     }
@@ -162,8 +166,8 @@ impl Trial {
     }
 }
 
-fn starts_with_a_hole(path: &Path) -> io::Result<bool> {
-    Ok(seek(fs::File::open(path)?, SeekFrom::Hole(0))? == 0)
+fn has_its_hole(path: &Path) -> io::Result<bool> {
+    Ok(seek(fs::File::open(path)?, SeekFrom::Hole(0))? < SPARSE_SIZE)
 }
 
 impl Drop for Trial {

@@ -12,7 +12,7 @@ use storage_layer::Manifest;
 use storage_sys::mmap;
 
 use crate::{
-    Context, Data, Op, Stack, Stop, Verdict, case::cases, context::all, expectation::equal, op::execute,
+    Context, Data, Op, Stack, Stop, Verdict, case::cases, context::all, expectation::equal, holes, op::execute,
     verdict::ensure,
 };
 
@@ -20,6 +20,7 @@ cases! { "inside";
     "rename-parent-directory" = rename_parent_directory: "renaming a directory of the parent works, or fails with EXDEV where that is declared";
     "stale-read-descriptor" = stale_read_descriptor: "a descriptor opened before the first write shows the write, unless declared otherwise";
     "hard-link-breaks" = hard_link_breaks: "writing to one name of a parent's file shows under the other, unless declared otherwise";
+    "copy-up-fills-holes" = copy_up_fills_holes: "a sparse file of the parent stays sparse when it is written to, unless declared otherwise";
     "unlink-open-file" = unlink_open_file: "a deleted file of the parent can be read and written through its descriptor";
     "rename-over-open-file" = rename_over_open_file: "a replaced file can still be read through its descriptor";
     "mmap-write" = mmap_write: "what is written through a shared mapping is in the file, in the layer and in its diff";
@@ -87,6 +88,18 @@ fn stale_read_descriptor(cx: &Context<'_>) -> Verdict {
     let what = "a descriptor opened before the write does not show it";
     both_ways(cx, Deviation::StaleReadDescriptor, content == "old", what)?;
     drop(before);
+    Ok(view.close()?)
+}
+
+fn copy_up_fills_holes(cx: &Context<'_>) -> Verdict {
+    let end = 128 << 10;
+    let view = child_of(cx, &[Op::file("f", "start"), Op::overwrite("f", end, "end")])?;
+    let path = view.path().join("f");
+    let hole = |path| -> Verdict<bool> { Ok(holes::next_hole(&File::open(path)?, 0)? < end) };
+    let before = hole(&path)?;
+    all(view.path(), &[Op::append("f", "more")])?;
+    let what = "the hole in the middle is filled";
+    both_ways(cx, Deviation::CopyUpFillsHoles, before && !hole(&path)?, what)?;
     Ok(view.close()?)
 }
 

@@ -185,6 +185,7 @@ fn privileged_deviations_are_those_that_show() {
     let driver = place.open();
     make(&driver, "base", None, |root| {
         let sparse = fs::File::create(root.join("sparse")).unwrap();
+        sparse.write_all_at(b"start", 0).unwrap();
         sparse.write_all_at(b"end", 200_000).unwrap();
         fs::write(root.join("f"), "old").unwrap();
         fs::hard_link(root.join("f"), root.join("g")).unwrap();
