@@ -243,6 +243,7 @@ mod tests {
         let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
         fs::File::from(keyboard).write_all(b"and the end").unwrap();
         let (_, status) = waitpid(Some(child.pid), WaitOptions::empty()).unwrap().unwrap();
+        drop(directory);
         crate::cgroup::remove_directory(&group).unwrap();
         unmount(tree.path(), UnmountFlags::empty()).unwrap();
         assert_eq!(members.trim(), child.pid.as_raw_nonzero().get().to_string());
