@@ -1,4 +1,9 @@
 //! A benchmark and test harness for container storage drivers; see the README.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "the doc comments of arguments are help texts, where brackets mean what may be left out"
+)]
 
 mod cli;
 mod commands;

@@ -1,6 +1,6 @@
 //! The Dockerfile builder: parser, build context, layer cache, execution on any storage driver.
 //!
-//! A Dockerfile becomes a list of stages of instructions ([`parse`]); only the stages that the target needs are built. Each
+//! A Dockerfile becomes a list of stages of instructions ([`parse()`]); only the stages that the target needs are built. Each
 //! `RUN`, `COPY`, `ADD` and `WORKDIR` makes a layer: a writable layer is prepared on the driver, mounted, changed,
 //! unmounted and committed; everything else changes the image's configuration. What each phase took and what the
 //! driver had to copy is told to an [`Observer`].

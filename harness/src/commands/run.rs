@@ -219,7 +219,7 @@ fn config(args: &RunArgs, image: &Image, record: &Record, root: &Path) -> Result
     config.binds = args.volume.iter().map(|volume| bind(volume)).collect::<Result<_>>()?;
     config.tmpfs = args.tmpfs.iter().map(|text| tmpfs(text)).collect();
     let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
-    config.memory = memory.map(|bytes| bytes.get());
+    config.memory = memory.map(storage_driver::Bytes::get);
     config.cpus = args.cpus;
     config.pids_limit = args.pids_limit.and_then(|limit| u64::try_from(limit).ok());
     config.cap_add = capabilities(&args.cap_add)?;

@@ -45,7 +45,7 @@ fn privileged_the_main_job_leaves_a_whole_run_directory() {
         assert!(summary.contains(metric), "no {metric}");
     }
     let charts = fs::read_dir(out.join("charts")).unwrap().count();
-    assert!(charts >= 16 && charts % 2 == 0, "{charts} charts");
+    assert!(charts >= 16 && charts.is_multiple_of(2), "{charts} charts");
     assert!(rows(&out) > 100);
     nothing_is_left(&place);
 }
