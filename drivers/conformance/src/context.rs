@@ -152,3 +152,12 @@ pub fn all(root: &Path, ops: &[Op]) -> Verdict {
     }
     Ok(())
 }
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("subject", &self.subject.name())
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}

@@ -10,7 +10,7 @@
 //!
 //! [`property::run`] does the same with random operations, against the model in memory.
 //!
-//! To examine another driver, implement [`Subject`] and call [`run`].
+//! To examine another driver, implement [`Subject`] and call [`run()`].
 
 #![deny(missing_docs)]
 

@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use storage_driver::{LayerId, MountMode, StorageDriver};
+use storage_driver::{CreateOptions, LayerId, MountMode, StorageDriver};
 use storage_layer::Manifest;
 
 use crate::{
     Clock, Context, During, Op, Origins, Pair, Verdict,
-    expectation::{check_changes, equal, same, without_sockets},
+    expectation::{check_changes, equal, same, transferred, without_sockets},
     verdict::ensure,
 };
 
@@ -18,6 +18,7 @@ use crate::{
 ///
 /// Every layer is a list of operations. After each, these must all be equal to the oracle: the merged tree, the tree
 /// after sealing, the diff laid over a sibling, and the diff laid over the same chain on another driver.
+#[derive(Debug)]
 pub struct Stack<'c, 'a> {
     context: &'c Context<'a>,
     driver: Arc<dyn StorageDriver>,
@@ -80,13 +81,13 @@ impl<'c, 'a> Stack<'c, 'a> {
         let parent = self.top().cloned();
         let before = parent.is_some().then(|| Manifest::scan(&self.oracle)).transpose()?;
         let id = self.context.fresh_id("layer");
-        self.driver.create(&id, parent.as_ref(), &Default::default())?;
+        self.driver.create(&id, parent.as_ref(), &CreateOptions::default())?;
         let after = self.write(&id, before.as_ref(), ops)?;
 
         check_changes(&self.driver.changes(&id)?, before.as_ref(), &after)
             .during(|| "changes before sealing".into())?;
         self.driver.seal(&id)?;
-        self.check_view(&id, &after).during(|| "the sealed layer".into())?;
+        self.check_view(&id, |found| same(&after, found)).during(|| "the sealed layer".into())?;
         check_changes(&self.driver.changes(&id)?, before.as_ref(), &after).during(|| "changes after sealing".into())?;
 
         let tar = self.export(&id)?;
@@ -97,14 +98,17 @@ impl<'c, 'a> Stack<'c, 'a> {
         Ok(())
     }
 
-    /// Adds a layer, and checks its merged tree only.
+    /// Adds a layer, and checks its merged tree and its changes only.
     pub fn layer_unchecked(&mut self, ops: &[Op]) -> Verdict {
         let id = self.context.fresh_id("layer");
         let parent = self.top().cloned();
         let before = parent.is_some().then(|| Manifest::scan(&self.oracle)).transpose()?;
-        self.driver.create(&id, parent.as_ref(), &Default::default())?;
+        self.driver.create(&id, parent.as_ref(), &CreateOptions::default())?;
         self.write(&id, before.as_ref(), ops).during(|| format!("layer {}", self.layers.len() + 1))?;
         self.driver.seal(&id)?;
+        let mut tar = vec![];
+        self.driver.diff(&id, &mut tar)?;
+        self.add_peer(&tar)?;
         self.layers.push(id);
         Ok(())
     }
@@ -152,41 +156,42 @@ impl<'c, 'a> Stack<'c, 'a> {
 
     fn check_sibling(&self, parent: Option<&LayerId>, tar: &[u8], expected: &Manifest) -> Verdict {
         let sibling = self.context.fresh_id("sibling");
-        self.driver.create(&sibling, parent, &Default::default())?;
+        self.driver.create(&sibling, parent, &CreateOptions::default())?;
         let stats = self.driver.apply(&sibling, &mut &*tar)?;
         ensure!(stats.size.get() == tar.len() as u64, "apply says it read {} of {} bytes", stats.size.get(), tar.len());
         self.driver.seal(&sibling)?;
-        self.check_view(&sibling, expected)?;
+        self.check_view(&sibling, |found| transferred(expected, &without_sockets(found)))?;
         if !self.sockets {
             ensure!(self.export(&sibling)? == tar, "its own diff differs from the diff it was made of");
         }
         Ok(self.driver.remove(&sibling)?)
     }
 
-    fn check_peer(&mut self, tar: &[u8], expected: &Manifest) -> Verdict {
+    fn add_peer(&mut self, tar: &[u8]) -> Verdict<LayerId> {
         let id = self.context.fresh_id("peer");
-        self.peer.create(&id, self.peers.last(), &Default::default())?;
+        self.peer.create(&id, self.peers.last(), &CreateOptions::default())?;
         self.peer.apply(&id, &mut &*tar)?;
         self.peer.seal(&id)?;
+        self.peers.push(id.clone());
+        Ok(id)
+    }
+
+    fn check_peer(&mut self, tar: &[u8], expected: &Manifest) -> Verdict {
+        let id = self.add_peer(tar)?;
         let view = self.peer.mount(&id, MountMode::ReadOnly)?;
-        equal(expected, view.path())?;
+        transferred(expected, &Manifest::scan(view.path())?)?;
         view.close()?;
         if !self.sockets {
             let mut again = vec![];
             self.peer.diff(&id, &mut again)?;
             ensure!(again == tar, "{} exports other bytes for the same layer", self.peer.name());
         }
-        self.peers.push(id);
         Ok(())
     }
 
-    /// Mounts `id` read-only and compares it.
-    pub fn check_view(&self, id: &LayerId, expected: &Manifest) -> Verdict {
+    fn check_view(&self, id: &LayerId, compare: impl FnOnce(&Manifest) -> Verdict) -> Verdict {
         let view = self.context.read(id)?;
-        let found = Manifest::scan(view.path())?;
-        let found = if self.sockets { without_sockets(&found) } else { found };
-        let expected = if self.sockets { without_sockets(expected) } else { expected.clone() };
-        same(&expected, &found)?;
+        compare(&Manifest::scan(view.path())?)?;
         Ok(view.close()?)
     }
 }

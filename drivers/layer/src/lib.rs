@@ -2,7 +2,7 @@
 //!
 //! - [`tree`] compares two directory trees; [`overlay`] finds the same differences from an overlay's upper
 //!   directory alone; both write them as an OCI layer tar.
-//! - [`apply`] lays such a tar, from whatever source, over a tree.
+//! - [`apply()`] lays such a tar, from whatever source, over a tree.
 //! - [`Manifest`] describes a tree completely, for oracles.
 //! - [`copy`] copies trees.
 //! - [`by_walk`] gives any [`StorageDriver`](storage_driver::StorageDriver) correct, if slow, defaults.

@@ -9,7 +9,7 @@ use super::tars::TarWriter;
 use crate::{
     Clock, Context, Op, Origins, Pair, Verdict,
     case::cases,
-    expectation::{equal, same},
+    expectation::transferred,
     verdict::{ensure, ensure_error},
 };
 
@@ -371,7 +371,7 @@ fn long_exchange(cx: &Context<'_>) -> Verdict {
         let deviations = driver.capabilities().deviations.clone();
         let pair = Pair { layer: view.path(), oracle: &oracle, deviations: &deviations };
         let mut origins = Origins::of(&Manifest::scan(&oracle)?);
-        pair.apply(&clock.stamp("".as_ref()), &mut origins, &mut clock)?;
+        _ = pair.apply(&clock.stamp("".as_ref()), &mut origins, &mut clock)?;
         for op in ops {
             pair.apply(op, &mut origins, &mut clock)??;
         }
@@ -392,14 +392,12 @@ fn long_exchange(cx: &Context<'_>) -> Verdict {
         (there, back, parent) = (Some(away), Some(home), Some(id));
     }
     let expected = Manifest::scan(&oracle)?;
-    for id in [parent, back].into_iter().flatten() {
-        let view = cx.read(&id)?;
-        equal(&expected, view.path())?;
-        view.close()?;
-    }
-    for id in there {
-        let view = peer.mount(&id, MountMode::ReadOnly)?;
-        same(&expected, &Manifest::scan(view.path())?)?;
+    let (parent, back, there) = (parent.as_ref(), back.as_ref(), there.as_ref());
+    let views = [parent.map(|id| cx.read(id)), back.map(|id| cx.read(id))];
+    let away = there.map(|id| Ok(peer.mount(id, MountMode::ReadOnly)?));
+    for view in views.into_iter().chain([away]).flatten() {
+        let view = view?;
+        transferred(&expected, &Manifest::scan(view.path())?)?;
         view.close()?;
     }
     Ok(())

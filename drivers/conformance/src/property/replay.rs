@@ -6,7 +6,10 @@ use storage_layer::Manifest;
 
 use super::Step;
 use crate::{
-    Clock, Context, During, Origins, Pair, Stop, Subject, Verdict, context::id, expectation::same, verdict::ensure,
+    Clock, Context, During, Origins, Pair, Stop, Subject, Verdict,
+    context::id,
+    expectation::{same, transferred},
+    verdict::ensure,
 };
 
 /// Does `steps` to the subject and to the model, and compares both all along.
@@ -158,12 +161,7 @@ impl Replay<'_, '_> {
             side.create(&sibling, parent.as_ref(), &CreateOptions::default())?;
             side.apply(&sibling, &mut &*found)?;
             let view = side.mount(&sibling, MountMode::ReadOnly)?;
-            // No tar carries the time of the root alone.
-            let mut applied = Manifest::scan(view.path())?;
-            if let (Some(root), Some(known)) = (applied.entries.get_mut(&vec![]), tree.entries.get(&vec![])) {
-                root.mtime = known.mtime;
-            }
-            same(&tree, &applied).during(|| format!("the sibling on {}", side.name()))?;
+            transferred(&tree, &Manifest::scan(view.path())?).during(|| format!("the sibling on {}", side.name()))?;
             view.close()?;
             side.remove(&sibling)?;
         }

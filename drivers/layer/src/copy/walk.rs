@@ -40,7 +40,7 @@ pub(super) fn tree(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<
     Ok(stats)
 }
 
-/// See [`super::attributes`].
+/// See [`super::attributes()`].
 pub(super) fn attributes(from: &Path, to: &Path, options: &CopyOptions<'_>) -> Result<CopyStats> {
     let (from, to) = (Source::open(from)?, Source::open(to)?);
     let crew = Crew::new(options, Existing::Refuse);

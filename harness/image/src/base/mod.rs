@@ -1,7 +1,7 @@
 //! Base images that need no network.
 //!
 //! [`Base::Host`] is made of this machine's own tools, so that containers can run programs;
-//! [`Base::Synthetic`] ones have the shape of real images and the same bytes everywhere; [`import`] takes any root
+//! [`Base::Synthetic`] ones have the shape of real images and the same bytes everywhere; [`import()`] takes any root
 //! file system.
 
 mod elf;

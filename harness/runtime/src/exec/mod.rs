@@ -1,6 +1,6 @@
 //! The one place with `unsafe`: creating the init process, and the system calls that no safe wrapper covers.
 //!
-//! Two kinds of code live here. [`spawn`] runs in the (multi-threaded) parent and, for a few instructions, in the
+//! Two kinds of code live here. [`spawn()`] runs in the (multi-threaded) parent and, for a few instructions, in the
 //! child that shares its memory; that part obeys the rules of signal handlers (signal-safety(7)). Everything in
 //! [`calls`] is a thin, safe wrapper about one system call, used by the single-threaded init.
 #![allow(unsafe_code)]
