@@ -124,11 +124,20 @@ pub fn load<X: DeserializeOwned>(
 pub fn empty_leftovers(root: &Path, delete: &dyn Fn(&Path) -> Result<()>, recovered: &mut Vec<Leftover>) -> Result<()> {
     for (dir, kind) in [(STAGING, "partial layer"), (TRASH, "removed layer")] {
         for path in entries(&root.join(dir))? {
-            delete(&path)?;
-            recovered.push(Leftover { kind, path });
+            // What cannot be deleted, an immutable file for instance, is nobody's layer any more and no hindrance.
+            match delete(&path) {
+                Ok(()) => recovered.push(Leftover { kind, path }),
+                Err(error) => tracing::warn!(%error, "a leftover of a removed layer stays"),
+            }
         }
     }
     Ok(())
+}
+
+/// A number that nothing in the trash has.
+pub fn next_trash(root: &Path) -> Result<u64> {
+    let left = entries(&root.join(TRASH))?;
+    Ok(left.iter().filter_map(|path| name_of(path)?.parse::<u64>().ok()).max().map_or(0, |last| last.saturating_add(1)))
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -165,6 +165,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         let records = open::load(&path, delete, &mut recovered)?;
         open::empty_leftovers(&path, delete, &mut recovered)?;
         let mut table = Table::new();
+        table.next_trash = open::next_trash(&path)?;
         for record in records {
             if let Some(parent) = &record.info.parent {
                 table.slot_mut(parent)?.children += 1;

@@ -221,3 +221,21 @@ fn one_of_many_threads_makes_a_layer_and_one_removes_it() {
     }
     assert!(root.list().is_empty());
 }
+
+/// An immutable file in a removed layer once kept the whole root from being opened.
+#[test]
+fn what_cannot_be_deleted_is_no_hindrance() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = open(dir.path()).unwrap();
+    create(&root, "whole", None).unwrap();
+    drop(root);
+    fs::create_dir_all(dir.path().join("trash/0/stays")).unwrap();
+    let stubborn = |path: &Path| -> Result<()> { Err(Error::io("remove", path)(std::io::Error::from_raw_os_error(1))) };
+    let root = Root::<String>::open_with(dir.path(), "test", Durability::Sync, &stubborn).unwrap();
+    assert_eq!(root.list().len(), 1);
+    assert!(root.recovered().is_empty());
+    remove(&root, "whole").unwrap();
+    drop(root);
+    open(dir.path()).unwrap();
+    assert!(names(dir.path().join("trash")).is_empty());
+}
