@@ -7,7 +7,7 @@ use std::{
 
 use storage_driver::{CreateOptions, LayerId, MountMode, MountedLayer, StorageDriver};
 
-use crate::{During, Op, Stop, Subject, Verdict, op::execute};
+use crate::{During, Op, Stop, Subject, Verdict, op::execute, ram::Ram};
 
 /// What a case works with: a driver on a fresh root, and room of its own.
 pub struct Context<'a> {
@@ -16,12 +16,21 @@ pub struct Context<'a> {
     driver: RefCell<Option<Arc<dyn StorageDriver>>>,
     peer: RefCell<Option<Arc<dyn StorageDriver>>>,
     next: Cell<u32>,
+    /// The peer's; dropped after it.
+    ram: RefCell<Option<Ram>>,
 }
 
 impl<'a> Context<'a> {
     /// Opens the subject on a fresh root in `room`.
     pub(crate) fn open(subject: &'a dyn Subject, room: &'a Path) -> Verdict<Self> {
-        let context = Self { subject, room, driver: RefCell::default(), peer: RefCell::default(), next: Cell::new(0) };
+        let context = Self {
+            subject,
+            room,
+            driver: RefCell::default(),
+            peer: RefCell::default(),
+            next: Cell::new(0),
+            ram: RefCell::default(),
+        };
         fs::create_dir(context.root())?;
         *context.driver.borrow_mut() = Some(subject.open(&context.root())?);
         Ok(context)
@@ -59,6 +68,7 @@ impl<'a> Context<'a> {
             return Ok(peer.clone());
         }
         let root = self.directory("peer")?;
+        *self.ram.borrow_mut() = Ram::on(&root);
         let peer = self.subject.open_peer(&root)?;
         *self.peer.borrow_mut() = Some(peer.clone());
         Ok(peer)
@@ -132,6 +142,7 @@ impl<'a> Context<'a> {
                 }
             }
         }
+        self.ram.borrow_mut().take();
         Ok(())
     }
 }

@@ -37,11 +37,11 @@ pub fn sweep(room: &Path) {
     }
 }
 
-/// Mount points at or below `room`, from `/proc/self/mountinfo`; see proc_pid_mountinfo(5).
+/// Mount points below `room`, from `/proc/self/mountinfo`; see proc_pid_mountinfo(5).
 fn mounts_below(room: &Path) -> io::Result<Vec<PathBuf>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let points = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    Ok(points.map(unescape).filter(|point| point.starts_with(room)).collect())
+    Ok(points.map(unescape).filter(|point| point != room && point.starts_with(room)).collect())
 }
 
 /// Space, tab, newline and backslash are written as three octal digits.

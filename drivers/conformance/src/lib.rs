@@ -24,6 +24,7 @@ mod link;
 pub mod op;
 mod pair;
 pub mod property;
+mod ram;
 mod report;
 mod run;
 mod stack;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Case, Context, During, Report, Stop, Subject, Verdict, cases, leaks};
+use crate::{Case, Context, During, Report, Stop, Subject, Verdict, cases, leaks, ram::Ram};
 
 /// What became of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub(crate) fn in_room_of_its_own(subject: &dyn Subject, work: impl FnOnce(&Conte
     let room = tempfile::Builder::new().prefix("conformance-").tempdir_in(base)?;
     // Other users must be able to pass, for cases that look with another user's eyes.
     fs::set_permissions(room.path(), fs::Permissions::from_mode(0o711))?;
+    let ram = subject.wants_ram().then(|| Ram::on(room.path())).flatten();
     let verdict = catching(|| {
         let context = Context::open(subject, room.path())?;
         work(&context)?;
@@ -86,6 +87,7 @@ pub(crate) fn in_room_of_its_own(subject: &dyn Subject, work: impl FnOnce(&Conte
     });
     let verdict = verdict.and_then(|()| leaks::check(room.path()));
     leaks::sweep(room.path());
+    drop(ram);
     let path = room.path().to_owned();
     let removed = room.close().during(|| format!("remove {}", path.display()));
     verdict.and(removed)

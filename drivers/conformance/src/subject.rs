@@ -23,6 +23,12 @@ pub trait Subject: Send + Sync {
         true
     }
 
+    /// Whether the cases' directories are better made in memory, where the kernel lets us mount a tmpfs that keeps
+    /// everything: cases that make thousands of files are much faster there.
+    fn wants_ram(&self) -> bool {
+        !self.is_persistent()
+    }
+
     /// Opens the other driver that layers are exchanged with: the model in memory unless said otherwise.
     ///
     /// # Errors
@@ -41,6 +47,7 @@ pub trait Subject: Send + Sync {
 pub struct Opener<F> {
     name: String,
     persistent: bool,
+    ram: bool,
     base: PathBuf,
     open: F,
 }
@@ -51,13 +58,20 @@ where
 {
     /// A driver whose layers outlive it.
     pub fn new(name: impl Into<String>, open: F) -> Self {
-        Self { name: name.into(), persistent: true, base: std::env::temp_dir(), open }
+        Self { name: name.into(), persistent: true, ram: false, base: std::env::temp_dir(), open }
     }
 
     /// The same for a driver that forgets its layers when it is dropped.
     #[must_use]
     pub fn forgetful(mut self) -> Self {
         self.persistent = false;
+        self.in_ram()
+    }
+
+    /// Examines it in memory, where that is possible.
+    #[must_use]
+    pub fn in_ram(mut self) -> Self {
+        self.ram = true;
         self
     }
 
@@ -83,6 +97,10 @@ where
 
     fn is_persistent(&self) -> bool {
         self.persistent
+    }
+
+    fn wants_ram(&self) -> bool {
+        self.ram
     }
 
     fn base(&self) -> PathBuf {

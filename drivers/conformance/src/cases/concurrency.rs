@@ -167,7 +167,7 @@ fn mount_against_remove(cx: &Context<'_>) -> Verdict {
 
 fn parent_against_child(cx: &Context<'_>) -> Verdict {
     let driver = &*cx.driver();
-    for round in 0..8 {
+    for round in 0..6 {
         let parent = cx.sealed(&format!("parent-{round}"), None, &[Op::file("f", "x")])?;
         at_once(|number| {
             let answer = if number == 0 {
@@ -180,11 +180,12 @@ fn parent_against_child(cx: &Context<'_>) -> Verdict {
                 Err(other) => Err(other.into()),
             }
         })?;
-        for info in driver.list()? {
+        for info in driver.list()?.iter().rev() {
             if let Some(parent) = &info.parent {
                 driver.stat(parent).during(|| format!("the parent of {}", info.id))?;
                 write(driver, &info.id, &[Op::append("f", "y")])?;
             }
+            driver.remove(&info.id)?;
         }
     }
     Ok(())

@@ -7,12 +7,11 @@ use storage_driver::{CreateOptions, Error, LayerId, MountMode};
 use crate::{Context, Op, Stop, Verdict, case::cases, context::id, verdict::ensure};
 
 cases! { "depth";
-    "deepest-chain" = deepest_chain: "a chain as long as the driver says it can mount, up to 500, shows what every layer holds";
-    "too-deep" = too_deep: "one layer more than the driver can mount is refused when it is made";
+    "deepest-chain" = deepest_chain: "a chain as long as the driver can mount shows what every layer holds, and one layer more is refused";
     "deep-deletion" = deep_deletion: "a file that is deleted and made again in every other of 60 layers";
 }
 
-/// The longest chain that is tried; the kernel's own limit for overlayfs.
+/// The longest chain that is tried; the kernel's own limit for overlayfs (`OVL_MAX_STACK`).
 const ENOUGH: u32 = 500;
 /// For drivers that only space limits, and whose layers are all mounted in the same way.
 const UNLIMITED: u32 = 128;
@@ -37,7 +36,8 @@ fn chain(cx: &Context<'_>, length: u32) -> Verdict<LayerId> {
 
 fn deepest_chain(cx: &Context<'_>) -> Verdict {
     let driver = cx.driver();
-    let length = driver.capabilities().max_depth.unwrap_or(UNLIMITED).min(ENOUGH);
+    let limit = driver.capabilities().max_depth;
+    let length = limit.unwrap_or(UNLIMITED).min(ENOUGH);
     ensure!(length >= 128, "the driver mounts {length} layers only");
     let below = chain(cx, length - 1)?;
     let top = cx.create("top", Some(&below))?;
@@ -55,16 +55,17 @@ fn deepest_chain(cx: &Context<'_>) -> Verdict {
     }
     let changes: Vec<_> = driver.changes(&top)?.iter().map(ToString::to_string).collect();
     ensure!(changes == ["C /of-0", "C /of-1"], "the changes are {changes:?}");
-    Ok(())
+    match limit {
+        Some(limit) if limit == length => one_more_is_refused(cx, &top, limit),
+        _ => Ok(()),
+    }
 }
 
-fn too_deep(cx: &Context<'_>) -> Verdict {
+/// Refused when it is made, not when it is mounted.
+fn one_more_is_refused(cx: &Context<'_>, top: &LayerId, limit: u32) -> Verdict {
     let driver = cx.driver();
-    let Some(limit) = driver.capabilities().max_depth else {
-        return Err(Stop::NotApplicable("only space limits the depth of a chain".to_owned()));
-    };
-    let top = chain(cx, limit)?;
-    match driver.create(&id("one-more"), Some(&top), &CreateOptions::default()) {
+    driver.seal(top)?;
+    match driver.create(&id("one-more"), Some(top), &CreateOptions::default()) {
         Err(Error::TooDeep { depth, limit: told, .. }) => {
             ensure!(
                 (depth, told) == (limit + 1, limit),
