@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use storage_driver::{Bytes, CopiedUp, StorageDriver};
+use storage_driver::{Bytes, CopiedUp, LayerId, StorageDriver};
 
 use crate::Result;
 
@@ -15,11 +15,12 @@ pub trait Engine {
     /// The driver under test, for workloads at its level.
     fn driver(&self) -> &dyn StorageDriver;
 
-    /// Makes sure that a base image and its layers are there, so that no measurement pays for them.
+    /// Makes sure that a base image and its layers are there, so that no measurement pays for them, and names the topmost
+    /// layer: sealed, `None` for an image without layers.
     ///
     /// # Errors
     /// When there is no such base image, or it cannot be laid out on the driver.
-    fn ensure_base(&mut self, name: &str) -> Result<()>;
+    fn ensure_base(&mut self, name: &str) -> Result<Option<LayerId>>;
 
     /// Builds an image.
     ///
@@ -44,6 +45,18 @@ pub trait Engine {
     /// # Errors
     /// When syncing fails.
     fn counters(&mut self) -> Result<Option<DeviceCounters>>;
+
+    /// What this process and its ended children took of the processor so far.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    fn processor(&mut self) -> Result<Processor>;
+
+    /// Syncs, and makes the kernel forget what it cached of files; false where it does not let us.
+    ///
+    /// # Errors
+    /// When syncing fails.
+    fn drop_caches(&mut self) -> Result<bool>;
 
     /// True once the user has asked to stop.
     fn is_stopped(&self) -> bool;
@@ -190,5 +203,23 @@ impl Sub for DeviceCounters {
             writes: self.writes.saturating_sub(earlier.writes),
             flushes: self.flushes.saturating_sub(earlier.flushes),
         }
+    }
+}
+
+/// What was taken of the processor so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Processor {
+    /// Time in user mode and in the kernel.
+    pub cpu: Duration,
+    /// System calls, where they can be counted.
+    pub syscalls: Option<u64>,
+}
+
+impl Sub for Processor {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        let syscalls = self.syscalls.zip(earlier.syscalls).map(|(later, earlier)| later.saturating_sub(earlier));
+        Self { cpu: self.cpu.saturating_sub(earlier.cpu), syscalls }
     }
 }

@@ -7,15 +7,17 @@
 #![deny(missing_docs)]
 
 mod build;
+mod empty;
 mod engine;
 mod error;
+mod measure;
 mod params;
 mod runner;
 mod tree;
 mod workload;
 
 pub use engine::{
-    BuildReport, BuildSpec, DeviceCounters, Engine, LayerReport, RunReport, RunSpec, StepReport, StepTimes,
+    BuildReport, BuildSpec, DeviceCounters, Engine, LayerReport, Processor, RunReport, RunSpec, StepReport, StepTimes,
 };
 pub use error::{Error, Result};
 pub use params::{Param, Params};
@@ -25,5 +27,5 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 /// All workloads.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(build::Build)]
+    vec![Box::new(build::Build), Box::new(empty::Empty)]
 }

@@ -10,13 +10,13 @@ use harness_builder::{BuildRequest, Builder, Observer, Stream};
 use harness_image::{Layers, PrepareOptions, Purpose, Reference, Store};
 use harness_runtime::{Launch, Stdio, config::spec};
 use harness_testbed::{BlockStat, Testbed};
-use storage_driver::{Bytes, MountMode, StorageDriver};
+use storage_driver::{Bytes, LayerId, MountMode, StorageDriver};
 use workloads::{
-    BuildReport, BuildSpec, DeviceCounters, Engine, Error, LayerReport, Result, RunReport, RunSpec, StepReport,
-    StepTimes,
+    BuildReport, BuildSpec, DeviceCounters, Engine, Error, LayerReport, Processor, Result, RunReport, RunSpec,
+    StepReport, StepTimes,
 };
 
-use super::{bases, containers};
+use super::{bases, containers, processor};
 use crate::{drivers, failure, signals::stopped};
 
 /// Output of a container beyond this is cut off.
@@ -60,9 +60,9 @@ impl Engine for BenchEngine {
         self.layers.driver().as_ref()
     }
 
-    fn ensure_base(&mut self, name: &str) -> Result<()> {
+    fn ensure_base(&mut self, name: &str) -> Result<Option<LayerId>> {
         let image = bases::resolve(self.layers.store(), name).map_err(engine)?;
-        self.layers.ensure(&image).map(|_| ()).map_err(engine)
+        self.layers.ensure(&image).map_err(engine)
     }
 
     fn build(&mut self, spec: &BuildSpec<'_>) -> Result<BuildReport> {
@@ -113,6 +113,15 @@ impl Engine for BenchEngine {
 
     fn counters(&mut self) -> Result<Option<DeviceCounters>> {
         Ok(self.testbed.counters().map_err(engine)?.map(counters))
+    }
+
+    fn processor(&mut self) -> Result<Processor> {
+        processor::taken().map_err(engine)
+    }
+
+    fn drop_caches(&mut self) -> Result<bool> {
+        self.testbed.counters().map_err(engine)?;
+        Ok(processor::drop_caches())
     }
 
     fn is_stopped(&self) -> bool {

@@ -3,6 +3,7 @@
 pub mod bases;
 pub mod bench;
 pub mod containers;
+mod processor;
 pub mod session;
 
 pub use session::Session;

@@ -5,8 +5,9 @@ mod input;
 use storage_driver::Bytes;
 
 use crate::{
-    BuildReport, BuildSpec, DeviceCounters, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result,
-    RunReport, RunSpec, Scratch, StepReport, Workload,
+    BuildReport, BuildSpec, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result, RunReport, RunSpec,
+    Scratch, StepReport, Workload,
+    measure::{Cell, Cost, metered},
 };
 
 use self::input::Input;
@@ -107,7 +108,6 @@ fn one(
 ) -> Result<()> {
     let context = input.context(scratch);
     let tag = input.tag();
-    let before = engine.counters()?;
     let spec = BuildSpec {
         context: &context,
         dockerfile: None,
@@ -115,12 +115,11 @@ fn one(
         use_cache: false,
         count_device: count_device(params)?,
     };
-    let built = engine.build(&spec)?;
-    let after = engine.counters()?;
+    let (built, cost) = metered(engine, |engine| engine.build(&spec))?;
     check_build(input, &built)?;
     let ran = engine.run(&RunSpec { image: &tag, command: Vec::new() })?;
     input.check_output(params, scratch, &ran)?;
-    record_build(input, &built, before.zip(after).map(|(before, after)| after - before), recorder)?;
+    record_build(input, &built, cost, recorder)?;
     record_run(input, &ran, recorder)
 }
 
@@ -139,26 +138,21 @@ fn check_build(input: &Input, built: &BuildReport) -> Result<()> {
     Ok(())
 }
 
-fn record_build(
-    input: &Input,
-    built: &BuildReport,
-    device: Option<DeviceCounters>,
-    recorder: &mut dyn Recorder,
-) -> Result<()> {
+fn record_build(input: &Input, built: &BuildReport, cost: Cost, recorder: &mut dyn Recorder) -> Result<()> {
     let name = input.name();
     for (index, step) in built.steps.iter().enumerate() {
         let label = format!("{:02} {}", index + 1, step.instruction);
         record_step(&[("dockerfile", &name), ("step", &label)], step, recorder)?;
     }
     let params = [("dockerfile", name.as_str())];
-    let mut put =
-        |metric: &str, quantity| recorder.record(&Measurement { params: &params, phase: "build", metric, quantity });
-    put("wall", Quantity::Time(built.total))?;
+    let cell = Cell { params: &params, phase: "build" };
+    // Counting at every step syncs; that time is not the build's.
+    cell.put_cost(recorder, &Cost { wall: built.total, ..cost })?;
+    let mut put = |metric: &str, quantity| cell.put(recorder, metric, quantity);
     let layers = || built.steps.iter().filter_map(|step| step.layer);
     put("layer_bytes", Quantity::Bytes(layers().map(|layer| layer.size).sum()))?;
     put("copied_up_bytes", Quantity::Bytes(layers().map(|layer| layer.copied_up.bytes).sum()))?;
-    put("allocated_bytes", Quantity::Bytes(layers().map(|layer| layer.exclusive).sum()))?;
-    device.map_or(Ok(()), |device| record_device(&params, "build", device, recorder))
+    put("allocated_bytes", Quantity::Bytes(layers().map(|layer| layer.exclusive).sum()))
 }
 
 fn record_step(params: &[(&str, &str)], step: &StepReport, recorder: &mut dyn Recorder) -> Result<()> {
@@ -179,25 +173,7 @@ fn record_step(params: &[(&str, &str)], step: &StepReport, recorder: &mut dyn Re
             recorder.record(&Measurement { params, phase: "total", metric, quantity })?;
         }
     }
-    step.device.map_or(Ok(()), |device| record_device(params, "total", device, recorder))
-}
-
-fn record_device(
-    params: &[(&str, &str)],
-    phase: &str,
-    device: DeviceCounters,
-    recorder: &mut dyn Recorder,
-) -> Result<()> {
-    let counted = [
-        ("device_read_bytes", Quantity::Bytes(device.read)),
-        ("device_written_bytes", Quantity::Bytes(device.written)),
-        ("device_reads", Quantity::Count(device.reads)),
-        ("device_writes", Quantity::Count(device.writes)),
-        ("device_flushes", Quantity::Count(device.flushes)),
-    ];
-    counted
-        .into_iter()
-        .try_for_each(|(metric, quantity)| recorder.record(&Measurement { params, phase, metric, quantity }))
+    step.device.map_or(Ok(()), |device| Cell { params, phase: "total" }.put_device(recorder, device))
 }
 
 fn record_run(input: &Input, ran: &RunReport, recorder: &mut dyn Recorder) -> Result<()> {

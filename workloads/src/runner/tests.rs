@@ -1,9 +1,9 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use storage_driver::StorageDriver;
+use storage_driver::{LayerId, StorageDriver};
 
 use super::*;
-use crate::{BuildReport, BuildSpec, DeviceCounters, Measurement, Param, Quantity, RunReport, RunSpec};
+use crate::{BuildReport, BuildSpec, DeviceCounters, Measurement, Param, Processor, Quantity, RunReport, RunSpec};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -17,8 +17,8 @@ impl Engine for Mock {
     fn driver(&self) -> &dyn StorageDriver {
         unreachable!("the workload under test is not at the driver's level")
     }
-    fn ensure_base(&mut self, _: &str) -> Result<()> {
-        Ok(())
+    fn ensure_base(&mut self, _: &str) -> Result<Option<LayerId>> {
+        Ok(None)
     }
     fn build(&mut self, _: &BuildSpec<'_>) -> Result<BuildReport> {
         Ok(BuildReport::default())
@@ -31,6 +31,12 @@ impl Engine for Mock {
     }
     fn counters(&mut self) -> Result<Option<DeviceCounters>> {
         Ok(None)
+    }
+    fn processor(&mut self) -> Result<Processor> {
+        Ok(Processor::default())
+    }
+    fn drop_caches(&mut self) -> Result<bool> {
+        Ok(false)
     }
     fn is_stopped(&self) -> bool {
         self.stopped
