@@ -133,7 +133,7 @@ impl BenchEngine {
     /// The report lacks `remove`; beside it is the time that unmounting took.
     fn run_on(
         &self,
-        layer: &storage_driver::LayerId,
+        layer: &LayerId,
         run: &RunSpec<'_>,
         image: &harness_image::Image,
         started: Instant,

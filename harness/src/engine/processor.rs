@@ -15,7 +15,7 @@ pub fn taken() -> io::Result<Processor> {
 }
 
 fn duration(time: TimeVal) -> Duration {
-    let micros = time.tv_sec() * 1_000_000 + i64::from(time.tv_usec());
+    let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
