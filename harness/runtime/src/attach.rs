@@ -15,12 +15,12 @@ use rustix::{
     termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
 
-use crate::{Container, Error, Result};
+use crate::{Error, Process, Result};
 
 /// Input that waits for the container to read it is bounded; beyond, the person's terminal keeps it.
 const MAX_PENDING: usize = 4096;
 
-impl Container {
+impl Process {
     /// Connects `input` and `output`, such as this program's own standard streams, to the container's terminal until
     /// nothing in the container uses it any more.
     ///
@@ -28,9 +28,9 @@ impl Container {
     /// its size are passed on. It is as before when this returns, and also when it panics.
     ///
     /// # Errors
-    /// The container was started without [`Stdio::Pty`](crate::Stdio::Pty), or reading or writing failed.
+    /// The program was started without [`Stdio::Pty`](crate::Stdio::Pty), or reading or writing failed.
     pub fn attach(&mut self, input: impl AsFd, output: impl AsFd) -> Result<()> {
-        let pty = self.take_pty().ok_or_else(|| Error::invalid("attach", "the container has no terminal"))?;
+        let pty = self.take_pty().ok_or_else(|| Error::invalid("attach", "the program has no terminal"))?;
         let raw = RawMode::enter(input.as_fd()).map_err(Error::io("set the terminal up"))?;
         let relayed = Relay::new(pty, input.as_fd(), output.as_fd(), raw.is_some()).and_then(Relay::run);
         drop(raw);

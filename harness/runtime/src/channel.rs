@@ -34,6 +34,8 @@ wire_struct! {
 /// What the init says.
 #[derive(Debug)]
 pub(crate) enum Message {
+    /// Here is a descriptor of the process that becomes the program, which is not the init itself.
+    Program(OwnedFd),
     /// Here is the other end of the container's terminal.
     Terminal(OwnedFd),
     /// All is set up; the program comes next.
@@ -41,6 +43,7 @@ pub(crate) enum Message {
     Failed(Failure),
 }
 
+const PROGRAM: u8 = b'P';
 const TERMINAL: u8 = b'T';
 const READY: u8 = b'R';
 const FAILED: u8 = b'F';
@@ -79,13 +82,22 @@ pub(crate) fn send_failure(socket: BorrowedFd<'_>, failure: &Failure) -> io::Res
     send_all(socket, &bytes)
 }
 
+/// Hands the parent a descriptor of the process that becomes the program.
+pub(crate) fn send_program(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> io::Result<()> {
+    send_descriptor(socket, PROGRAM, process)
+}
+
 /// Hands the parent its end of the container's terminal.
 pub(crate) fn send_terminal(socket: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> io::Result<()> {
+    send_descriptor(socket, TERMINAL, terminal)
+}
+
+fn send_descriptor(socket: BorrowedFd<'_>, tag: u8, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [terminal];
+    let descriptors = [descriptor];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    rustix::net::sendmsg(socket, &[IoSlice::new(&[TERMINAL])], &mut control, SendFlags::NOSIGNAL)?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(&[tag])], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -109,6 +121,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     });
     match (tag[0], descriptor) {
         (READY, None) => Ok(Some(Message::Ready)),
+        (PROGRAM, Some(program)) => Ok(Some(Message::Program(program))),
         (TERMINAL, Some(terminal)) => Ok(Some(Message::Terminal(terminal))),
         (FAILED, None) => {
             let bytes = receive_rest(socket)?;

@@ -1,103 +1,29 @@
 use std::{
-    fmt,
-    fs::File,
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use rustix::{
-    io::Errno,
-    process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid},
+    ops::{Deref, DerefMut},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use crate::{
-    Error, Result,
+    Output, Process, Result,
     cgroup::{Cgroup, Stats},
-    exec::{self, Spawned},
-    stdio::Streams,
+    exec_into::Origin,
 };
 
-/// How a container's program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this status.
-    Code(i32),
-    /// By the signal with this number.
-    Signal(i32),
-}
-
-impl Exit {
-    /// The status as shells have it: the code, or 128 and the signal's number.
-    #[must_use]
-    pub fn status(self) -> i32 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        }
-    }
-
-    /// Whether it is code 0.
-    #[must_use]
-    pub fn success(self) -> bool {
-        self == Self::Code(0)
-    }
-
-    fn of(status: &WaitIdStatus) -> Self {
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Self::Code(code),
-            (None, Some(signal)) => Self::Signal(signal),
-            // waitid(2) was asked for ended processes only.
-            (None, None) => Self::Signal(libc::SIGKILL),
-        }
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit status {code}"),
-            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
-        }
-    }
-}
-
-/// A running container, or one that has ended.
+/// A running container, or one that has ended; what can be done with its process 1 can be done with it.
 ///
 /// Dropping it kills what still runs, waits for it and removes its cgroup. All processes of a container end with its
 /// process 1, so none is left then.
 #[derive(Debug)]
 pub struct Container {
     id: String,
-    process: Arc<ContainerProcess>,
-    stdin: Option<File>,
-    stdout: Option<File>,
-    stderr: Option<File>,
-    pty: Option<File>,
+    process: Process,
     cgroup: Option<Cgroup>,
+    origin: Origin,
 }
-
-/// Process 1 of a container, which is our child.
-#[derive(Debug)]
-struct ContainerProcess {
-    pid: Pid,
-    pidfd: OwnedFd,
-    exit: Mutex<Option<Exit>>,
-}
-
-/// Sends signals to a container, from any thread and also while another one waits for it.
-#[derive(Debug, Clone)]
-pub struct Signaller(Arc<ContainerProcess>);
 
 impl Container {
-    pub(crate) fn new(id: &str, spawned: Spawned, streams: Streams, cgroup: Option<Cgroup>) -> Self {
-        let Spawned { pid, pidfd } = spawned;
-        let Streams { stdin, stdout, stderr, .. } = streams;
-        let process = Arc::new(ContainerProcess { pid, pidfd, exit: Mutex::new(None) });
-        Self { id: id.to_owned(), process, stdin, stdout, stderr, pty: None, cgroup }
-    }
-
-    pub(crate) fn set_pty(&mut self, pty: File) {
-        self.pty = Some(pty);
+    pub(crate) fn new(id: &str, process: Process, cgroup: Option<Cgroup>, origin: Origin) -> Self {
+        Self { id: id.to_owned(), process, cgroup, origin }
     }
 
     /// The id given at the start.
@@ -109,61 +35,7 @@ impl Container {
     /// The id of the container's process 1 on the host.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.pid.as_raw_nonzero().get().unsigned_abs()
-    }
-
-    /// The end for writing of the standard input, with [`Stdio::Pipes`](crate::Stdio::Pipes); once.
-    pub fn take_stdin(&mut self) -> Option<File> {
-        self.stdin.take()
-    }
-
-    /// The end for reading of the standard output, with [`Stdio::Pipes`](crate::Stdio::Pipes) and
-    /// [`Stdio::Output`](crate::Stdio::Output); once.
-    pub fn take_stdout(&mut self) -> Option<File> {
-        self.stdout.take()
-    }
-
-    /// The end for reading of the standard error, likewise.
-    pub fn take_stderr(&mut self) -> Option<File> {
-        self.stderr.take()
-    }
-
-    /// The outer end of the container's terminal, with [`Stdio::Pty`](crate::Stdio::Pty); once. Reading it gives EIO
-    /// when nothing in the container has the terminal open any more (see ptmx's `read` in pty(7)).
-    pub fn take_pty(&mut self) -> Option<File> {
-        self.pty.take()
-    }
-
-    /// Sends the signal with this number to process 1. A container that has ended gets none, and that is no error.
-    ///
-    /// The kernel lets a process 1 ignore what it has no handler for, but for SIGKILL and SIGSTOP (pid_namespaces(7)).
-    ///
-    /// # Errors
-    /// An unknown number.
-    pub fn signal(&self, signal: i32) -> Result<()> {
-        self.process.signal(signal)
-    }
-
-    /// A handle to send signals with.
-    #[must_use]
-    pub fn signaller(&self) -> Signaller {
-        Signaller(Arc::clone(&self.process))
-    }
-
-    /// Waits for the end.
-    ///
-    /// # Errors
-    /// The process was waited for elsewhere, or this program ignores SIGCHLD.
-    pub fn wait(&self) -> Result<Exit> {
-        self.process.wait()
-    }
-
-    /// How it ended, `None` while it runs.
-    ///
-    /// # Errors
-    /// As [`wait`](Self::wait).
-    pub fn try_wait(&self) -> Result<Option<Exit>> {
-        self.process.reap(WaitIdOptions::NOHANG)
+        self.process.pid()
     }
 
     /// What it has used, also after its end. `None` if it has no cgroup: it gets one with a limit or with
@@ -175,143 +47,60 @@ impl Container {
         self.cgroup.as_ref().map(Cgroup::stats).transpose()
     }
 
+    /// As [`Process::output`], and then removes the container's cgroup.
+    ///
+    /// # Errors
+    /// As [`Process::output`].
+    pub fn output(mut self, limit: usize) -> Result<Output> {
+        self.process.output(limit)
+    }
+
     /// Kills what still runs and removes the cgroup.
     ///
     /// # Errors
     /// The cgroup cannot be removed; [`gc_cgroups`](crate::gc_cgroups) may later.
     pub fn close(mut self) -> Result<()> {
-        self.kill_and_wait();
+        self.process.kill_and_wait();
         self.cgroup.take().map_or(Ok(()), Cgroup::remove)
     }
 
-    pub(crate) fn kill_and_wait(&self) {
-        if matches!(self.process.reap(WaitIdOptions::NOHANG), Ok(None)) {
-            // Neither can fail on a child that has not been reaped.
-            let _ = self.process.signal(libc::SIGKILL);
-            let _ = self.process.wait();
-        }
+    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl Deref for Container {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Container {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+impl AsFd for Container {
+    /// A descriptor that is readable when the container has ended (pidfd_open(2)).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.kill_and_wait();
+        self.process.kill_and_wait();
         if let Some(cgroup) = self.cgroup.take()
             && let Err(error) = cgroup.remove()
         {
             tracing::warn!(id = self.id, %error, "a cgroup is left");
         }
-    }
-}
-
-impl Signaller {
-    /// As [`Container::signal`].
-    ///
-    /// # Errors
-    /// An unknown number.
-    pub fn signal(&self, signal: i32) -> Result<()> {
-        self.0.signal(signal)
-    }
-}
-
-impl ContainerProcess {
-    fn signal(&self, signal: i32) -> Result<()> {
-        match exec::pidfd_signal(self.pidfd.as_fd(), signal) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            other => other.map_err(Error::io(format!("send signal {signal} to the container"))),
-        }
-    }
-
-    fn wait(&self) -> Result<Exit> {
-        loop {
-            if let Some(exit) = *self.lock() {
-                return Ok(exit);
-            }
-            // Several threads may wait: all of them see the end, one of them reaps.
-            match self.waitid(WaitIdOptions::NOWAIT) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::CHILD) if self.lock().is_some() => {}
-                Err(error) => return Err(Error::io("wait for the container")(error)),
-            }
-            self.reap(WaitIdOptions::NOHANG)?;
-        }
-    }
-
-    fn reap(&self, options: WaitIdOptions) -> Result<Option<Exit>> {
-        let mut exit = self.lock();
-        if exit.is_none() {
-            let ended = self.waitid(options).map_err(Error::io("wait for the container"))?;
-            *exit = ended.as_ref().map(Exit::of);
-        }
-        Ok(*exit)
-    }
-
-    fn waitid(&self, options: WaitIdOptions) -> Result<Option<WaitIdStatus>, Errno> {
-        waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | options)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Exit>> {
-        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a container wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// How it ended.
-    pub exit: Exit,
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error.
-    pub stderr: Vec<u8>,
-    /// Whether one of them was longer than the limit and is cut there.
-    pub truncated: bool,
-}
-
-/// One of the streams that a container writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl Container {
-    /// Passes what the container writes to `sink` as it comes, until both pipes are closed. Standard input that was not
-    /// taken is closed first, since nobody would write it.
-    ///
-    /// # Errors
-    /// Reading failed.
-    pub fn stream(&mut self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<()> {
-        self.stdin = None;
-        let mut open = Vec::with_capacity(2);
-        open.extend(self.stdout.take().map(|file| (Stream::Stdout, file)));
-        open.extend(self.stderr.take().map(|file| (Stream::Stderr, file)));
-        crate::relay::drain(open, sink).map_err(Error::io("read the container's output"))
-    }
-
-    /// Collects what the container writes, up to `limit` bytes a stream, and waits for its end. What is beyond the limit
-    /// is read and dropped, so that the container does not block.
-    ///
-    /// # Errors
-    /// As [`stream`](Self::stream) and [`wait`](Self::wait).
-    pub fn output(mut self, limit: usize) -> Result<Output> {
-        let (mut stdout, mut stderr, mut truncated) = (Vec::new(), Vec::new(), false);
-        self.stream(&mut |stream, bytes| {
-            let into = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
-            let room = limit.saturating_sub(into.len()).min(bytes.len());
-            into.extend_from_slice(&bytes[..room]);
-            truncated |= room < bytes.len();
-        })?;
-        let exit = self.wait()?;
-        Ok(Output { exit, stdout, stderr, truncated })
-    }
-}
-
-impl AsFd for Container {
-    /// The process's descriptor, which is readable when the container has ended (pidfd_open(2)).
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.process.pidfd.as_fd()
     }
 }

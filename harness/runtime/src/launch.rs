@@ -5,14 +5,15 @@ use std::{
     sync::OnceLock,
 };
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{Process as ProcessSpec, Spec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::{
-    Container, Error, Result,
+    Container, Error, Process, Result,
     cgroup::{Cgroup, Placement},
     channel::{self, Failure, Message},
     exec::{self, Program},
+    exec_into::Origin,
     keeper,
     plan::{File as PlanFile, Plan, Terminal},
     stdio::{Stdio, Streams},
@@ -94,30 +95,44 @@ impl Launch {
     }
 }
 
-fn start(id: &str, mut plan: Plan, namespaces: i32, cgroup: Option<Cgroup>, streams: Streams) -> Result<Container> {
+fn start(id: &str, plan: Plan, namespaces: i32, cgroup: Option<Cgroup>, streams: Streams) -> Result<Container> {
+    let origin = Origin::new(&plan, namespaces);
+    let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
+    let process = spawn(plan, namespaces, &placement, None, streams)?;
+    Ok(Container::new(id, process, cgroup, origin))
+}
+
+/// Starts the init with its plan, and returns when the program is being executed. The init gets the descriptor `joined`
+/// of the process whose namespaces it is to join.
+pub(crate) fn spawn(
+    mut plan: Plan,
+    namespaces: i32,
+    placement: &Placement,
+    joined: Option<BorrowedFd<'_>>,
+    streams: Streams,
+) -> Result<Process> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(Error::io("make a socket"))?;
-    let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
     plan.cgroups = u32::try_from(placement.tasks.len()).unwrap_or(0);
     let spawned = {
-        let Placement { tasks, directory } = &placement;
+        let Placement { tasks, directory } = placement;
         let mut descriptors: Vec<BorrowedFd<'_>> = streams.child().to_vec();
         descriptors.push(theirs.as_fd());
         descriptors.extend(tasks.iter().map(AsFd::as_fd));
+        descriptors.extend(joined);
         let directory = directory.as_ref().map(AsFd::as_fd);
         keeper::spawn(program()?, &descriptors, namespaces, directory).map_err(|source| Error::Spawn { source })?
     };
     drop(theirs);
-    // From here on the container's guard owns the process.
-    let mut container = Container::new(id, spawned, streams, cgroup);
+    // From here on its guard owns the process.
+    let mut process = Process::new(spawned, streams);
     let sent = channel::send_plan(ours.as_fd(), &plan);
-    let heard = hear(&ours, &mut container)?;
-    match heard {
+    match hear(&ours, &mut process)? {
         Heard { failure: Some(failure), .. } => Err(error(failure)),
-        Heard { ready: true, .. } => Ok(container),
+        Heard { ready: true, .. } => Ok(process),
         Heard { ready: false, .. } => {
-            container.kill_and_wait();
-            let step = match container.try_wait() {
+            process.kill_and_wait();
+            let step = match process.try_wait() {
                 Ok(Some(exit)) => format!("the init process ended early ({exit})"),
                 _ => "the init process ended early".to_owned(),
             };
@@ -132,11 +147,12 @@ struct Heard {
 }
 
 /// Listens until the init has executed the program or ended.
-fn hear(socket: &OwnedFd, container: &mut Container) -> Result<Heard> {
+fn hear(socket: &OwnedFd, process: &mut Process) -> Result<Heard> {
     let mut heard = Heard { ready: false, failure: None };
     while let Some(message) = channel::receive(socket.as_fd()).map_err(Error::io("listen to the container's init"))? {
         match message {
-            Message::Terminal(terminal) => container.set_pty(File::from(terminal)),
+            Message::Program(program) => process.set_program(program),
+            Message::Terminal(terminal) => process.set_pty(File::from(terminal)),
             Message::Ready => heard.ready = true,
             Message::Failed(failure) => heard.failure = Some(failure),
         }
@@ -163,7 +179,7 @@ fn check_id(id: &str) -> Result<()> {
 }
 
 fn terminal(spec: &Spec, stdio: &Stdio) -> Result<Option<Terminal>> {
-    let wanted = spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
+    let wanted = spec.process().as_ref().and_then(ProcessSpec::terminal).unwrap_or(false);
     match (wanted, stdio) {
         (true, &Stdio::Pty { rows, cols }) => Ok(Some(Terminal { rows: rows.into(), columns: cols.into() })),
         (true, _) => Err(Error::invalid("process.terminal", "it needs a terminal as the standard streams")),

@@ -2,7 +2,7 @@
 //!
 //! A [`Launch`] takes an OCI runtime specification and starts a [`Container`] as a child of this process. The container's
 //! first process is this program again, executed in new namespaces: a program that starts containers therefore calls
-//! [`init_if_asked`] before anything else in its `main`. [`config`] makes specifications from the options that people
+//! [`init_if_asked`] before anything else in its `main`. [`Container::exec`] runs further programs in it. [`config`] makes specifications from the options that people
 //! know from docker.
 //!
 //! It needs Linux 5.12 (mount_setattr(2)); mounts are handled as descriptors throughout, so that an image's symbolic
@@ -17,10 +17,12 @@ pub mod config;
 mod container;
 mod error;
 mod exec;
+mod exec_into;
 mod init;
 mod keeper;
 mod launch;
 mod plan;
+mod process;
 mod relay;
 mod rlimit;
 mod seccomp;
@@ -30,8 +32,10 @@ mod wire;
 
 pub use attach::terminal_size;
 pub use cgroup::{Stats, gc_cgroups};
-pub use container::{Container, Exit, Output, Signaller, Stream};
+pub use container::Container;
 pub use error::{Error, Result};
+pub use exec_into::Exec;
 pub use init::init_if_asked;
 pub use launch::{ContainerFile, Launch};
+pub use process::{Exit, Output, Process, Signaller, Stream};
 pub use stdio::Stdio;

@@ -32,6 +32,9 @@ wire_struct! {
         oom_score_adj: Option<i32>,
         /// Number of descriptors of cgroups' `tasks` files, after the control socket.
         cgroups: u32,
+        /// The namespaces (`CLONE_NEW*`) of a running container to join, 0 for a new container. A descriptor of its
+        /// process 1 follows those of the cgroups; of the rest of the plan only what concerns the program counts.
+        join: u32,
         terminal: Option<Terminal>,
         /// Whether standard streams are pipes that the container's user shall own.
         own_stdio: bool,

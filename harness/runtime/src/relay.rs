@@ -7,7 +7,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::container::Stream;
+use crate::Stream;
 
 /// Reads all of `open` as data comes, until each is at its end.
 pub(crate) fn drain(mut open: Vec<(Stream, File)>, sink: &mut dyn FnMut(Stream, &[u8])) -> io::Result<()> {

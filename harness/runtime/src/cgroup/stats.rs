@@ -9,6 +9,8 @@ use crate::Result;
 /// What the processes of a container have used, as far as its cgroup counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// The memory now, in bytes, with the page cache and the kernel's structures charged to them.
+    pub memory: Option<u64>,
     /// The most memory at a time, in bytes, with the page cache charged to them.
     pub memory_peak: Option<u64>,
     /// Processor time of all together.
@@ -26,11 +28,13 @@ pub(super) fn read(cgroup: &Cgroup) -> Result<Stats> {
     let field = |controller, file: &str, key: &str| -> Option<u64> { keyed(cgroup.directory(controller)?, file, key) };
     Ok(match cgroup.hierarchy {
         Hierarchy::One => Stats {
+            memory: number(Controller::Memory, "memory.usage_in_bytes"),
             memory_peak: number(Controller::Memory, "memory.max_usage_in_bytes"),
             cpu_time: number(Controller::CpuAccounting, "cpuacct.usage").map(Duration::from_nanos),
             oom_kills: field(Controller::Memory, "memory.oom_control", "oom_kill"),
         },
         Hierarchy::Two => Stats {
+            memory: number(Controller::Memory, "memory.current"),
             memory_peak: number(Controller::Memory, "memory.peak"),
             cpu_time: field(Controller::Cpu, "cpu.stat", "usage_usec").map(Duration::from_micros),
             oom_kills: field(Controller::Memory, "memory.events", "oom_kill"),

@@ -10,6 +10,7 @@ mod dev;
 mod failure;
 mod files;
 mod identity;
+mod join;
 mod program;
 mod reaper;
 mod root;
@@ -59,23 +60,27 @@ fn control_socket() -> Option<OwnedFd> {
     Some(socket)
 }
 
-/// Returns only with the exit status of a reaper's child.
+/// Returns only with the exit status of a child, where there is one.
 fn run(control: BorrowedFd<'_>) -> Result<i32, Failed> {
     // The container's program must not be able to look into this process, which has descriptors of the host.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .or_fail(|| "hide the init process".into())?;
     let plan = channel::receive_plan(control).or_fail(|| "receive the plan".into())?;
     let groups = i32::try_from(plan.cgroups).unwrap_or(0);
-    exec::close_from(CONTROL_FD + 1 + groups).or_fail(|| "close inherited descriptors".into())?;
+    let joined = i32::from(plan.join != 0);
+    exec::close_from(CONTROL_FD + 1 + groups + joined).or_fail(|| "close inherited descriptors".into())?;
     join_cgroups(groups)?;
     exec::reset_signals().or_fail(|| "reset signals".into())?;
     rustix::process::umask(rustix::fs::Mode::empty());
+    if let Some(adjustment) = plan.oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).or_fail(|| "set oom_score_adj".into())?;
+    }
+    if plan.join != 0 {
+        return join::run(&plan, control, CONTROL_FD + 1 + groups);
+    }
     set_names(&plan)?;
     if plan.loopback {
         exec::bring_up_loopback().or_fail(|| "bring the loopback interface up".into())?;
-    }
-    if let Some(adjustment) = plan.oom_score_adj {
-        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).or_fail(|| "set oom_score_adj".into())?;
     }
     let master = root::enter(&plan)?;
     if let Some(master) = master {

@@ -36,7 +36,8 @@ pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
     if plan.fill_dev {
         dev::fill(root.as_fd(), &plan.devices, plan.known_devices_only)?;
     }
-    let master = plan.terminal.as_ref().map(|size| terminal::open(root.as_fd(), size, &plan.process)).transpose()?;
+    let open_terminal = |size| terminal::open(root.as_fd(), size, &plan.process, true);
+    let master = plan.terminal.as_ref().map(open_terminal).transpose()?;
     set_sysctls(root.as_fd(), plan)?;
     files::place(root.as_fd(), plan)?;
     for path in &plan.readonly_paths {

@@ -20,8 +20,9 @@ use crate::{
     plan::{Process, Terminal},
 };
 
-/// Opens a terminal, makes it the standard streams and the controlling terminal, and returns the other end.
-pub(super) fn open(root: BorrowedFd<'_>, size: &Terminal, process: &Process) -> Result<OwnedFd, Failed> {
+/// Opens a terminal, makes it the standard streams and the controlling terminal, and returns the other end. For process 1
+/// it is the container's `console`, too.
+pub(super) fn open(root: BorrowedFd<'_>, size: &Terminal, process: &Process, console: bool) -> Result<OwnedFd, Failed> {
     let what = || "open a terminal on /dev/pts of the container".to_owned();
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = beneath::open_without_links(root, Path::new("/dev/pts/ptmx"), flags).or_fail(what)?;
@@ -31,7 +32,9 @@ pub(super) fn open(root: BorrowedFd<'_>, size: &Terminal, process: &Process) -> 
     let size = Winsize { ws_row: clamp(size.rows), ws_col: clamp(size.columns), ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size).or_fail(|| "set the terminal's size".into())?;
     rustix::fs::fchown(&slave, Some(Uid::from_raw(process.uid)), None::<Gid>).or_fail(what)?;
-    bind_console(root, &slave)?;
+    if console {
+        bind_console(root, &slave)?;
+    }
     exec::setsid_and_take_terminal(slave.as_fd()).or_fail(|| "take the controlling terminal".into())?;
     rustix::stdio::dup2_stdin(&slave).or_fail(what)?;
     rustix::stdio::dup2_stdout(&slave).or_fail(what)?;

@@ -108,7 +108,8 @@ pub(crate) fn c_string(what: &str, bytes: &[u8]) -> Result<CString> {
     CString::new(bytes).map_err(|_| Error::invalid(what, "it holds a NUL byte"))
 }
 
-fn absolute(what: &str, path: &Path) -> Result<CString> {
+/// An absolute path for the kernel.
+pub(crate) fn absolute(what: &str, path: &Path) -> Result<CString> {
     if !path.is_absolute() {
         return Err(Error::invalid(format!("{what} {}", path.display()), "it has to be absolute"));
     }

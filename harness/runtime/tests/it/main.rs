@@ -1,5 +1,6 @@
 //! Tests with real containers. They have their own `main`, since a container's init is this program again.
 
+mod execs;
 mod filesystem;
 mod hostile;
 mod identity;
@@ -19,6 +20,7 @@ fn main() {
     roles::play_if_asked();
     let arguments = Arguments::from_args();
     let tests = [
+        execs::tests(),
         filesystem::tests(),
         hostile::tests(),
         identity::tests(),

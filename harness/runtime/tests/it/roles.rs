@@ -9,10 +9,11 @@ use std::{
 };
 
 use harness_runtime::{
-    Exit, Launch, Stdio,
+    Exec, Exit, Launch, Stdio,
     config::{ContainerConfig, Tmpfs},
 };
 
+use crate::execs;
 use crate::rootfs::{Rootfs, launch, run, start, stdout, text};
 
 crate::tests![
@@ -112,6 +113,10 @@ fn in_user_namespace(rootfs: &Path) {
         "00000000a80425fb 1 2 "
     );
     assert_eq!(run(&shell("exit 7")).exit, Exit::Code(7));
+    let container = start(&ContainerConfig::new(rootfs, ["sleep", "100"])).unwrap();
+    let exec = Exec { stdio: Stdio::Output, ..Exec::new(["sh", "-c", "id -u; cat /proc/1/comm"]) };
+    assert_eq!(execs::said(&container, exec), "0\nsleep");
+    drop(container);
     assert_eq!(start(&ContainerConfig::new(rootfs, ["nothing"])).unwrap_err().status(), 127);
     let error = start(&ContainerConfig { user: Some("user".into()), ..shell("true") }).unwrap_err().to_string();
     assert!(error.contains("is it mapped?") || error.contains("are they mapped?"), "{error}");
