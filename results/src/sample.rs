@@ -9,7 +9,7 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Wall-clock or CPU time: noisy.
+    /// Noisy: wall-clock or CPU time, and what the rest of the machine has a part in, such as its free memory.
     Time,
     /// Counted exactly.
     Counter,

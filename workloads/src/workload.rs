@@ -86,6 +86,10 @@ pub enum Quantity {
     Bytes(Bytes),
     /// Counted things.
     Count(u64),
+    /// A quotient of what was counted: a slope, an amplification.
+    Ratio(f64),
+    /// Bytes that the rest of the machine has a part in, as of its free memory: as noisy as time.
+    Noisy(Bytes),
 }
 
 /// One number of a round.

@@ -340,6 +340,8 @@ impl Recorder for Row<'_, '_> {
             Quantity::Time(time) => (time.as_secs_f64(), Unit::Seconds, Kind::Time),
             Quantity::Bytes(bytes) => (bytes.get() as f64, Unit::Bytes, Kind::Counter),
             Quantity::Count(count) => (count as f64, Unit::Count, Kind::Counter),
+            Quantity::Ratio(ratio) => (ratio, Unit::Ratio, Kind::Shape),
+            Quantity::Noisy(bytes) => (bytes.get() as f64, Unit::Bytes, Kind::Time),
         };
         let mut params = results::Params::default();
         for (name, value) in measurement.params {
