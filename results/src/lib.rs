@@ -9,6 +9,7 @@
 pub mod charts;
 mod error;
 mod host;
+mod merge;
 mod record;
 mod run_dir;
 mod sample;
@@ -19,6 +20,7 @@ mod time;
 
 pub use error::{Error, Result};
 pub use host::Fingerprint;
+pub use merge::merge;
 pub use record::{DriverRecord, RunRecord};
 pub use run_dir::{RunDir, SampleWriter, read_samples};
 pub use sample::{Kind, Params, SCHEMA, Sample, Unit};

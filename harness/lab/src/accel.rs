@@ -1,0 +1,78 @@
+use std::{fmt, fs::OpenOptions, str::FromStr, time::Duration};
+
+use crate::{Error, Result};
+
+/// Who executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accel {
+    /// KVM where a guest comes up with it within a deadline, else TCG. There are machines where `/dev/kvm` opens and guests hang
+    /// (nested virtualisation), which only booting one tells.
+    #[default]
+    Auto,
+    /// The processor itself.
+    Kvm,
+    /// QEMU's emulation: everywhere, several times slower.
+    Tcg,
+}
+
+/// How long a guest is waited for. With KVM it comes up in about a second.
+const KVM_PROBE: Duration = Duration::from_secs(8);
+const KVM: Duration = Duration::from_secs(60);
+const TCG: Duration = Duration::from_secs(180);
+
+/// One way to start QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    pub name: &'static str,
+    pub accel: &'static str,
+    pub cpu: &'static str,
+    pub deadline: Duration,
+}
+
+impl Attempt {
+    const fn kvm(deadline: Duration) -> Self {
+        Self { name: "kvm", accel: "kvm", cpu: "host", deadline }
+    }
+
+    /// Five-level page tables would only be one more level to emulate.
+    const TCG: Self = Self { name: "tcg", accel: "tcg,thread=multi", cpu: "max,la57=off", deadline: TCG };
+}
+
+impl Accel {
+    /// What to try, in this order.
+    pub(crate) fn attempts(self) -> Result<Vec<Attempt>> {
+        let kvm = || OpenOptions::new().read(true).write(true).open("/dev/kvm");
+        match self {
+            Self::Tcg => Ok(vec![Attempt::TCG]),
+            Self::Kvm => {
+                kvm().map_err(|source| Error::NoKvm { source })?;
+                Ok(vec![Attempt::kvm(KVM)])
+            }
+            Self::Auto if kvm().is_ok() => Ok(vec![Attempt::kvm(KVM_PROBE), Attempt::TCG]),
+            Self::Auto => Ok(vec![Attempt::TCG]),
+        }
+    }
+}
+
+impl FromStr for Accel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "kvm" => Ok(Self::Kvm),
+            "tcg" => Ok(Self::Tcg),
+            _ => Err("there are auto, kvm and tcg".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
