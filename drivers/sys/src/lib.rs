@@ -5,10 +5,12 @@
 #![deny(missing_docs)]
 
 pub mod block;
+pub mod fork;
 pub mod loopdev;
 pub mod mmap;
 pub mod mount;
 pub mod mountinfo;
 pub mod quota;
 pub mod statfs;
+pub mod trace;
 pub mod userns;

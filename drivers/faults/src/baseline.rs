@@ -1,0 +1,82 @@
+//! What an empty root takes, once it has been used: to this a root must come back.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use storage_driver::{Bytes, StorageDriver};
+
+use crate::{
+    Error, Result, Subject,
+    content::write_base,
+    operation::{id, remove_if_there},
+    operations::{create, layer},
+};
+
+/// Paths and allocated bytes of an empty root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    paths: BTreeSet<PathBuf>,
+    bytes: Bytes,
+}
+
+impl Footprint {
+    /// Looks at a root that nobody has open.
+    pub fn of(root: &Path) -> io::Result<Self> {
+        let mut found = Self::default();
+        let mut pending = vec![root.to_owned()];
+        while let Some(dir) = pending.pop() {
+            for entry in fs::read_dir(&dir)? {
+                let path = entry?.path();
+                let metadata = path.symlink_metadata()?;
+                // A directory's own blocks are not given back by every file system when its entries go.
+                if metadata.is_dir() {
+                    pending.push(path.clone());
+                } else {
+                    found.bytes += Bytes::from_stat_blocks(metadata.blocks());
+                }
+                found.paths.insert(path.strip_prefix(root).unwrap_or(&path).to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// What `root` holds beyond this, in words.
+    pub fn beyond(&self, root: &Path) -> io::Result<Vec<String>> {
+        let found = Self::of(root)?;
+        let mut problems: Vec<String> =
+            found.paths.difference(&self.paths).map(|path| format!("{} is left over", path.display())).collect();
+        if found.bytes > self.bytes && problems.is_empty() {
+            problems.push(format!("{} stay allocated after everything was removed", found.bytes - self.bytes));
+        }
+        Ok(problems)
+    }
+}
+
+/// Uses a root once, empties it, and looks at it.
+pub fn measure(subject: &dyn Subject, room: &Path) -> Result<Footprint> {
+    let root = room.join("baseline");
+    fs::create_dir(&root).map_err(Error::io("create", &root))?;
+    let failed = |why: storage_driver::Error| Error::Driver {
+        driver: subject.name().to_owned(),
+        what: "an empty root was looked at",
+        why: why.to_string(),
+    };
+    let live = |driver: &Arc<dyn StorageDriver>| -> storage_driver::Result<()> {
+        layer(&**driver, "first", None, write_base)?;
+        driver.seal(&id("first")?)?;
+        create(&**driver, "second", Some("first"))?;
+        remove_if_there(&**driver, "second")?;
+        remove_if_there(&**driver, "first")?;
+        driver.shutdown()
+    };
+    // The second opening makes what is made when a root is opened again.
+    for _ in 0..2 {
+        subject.open(&root).and_then(|driver| live(&driver)).map_err(failed)?;
+    }
+    Footprint::of(&root).map_err(Error::io("read", &root))
+}

@@ -1,0 +1,120 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use storage_driver::{Result, StorageDriver};
+
+/// How a disk for a power loss is made: the program, its arguments, and how large the disk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file system, as mount(2) calls it.
+    pub fs_type: &'static str,
+    /// The program that makes it on an image file.
+    pub mkfs: &'static [&'static str],
+    /// The package that the program comes with.
+    pub package: &'static str,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Disk {
+    /// A small ext4 with a journal.
+    pub const EXT4: Self = Self {
+        fs_type: "ext4",
+        mkfs: &["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard"],
+        package: "e2fsprogs",
+        size: 24 << 20,
+    };
+
+    /// The smallest btrfs that there is.
+    pub const BTRFS: Self =
+        Self { fs_type: "btrfs", mkfs: &["mkfs.btrfs", "-q", "-f"], package: "btrfs-progs", size: 128 << 20 };
+}
+
+/// A driver to be examined.
+pub trait Subject {
+    /// What the report calls it.
+    fn name(&self) -> &str;
+
+    /// Opens it on `root`, a directory that is there and empty at first.
+    ///
+    /// # Errors
+    /// What the driver said.
+    fn open(&self, root: &Path) -> Result<Arc<dyn StorageDriver>>;
+
+    /// Below which directory the trials' roots are made; `None` for memory, which is fastest.
+    fn base(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// What the power of which goes.
+    fn disk(&self) -> Disk {
+        Disk::EXT4
+    }
+
+    /// What this driver has left outside its root, devices for instance, when it is shut down.
+    fn leaks(&self, root: &Path) -> Vec<String> {
+        _ = root;
+        Vec::new()
+    }
+}
+
+/// A [`Subject`] made of a name and a function.
+pub struct Opener<F> {
+    name: String,
+    base: Option<PathBuf>,
+    disk: Disk,
+    open: F,
+}
+
+impl<F> Opener<F>
+where
+    F: Fn(&Path) -> Result<Arc<dyn StorageDriver>>,
+{
+    /// A driver that works in memory, on a tmpfs.
+    pub fn new(name: impl Into<String>, open: F) -> Self {
+        Self { name: name.into(), base: None, disk: Disk::EXT4, open }
+    }
+
+    /// Examines it below this directory instead.
+    #[must_use]
+    pub fn below(mut self, base: impl Into<PathBuf>) -> Self {
+        self.base = Some(base.into());
+        self
+    }
+
+    /// Loses the power of such a disk instead of ext4's.
+    #[must_use]
+    pub fn on_disk(mut self, disk: Disk) -> Self {
+        self.disk = disk;
+        self
+    }
+}
+
+impl<F> Subject for Opener<F>
+where
+    F: Fn(&Path) -> Result<Arc<dyn StorageDriver>>,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open(&self, root: &Path) -> Result<Arc<dyn StorageDriver>> {
+        (self.open)(root)
+    }
+
+    fn base(&self) -> Option<PathBuf> {
+        self.base.clone()
+    }
+
+    fn disk(&self) -> Disk {
+        self.disk.clone()
+    }
+}
+
+impl<F> std::fmt::Debug for Opener<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
+    }
+}

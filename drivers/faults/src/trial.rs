@@ -1,0 +1,249 @@
+//! One trial: an operation on a fresh root, one fault at one step of it, and a look at what is left.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use storage_driver::{MountMode, StorageDriver};
+use storage_sys::{
+    fork::Exit,
+    trace::{self, Action, Call, Ending},
+};
+
+use crate::{
+    Fault, Operation, Subject,
+    baseline::Footprint,
+    content::Oracle,
+    look::{Layers, look},
+    operation::{Due, Start, id},
+    operations::create,
+    verify::{Known, verify},
+};
+
+/// What is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    pub operation: &'a Operation,
+    /// The fault and the step that it hits, counted from 1 among the steps that it concerns; without it the operation
+    /// runs undisturbed and its steps are counted.
+    pub fault: Option<(Fault, usize)>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How many steps there were for each fault, as far as the operation came.
+    pub steps: BTreeMap<Fault, usize>,
+    /// The call that was hit; `None` when the operation had fewer steps this time.
+    pub hit: Option<String>,
+    /// What is wrong; empty when everything survived.
+    pub problems: Vec<String>,
+}
+
+/// What the traced process tells of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    /// What the operation said, and whether that names a full disk.
+    error: Option<(String, bool)>,
+    /// What was wrong right after it had failed.
+    problems: Vec<String>,
+}
+
+/// The surroundings of all trials.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    pub subject: &'a dyn Subject,
+    pub oracle: &'a Oracle,
+    pub baseline: &'a Footprint,
+}
+
+impl Setting<'_> {
+    /// Runs a trial in `room`, which is empty. This process must have one thread, and no children.
+    pub fn run(&self, plan: &Plan<'_>, room: &Path) -> Outcome {
+        let root = room.join("root");
+        let mut outcome = Outcome::default();
+        let before = match fs::create_dir(&root)
+            .map_err(|error| format!("cannot create {}: {error}", root.display()))
+            .and_then(|()| self.prepare(plan.operation, &root))
+        {
+            Ok(before) => before,
+            Err(problem) => {
+                outcome.problems.push(format!("before the fault: {problem}"));
+                return outcome;
+            }
+        };
+        let known = Known { operation: plan.operation, oracle: self.oracle, before: &before };
+        match self.disturb(plan, &root, &known, &mut outcome) {
+            Err(error) => outcome.problems.push(format!("the operation could not be traced: {error}")),
+            Ok(due) => outcome.problems.extend(verify(self.subject, &root, &known, due, self.baseline)),
+        }
+        outcome
+    }
+
+    /// Brings the root to where the operation starts.
+    pub fn prepare(&self, operation: &Operation, root: &Path) -> Result<Layers, String> {
+        if operation.start == Start::Closed && operation.fates.is_empty() {
+            return Ok(Layers::new());
+        }
+        let said = |error: storage_driver::Error| error.to_string();
+        let driver = self.subject.open(root).map_err(said)?;
+        (operation.prepare)(&*driver, self.oracle).map_err(said)?;
+        let before = look(&*driver)?;
+        driver.shutdown().map_err(said)?;
+        drop(driver);
+        if operation.start == Start::Crashed {
+            self.crash(root).map_err(|error| format!("no crash could be made: {error}"))?;
+        }
+        Ok(before)
+    }
+
+    /// Leaves a mount, a half-made layer and a half-removed one.
+    fn crash(&self, root: &Path) -> io::Result<()> {
+        let work = || -> storage_driver::Result<()> {
+            let driver = self.subject.open(root)?;
+            std::mem::forget(driver.mount(&id("work")?, MountMode::ReadWrite)?);
+            trace::begin();
+            // Fails, and so does cleaning up after it.
+            _ = create(&*driver, "lost", Some("middle"));
+            trace::begin();
+            driver.remove(&id("gone")?)
+        };
+        let mut steps = 0;
+        let mut section = 0;
+        let mut decide = |call: &Call| {
+            steps = if call.section() == section { steps + 1 } else { 1 };
+            section = call.section();
+            match (section, steps) {
+                (_, 1 | 2) => Action::Proceed,
+                (1, _) => Action::Refuse(libc::EIO),
+                _ => Action::Kill,
+            }
+        };
+        match trace::trace(|| i32::from(work().is_err()), &mut decide)? {
+            Ending::Killed | Ending::Exited(Exit::Status(0)) => Ok(()),
+            ending => Err(io::Error::other(format!("it ended with {ending:?}"))),
+        }
+    }
+
+    /// Does the operation in a traced process, the fault at its step; tells what is due afterwards.
+    fn disturb(&self, plan: &Plan<'_>, root: &Path, known: &Known<'_>, outcome: &mut Outcome) -> io::Result<Due> {
+        let (mut reader, mut writer) = io::pipe()?;
+        let refused = plan.fault.is_some_and(|(fault, _)| matches!(fault.action(), Action::Refuse(_)));
+        let mut tell = || {
+            let told = self.act(plan.operation, root, refused.then_some(known));
+            let json = serde_json::to_vec(&told).unwrap_or_default();
+            i32::from(writer.write_all(&json).is_err())
+        };
+        let mut hit = None;
+        let mut decide = |call: &Call| count(plan.fault, call, &mut outcome.steps, &mut hit);
+        let ending = trace::trace(&mut tell, &mut decide)?;
+        drop(writer);
+        outcome.hit = hit.map(|call| call.replace(&format!("{}/", root.display()), ""));
+        match ending {
+            Ending::Killed => return Ok(Due::Crashed),
+            Ending::Exited(Exit::Status(0)) => {}
+            Ending::Exited(exit) => {
+                outcome.problems.push(format!("the process ended with {exit:?}"));
+                return Ok(Due::Crashed);
+            }
+        }
+        let mut json = Vec::new();
+        reader.read_to_end(&mut json)?;
+        let told: Told = serde_json::from_slice(&json)?;
+        outcome.problems.extend(judge(plan.fault, outcome.hit.is_some(), &told));
+        outcome.problems.extend(told.problems);
+        Ok(Due::Done)
+    }
+
+    /// In the traced process: the operation, and if it may fail, a look at the state right after and a second try.
+    fn act(&self, operation: &Operation, root: &Path, retry: Option<&Known<'_>>) -> Told {
+        let mut driver: Option<Arc<dyn StorageDriver>> = None;
+        let mut problems = Vec::new();
+        if operation.start == Start::Open {
+            match self.subject.open(root) {
+                Ok(opened) => driver = Some(opened),
+                Err(error) => problems.push(format!("it did not open: {error}")),
+            }
+        }
+        let attempt = |driver: &mut Option<Arc<dyn StorageDriver>>| {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                if driver.is_none() {
+                    *driver = Some(self.subject.open(root)?);
+                }
+                driver.as_ref().map_or(Ok(()), |driver| (operation.act)(&**driver, self.oracle))
+            }));
+            result.map_err(panic_text)
+        };
+        trace::begin();
+        let first = attempt(&mut driver);
+        trace::end();
+        let error = match first {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some((error.to_string(), error.is_no_space())),
+            Err(panic) => {
+                problems.push(format!("the driver panicked: {panic}"));
+                Some((panic, false))
+            }
+        };
+        if let (Some(known), Some(_)) = (retry, &error) {
+            if let Some(driver) = &driver {
+                let right_after = known.problems(&**driver, Due::Failed);
+                problems.extend(right_after.into_iter().map(|problem| format!("right after the failure: {problem}")));
+                if let Err(error) = (operation.back)(&**driver, self.oracle) {
+                    problems.push(format!("after the failure, it cannot be taken back: {error}"));
+                }
+            }
+            match attempt(&mut driver) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => problems.push(format!("without the fault, it fails again: {error}")),
+                Err(panic) => problems.push(format!("without the fault, it panics: {panic}")),
+            }
+        }
+        if let Some(Err(error)) = driver.map(|driver| driver.shutdown()) {
+            problems.push(format!("it does not shut down: {error}"));
+        }
+        Told { error, problems }
+    }
+}
+
+/// Counts the steps and finds the one to be hit.
+fn count(
+    fault: Option<(Fault, usize)>,
+    call: &Call,
+    steps: &mut BTreeMap<Fault, usize>,
+    hit: &mut Option<String>,
+) -> Action {
+    for fault in Fault::ALL.into_iter().filter(|fault| fault.concerns(call)) {
+        *steps.entry(fault).or_default() += 1;
+    }
+    let Some((fault, step)) = fault.filter(|(fault, _)| fault.concerns(call)) else { return Action::Proceed };
+    let now = steps.get(&fault).copied().unwrap_or_default();
+    if now == step {
+        *hit = Some(call.describe());
+    }
+    if now == step || (fault.lasts() && now > step) { fault.action() } else { Action::Proceed }
+}
+
+/// Whether what the operation said fits the fault.
+fn judge(fault: Option<(Fault, usize)>, hit: bool, told: &Told) -> Option<String> {
+    match (fault.filter(|_| hit).map(|(fault, _)| fault), &told.error) {
+        (None, None) => None,
+        (None, Some((error, _))) => Some(format!("it failed without a fault: {error}")),
+        (Some(Fault::Enospc | Fault::EnospcOnce), Some((error, false))) => {
+            Some(format!("the error does not say that there is no space: {error}"))
+        }
+        (Some(Fault::Eio), None) => Some("a sync failed, and the operation said that all was well".to_owned()),
+        _ => None,
+    }
+}
+
+fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
