@@ -8,6 +8,7 @@ pub mod gc;
 pub mod history;
 pub mod images;
 pub mod import;
+pub mod lab;
 pub mod list;
 pub mod ps;
 pub mod rm;
@@ -43,12 +44,13 @@ pub fn run(cli: Cli) -> Result {
         Command::Ps(args) => ps::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Lab(args) => lab::run(&args),
     }
 }
 
 /// Reading records needs no privilege; everything that opens a driver may mount.
 fn needs_mounts(command: &Command) -> bool {
-    !matches!(command, Command::Ps(_) | Command::Images(_) | Command::History(_))
+    !matches!(command, Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_))
 }
 
 fn common(command: &Command) -> &crate::cli::Common {
@@ -66,6 +68,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Ps(args) => &args.common,
         Command::Rm(args) => &args.common,
         Command::Gc(args) => &args.common,
+        Command::Lab(args) => &args.common,
     }
 }
 
