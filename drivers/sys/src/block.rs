@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fs::{major, minor},
-    ioctl::{self, Getter, opcode},
+    ioctl::{self, Getter, Setter, opcode},
 };
 
 /// The answer is 64 bits wide everywhere; the number has `size_t` in it (linux/fs.h).
@@ -23,6 +23,18 @@ const BLKGETSIZE64: ioctl::Opcode = opcode::read::<usize>(0x12, 114);
 pub fn size(device: &File) -> io::Result<u64> {
     // SAFETY: BLKGETSIZE64 writes one u64, for which `Getter` provides the memory.
     Ok(unsafe { ioctl::ioctl(device, Getter::<BLKGETSIZE64, u64>::new()) }?)
+}
+
+/// `_IO(0x12, 119)`, linux/fs.h.
+const BLKDISCARD: ioctl::Opcode = opcode::none(0x12, 119);
+
+/// Tells an open block device that its first `length` bytes are not needed any more.
+///
+/// # Errors
+/// `EOPNOTSUPP` where the device cannot give anything back.
+pub fn discard(device: &File, length: u64) -> io::Result<()> {
+    // SAFETY: BLKDISCARD reads two u64, start and length, and `Setter` passes a pointer to just these.
+    Ok(unsafe { ioctl::ioctl(device, Setter::<BLKDISCARD, [u64; 2]>::new([0, length])) }?)
 }
 
 /// Where the kernel keeps the counters of the device that holds `path`; `None` where no single block device does, as
@@ -93,6 +105,7 @@ mod tests {
     fn the_ioctl_number_is_the_kernels() {
         #[cfg(target_pointer_width = "64")]
         assert_eq!(BLKGETSIZE64, 0x8008_1272);
+        assert_eq!(BLKDISCARD, 0x1277);
         let file = tempfile::tempfile().unwrap();
         assert_eq!(size(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
     }

@@ -5,7 +5,11 @@
 #![deny(missing_docs)]
 
 pub mod block;
+pub mod btrfs;
+pub mod child;
+pub mod dm;
 pub mod fork;
+pub mod fsroom;
 pub mod loopdev;
 pub mod mmap;
 pub mod mount;
