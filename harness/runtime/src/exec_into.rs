@@ -24,6 +24,9 @@ pub struct Exec {
     pub cwd: Option<PathBuf>,
     /// Who runs it, if it is not the container's user.
     pub user: Option<ResolvedUser>,
+    /// Whether `args` name no file of the image but a [`Role`](crate::Role) of this program, which is then the same
+    /// process without another execution.
+    pub role: bool,
     /// The standard streams; [`Stdio::Pty`] gives it a terminal of its own.
     pub stdio: Stdio,
 }
@@ -45,7 +48,7 @@ impl Origin {
     }
 
     fn plan(&self, exec: &Exec) -> Result<Plan> {
-        let mut program = Program { reaper: false, ..self.program.clone() };
+        let mut program = Program { reaper: false, role: exec.role, ..self.program.clone() };
         program.args = strings("args", &exec.args)?;
         if program.args.first().is_none_or(|name| name.is_empty()) {
             return Err(Error::invalid("args", "no program is given"));
@@ -94,7 +97,7 @@ impl Exec {
     #[must_use]
     pub fn new<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { args, env: Vec::new(), cwd: None, user: None, stdio: Stdio::Inherit }
+        Self { args, env: Vec::new(), cwd: None, user: None, role: false, stdio: Stdio::Inherit }
     }
 }
 

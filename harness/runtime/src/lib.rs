@@ -35,7 +35,7 @@ pub use cgroup::{Stats, gc_cgroups};
 pub use container::Container;
 pub use error::{Error, Result};
 pub use exec_into::Exec;
-pub use init::init_if_asked;
+pub use init::{Role, init_if_asked, init_or_role_if_asked};
 pub use launch::{ContainerFile, Launch};
 pub use process::{Exit, Output, Process, Signaller, Stream};
 pub use stdio::Stdio;

@@ -161,6 +161,8 @@ wire_struct! {
         seccomp: Option<Filter>,
         /// Whether a reaper is process 1 and the program its child.
         reaper: bool,
+        /// Whether the program is not a file of the image but one of this program's own roles, by its name.
+        role: bool,
     }
 }
 

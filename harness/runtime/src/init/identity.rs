@@ -86,6 +86,16 @@ fn set_ids(process: &Process) -> Result<(), Failed> {
         .or_fail(|| format!("become user {} (in a user namespace, is it mapped?)", process.uid))
 }
 
+/// Leaves the capabilities that executing an ordinary file would: a user other than root keeps the ambient ones only
+/// (capabilities(7), "Transformation of capabilities during execve()").
+pub(super) fn drop_as_executing_does(process: &Process) -> Result<(), Failed> {
+    if process.uid == 0 {
+        return Ok(());
+    }
+    let ambient = process.capabilities.ambient;
+    set_capability_sets(&Capabilities { effective: ambient, permitted: ambient, ..process.capabilities.clone() })
+}
+
 fn set_capability_sets(sets: &Capabilities) -> Result<(), Failed> {
     let of = CapabilitySet::from_bits_retain;
     let wanted = CapabilitySets {

@@ -13,13 +13,14 @@ use rustix::{
 };
 
 use super::{
+    Role,
     failure::{Failed, OrFail},
     own_stdio, program, terminal,
 };
 use crate::{channel, exec, plan::Plan};
 
 /// Runs the plan's program in the container whose process 1 is behind the descriptor `joined`, and returns its status.
-pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, joined: RawFd) -> Result<i32, Failed> {
+pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, joined: RawFd, roles: &[Role]) -> Result<i32, Failed> {
     // The program is tied to this process as this one is to its parent.
     set_parent_process_death_signal(Some(Signal::KILL)).or_fail(|| "tie the program to its starter".into())?;
     let container = exec::adopt(joined).ok_or_else(|| Failed::because("no container to join was given"))?;
@@ -29,7 +30,7 @@ pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, joined: RawFd) -> Result
         .or_fail(|| "enter the container's namespaces (has it ended?)".into())?;
     drop(container);
     let Some(child) = exec::fork().or_fail(|| "fork in the container (has it ended?)".into())? else {
-        return become_program(plan, control);
+        return become_program(plan, control, roles);
     };
     // Pipes and the control socket are the program's: who reads them waits for their last holder.
     exec::close_from(0).or_fail(|| "close descriptors".into())?;
@@ -37,7 +38,7 @@ pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, joined: RawFd) -> Result
 }
 
 /// In the child: what the container could see of this process is not dumpable and holds nothing of the host's.
-fn become_program(plan: &Plan, control: BorrowedFd<'_>) -> Result<i32, Failed> {
+fn become_program(plan: &Plan, control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).or_fail(|| "open this process".into())?;
     channel::send_program(control, own.as_fd()).or_fail(|| "report to the parent".into())?;
     drop(own);
@@ -54,7 +55,7 @@ fn become_program(plan: &Plan, control: BorrowedFd<'_>) -> Result<i32, Failed> {
     if plan.own_stdio {
         own_stdio(plan)?;
     }
-    program::run(plan, control)
+    program::run(plan, control, roles)
 }
 
 /// Waits for the program, and ends as it did.

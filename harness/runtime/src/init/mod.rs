@@ -17,6 +17,7 @@ mod root;
 mod terminal;
 
 use std::{
+    ffi::CString,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -28,10 +29,24 @@ use crate::{
     plan::Plan,
 };
 
+/// A program that this program itself is for processes in containers, so that no image has to have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Role {
+    /// By which [`Exec`](crate::Exec) names it.
+    pub name: &'static str,
+    /// What it does with its arguments, of which the first is its name; gives the exit status.
+    pub run: fn(&[CString]) -> i32,
+}
+
 /// Becomes a container's init and never returns, if that is what this process was started as; else does nothing.
 ///
 /// It has to be the first statement of the `main` of every program that starts containers.
 pub fn init_if_asked() {
+    init_or_role_if_asked(&[]);
+}
+
+/// As [`init_if_asked`], for a program that has roles of its own for [`Exec::role`](crate::Exec::role).
+pub fn init_or_role_if_asked(roles: &[Role]) {
     let asked = std::env::args_os().next().is_some_and(|name| name.as_encoded_bytes() == exec::INIT_MARKER.to_bytes());
     if !asked {
         return;
@@ -40,7 +55,7 @@ pub fn init_if_asked() {
         // A person has typed our marker: there is nobody to report to.
         std::process::exit(125);
     };
-    let status = match run(control.as_fd()) {
+    let status = match run(control.as_fd(), roles) {
         Ok(status) => status,
         Err(failed) => {
             let failure = failed.into_failure();
@@ -60,8 +75,8 @@ fn control_socket() -> Option<OwnedFd> {
     Some(socket)
 }
 
-/// Returns only with the exit status of a child, where there is one.
-fn run(control: BorrowedFd<'_>) -> Result<i32, Failed> {
+/// Returns only with an exit status: of a role, or of the child that is the program.
+fn run(control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     // The container's program must not be able to look into this process, which has descriptors of the host.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .or_fail(|| "hide the init process".into())?;
@@ -76,7 +91,7 @@ fn run(control: BorrowedFd<'_>) -> Result<i32, Failed> {
         std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).or_fail(|| "set oom_score_adj".into())?;
     }
     if plan.join != 0 {
-        return join::run(&plan, control, CONTROL_FD + 1 + groups);
+        return join::run(&plan, control, CONTROL_FD + 1 + groups, roles);
     }
     set_names(&plan)?;
     if plan.loopback {
@@ -89,7 +104,7 @@ fn run(control: BorrowedFd<'_>) -> Result<i32, Failed> {
     if plan.own_stdio {
         own_stdio(&plan)?;
     }
-    program::run(&plan, control)
+    program::run(&plan, control, roles)
 }
 
 fn join_cgroups(count: i32) -> Result<(), Failed> {

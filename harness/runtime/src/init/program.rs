@@ -14,7 +14,7 @@ use std::{
 use rustix::{fs::Mode, io::Errno};
 
 use super::{
-    beneath,
+    Role, beneath,
     failure::{Failed, OrFail},
     identity, reaper,
 };
@@ -23,8 +23,8 @@ use crate::{
     plan::{Plan, Process},
 };
 
-/// Executes the program; returns only with the status of a reaper's child.
-pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>) -> Result<i32, Failed> {
+/// Executes the program; returns only with the status of a reaper's child or of a role.
+pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     let process = &plan.process;
     let may_not_enter = enter_cwd(process)?;
     identity::limit(&plan.rlimits)?;
@@ -40,6 +40,9 @@ pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>) -> Result<i32, Failed> {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .or_fail(|| "tie the container to its parent".into())?;
     }
+    if process.role {
+        return play(process, control, roles);
+    }
     let path = find(process)?;
     // Fails if the parent has gone before its death could be noticed.
     channel::send_ready(control).or_fail(|| "report to the parent".into())?;
@@ -47,6 +50,20 @@ pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>) -> Result<i32, Failed> {
         return reaper::run(control, || execute(&path, process));
     }
     match execute(&path, process)? {}
+}
+
+/// Is one of this program's own roles in the container: its code is in memory already, the image need not have it.
+fn play(process: &Process, control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
+    let name = process.args.first().map(CString::as_bytes);
+    let Some(role) = roles.iter().find(|role| name == Some(role.name.as_bytes())) else {
+        let what = format!("this program has no role {:?}", process.args.first());
+        return Err(Failed { status: 127, what, source: None });
+    };
+    identity::drop_as_executing_does(process)?;
+    channel::send_ready(control).or_fail(|| "report to the parent".into())?;
+    // The end of the control socket says that the program runs.
+    exec::close_from(3).or_fail(|| "close descriptors".into())?;
+    Ok((role.run)(&process.args))
 }
 
 fn cwd_text(cwd: &CStr) -> String {

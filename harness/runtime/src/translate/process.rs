@@ -29,6 +29,7 @@ pub(super) fn process(process: &OciProcess, profile: Option<&LinuxSeccomp>) -> R
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         seccomp: profile.map(seccomp::filter).transpose()?,
         reaper: false,
+        role: false,
     })
 }
 

@@ -32,6 +32,7 @@ crate::tests![
     privileged_programs_are_counted_in_the_containers_cgroup,
     privileged_a_hostile_working_directory_stays_inside,
     privileged_this_program_cannot_be_reached_by_executing_it,
+    privileged_roles_of_this_program_need_nothing_of_the_image,
 ];
 
 /// A container that stays.
@@ -217,8 +218,9 @@ fn privileged_nothing_of_the_host_is_open() {
     rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
     let config = ContainerConfig { cap_add: harness_runtime::config::Capabilities::All, ..sleeper(&rootfs) };
     let container = staying(&config);
-    // The shell's own, and what ls opens.
-    assert_eq!(said(&container, shell("ls /proc/$$/fd | tr '\\n' ' '")), "0 1 2 ");
+    // The last is what ls opens.
+    let list = Exec { stdio: Stdio::Output, ..Exec::new(["ls", "/proc/self/fd"]) };
+    assert_eq!(said(&container, list), "0\n1\n2\n3");
     assert_eq!(said(&container, shell("readlink /proc/$$/root; readlink /proc/$$/cwd")), "/\n/");
     // The file of this program, were it reached, is on a read-only mount; here it is gone with the execution.
     assert_eq!(said(&container, shell("readlink /proc/$$/exe")), "/bin/busybox");
@@ -306,4 +308,15 @@ fn privileged_this_program_cannot_be_reached_by_executing_it() {
     watch.signal(9).unwrap();
     watch.output(1 << 20).unwrap();
     assert_eq!(fs::metadata("/proc/self/exe").unwrap().modified().unwrap(), before);
+}
+
+fn privileged_roles_of_this_program_need_nothing_of_the_image() {
+    let rootfs = Rootfs::new();
+    let container = staying(&ContainerConfig { user: Some("user".into()), ..sleeper(&rootfs) });
+    let role = |name: &str| Exec { role: true, stdio: Stdio::Output, ..Exec::new([name, "loud"]) };
+    let output = container.exec(role("shout")).unwrap().output(1000).unwrap();
+    assert_eq!(text(&output.stdout), "\"loud\" sleep CapEff:\t0000000000000000 3");
+    assert_eq!(output.exit, Exit::Code(9));
+    assert_eq!(container.exec(role("whisper")).unwrap_err().status(), 127);
+    assert_eq!(container.exec(Exec { role: false, ..role("shout") }).unwrap_err().status(), 127);
 }

@@ -16,7 +16,7 @@ mod terminal;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
-    harness_runtime::init_if_asked();
+    harness_runtime::init_or_role_if_asked(&[roles::SHOUT]);
     roles::play_if_asked();
     let arguments = Arguments::from_args();
     let tests = [

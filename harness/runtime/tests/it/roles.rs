@@ -1,6 +1,7 @@
 //! Tests in which this program runs again, in another place or to be killed.
 
 use std::{
+    ffi::CString,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio as ProcessStdio, exit},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use harness_runtime::{
-    Exec, Exit, Launch, Stdio,
+    Exec, Exit, Launch, Role, Stdio,
     config::{ContainerConfig, Tmpfs},
 };
 
@@ -24,6 +25,19 @@ crate::tests![
 ];
 
 const ROLE: &str = "--role=";
+
+/// A role in containers: writes its arguments, the first process's name and what it may do.
+pub const SHOUT: Role = Role { name: "shout", run: shout };
+
+fn shout(args: &[CString]) -> i32 {
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find(|line| line.starts_with("CapEff")).unwrap();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
+    let said = format!("{:?} {} {effective} {descriptors}", args[1], first.trim());
+    std::io::stdout().write_all(said.as_bytes()).unwrap();
+    9
+}
 
 /// Plays a role instead of running tests, if that is what this process was started for.
 pub fn play_if_asked() {
