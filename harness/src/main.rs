@@ -25,11 +25,15 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use failure::Failure;
+use harness_runtime::Role;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 fn main() -> ExitCode {
     // A container's init is this program again: it must do nothing else first.
-    harness_runtime::init_if_asked();
+    harness_runtime::init_or_role_if_asked(&[Role {
+        name: harness_database::ROLE,
+        run: harness_database::work_if_asked,
+    }]);
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -8,7 +8,7 @@ use std::{
 
 use storage_driver::{Bytes, CopiedUp, LayerId, StorageDriver};
 
-use crate::Result;
+use crate::{Holdings, Result, SharedContainers};
 
 /// Builds and runs images on one driver, and counts what its device did.
 pub trait Engine {
@@ -33,6 +33,24 @@ pub trait Engine {
     /// # Errors
     /// When it could not be started; a status other than 0 is no error here.
     fn run(&mut self, spec: &RunSpec<'_>) -> Result<RunReport>;
+
+    /// Prepares to make containers of an image, whose layers are laid out; a base image is made if it is not there.
+    ///
+    /// # Errors
+    /// When there is no such image, or it cannot be laid out on the driver.
+    fn containers(&mut self, image: &str) -> Result<SharedContainers>;
+
+    /// Makes a database of so many rows as a file of the host, the same bytes for the same seed.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    fn make_database(&mut self, file: &Path, rows: u64, seed: u64) -> Result<()>;
+
+    /// Syncs, and counts what this program and its driver hold of the machine.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    fn holdings(&mut self) -> Result<Holdings>;
 
     /// Removes an image and the layers that only it needs.
     ///

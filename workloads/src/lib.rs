@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod build;
+mod containers;
 mod empty;
 mod engine;
 mod error;
@@ -16,6 +17,9 @@ mod runner;
 mod tree;
 mod workload;
 
+pub use containers::{
+    Container, Containers, DatabaseReport, DatabaseWork, ExecReport, Holdings, Journal, SharedContainers,
+};
 pub use engine::{
     BuildReport, BuildSpec, DeviceCounters, Engine, LayerReport, Processor, RunReport, RunSpec, StepReport, StepTimes,
 };

@@ -31,7 +31,7 @@ mod translate;
 mod wire;
 
 pub use attach::terminal_size;
-pub use cgroup::{Stats, gc_cgroups};
+pub use cgroup::{Stats, gc_cgroups, own_cgroups};
 pub use container::Container;
 pub use error::{Error, Result};
 pub use exec_into::Exec;

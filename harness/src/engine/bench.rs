@@ -12,11 +12,11 @@ use harness_runtime::{Launch, Stdio, config::spec};
 use harness_testbed::{BlockStat, Testbed};
 use storage_driver::{Bytes, LayerId, MountMode, StorageDriver};
 use workloads::{
-    BuildReport, BuildSpec, DeviceCounters, Engine, Error, LayerReport, Processor, Result, RunReport, RunSpec,
-    StepReport, StepTimes,
+    BuildReport, BuildSpec, DeviceCounters, Engine, Error, Holdings, LayerReport, Processor, Result, RunReport,
+    RunSpec, SharedContainers, StepReport, StepTimes,
 };
 
-use super::{bases, containers, processor};
+use super::{bases, containers, holdings, long_lived::ImageContainers, processor};
 use crate::{drivers, failure, signals::stopped};
 
 /// Output of a container beyond this is cut off.
@@ -25,7 +25,7 @@ const OUTPUT: usize = 64 << 20;
 /// One driver under test. The layers go before the testbed that holds them.
 #[derive(Debug)]
 pub struct BenchEngine {
-    layers: Layers,
+    layers: Arc<Layers>,
     testbed: Testbed,
     stop: Arc<AtomicBool>,
 }
@@ -39,7 +39,7 @@ impl BenchEngine {
         stop: Arc<AtomicBool>,
     ) -> failure::Result<Self> {
         let driver = entry.open(&testbed.path().join("driver"), options)?;
-        Ok(Self { layers: Layers::new(store, driver)?, testbed, stop })
+        Ok(Self { layers: Arc::new(Layers::new(store, driver)?), testbed, stop })
     }
 
     pub const fn testbed(&self) -> &Testbed {
@@ -100,6 +100,21 @@ impl Engine for BenchEngine {
         removed?;
         report.remove = unmounting + removing.elapsed();
         Ok(report)
+    }
+
+    fn containers(&mut self, image: &str) -> Result<SharedContainers> {
+        let image = bases::resolve(self.layers.store(), image).map_err(engine)?;
+        let parent = self.layers.ensure(&image).map_err(engine)?;
+        Ok(Arc::new(ImageContainers { layers: self.layers.clone(), image: Arc::new(image), parent }))
+    }
+
+    fn make_database(&mut self, file: &Path, rows: u64, seed: u64) -> Result<()> {
+        harness_database::make(file, rows, seed).map_err(engine)
+    }
+
+    fn holdings(&mut self) -> Result<Holdings> {
+        let own_device = self.testbed.counters().map_err(engine)?.is_some();
+        holdings::count(self.driver(), self.testbed.path(), own_device).map_err(engine)
     }
 
     fn remove_image(&mut self, name: &str) -> Result<()> {

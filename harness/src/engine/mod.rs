@@ -3,6 +3,9 @@
 pub mod bases;
 pub mod bench;
 pub mod containers;
+mod database;
+mod holdings;
+mod long_lived;
 mod processor;
 pub mod session;
 

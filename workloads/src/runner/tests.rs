@@ -1,9 +1,12 @@
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
 use storage_driver::{LayerId, StorageDriver};
 
 use super::*;
-use crate::{BuildReport, BuildSpec, DeviceCounters, Measurement, Param, Processor, Quantity, RunReport, RunSpec};
+use crate::{
+    BuildReport, BuildSpec, DeviceCounters, Holdings, Measurement, Param, Processor, Quantity, RunReport, RunSpec,
+    SharedContainers,
+};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -25,6 +28,15 @@ impl Engine for Mock {
     }
     fn run(&mut self, _: &RunSpec<'_>) -> Result<RunReport> {
         Ok(RunReport { stdout: self.name.into(), ..RunReport::default() })
+    }
+    fn containers(&mut self, _: &str) -> Result<SharedContainers> {
+        unreachable!("the workload under test starts none")
+    }
+    fn make_database(&mut self, _: &Path, _: u64, _: u64) -> Result<()> {
+        unreachable!("the workload under test makes none")
+    }
+    fn holdings(&mut self) -> Result<Holdings> {
+        Ok(Holdings::default())
     }
     fn remove_image(&mut self, _: &str) -> Result<()> {
         Ok(())

@@ -25,6 +25,21 @@ pub fn gc_cgroups() -> Result<Vec<String>> {
     Ok(removed)
 }
 
+/// How many directories of cgroups this process has made for containers and not removed yet.
+///
+/// # Errors
+/// A directory of ours cannot be read.
+pub fn own_cgroups() -> Result<usize> {
+    let mut own = 0;
+    for base in Hierarchy::detect().existing() {
+        for entry in std::fs::read_dir(&base).map_err(failed("read", &base))? {
+            let name = entry.map_err(failed("read", &base))?.file_name();
+            own += usize::from(name.to_str().and_then(starter) == Some(std::process::id()));
+        }
+    }
+    Ok(own)
+}
+
 /// The process that made the cgroup `name`.
 fn starter(name: &str) -> Option<u32> {
     name.rsplit_once('.')?.1.parse().ok()

@@ -19,7 +19,10 @@ use std::{
 
 use oci_spec::runtime::Spec;
 
-pub use self::{gc::gc_cgroups, stats::Stats};
+pub use self::{
+    gc::{gc_cgroups, own_cgroups},
+    stats::Stats,
+};
 use self::{
     hierarchy::{Controller, Hierarchy},
     limits::Limits,
