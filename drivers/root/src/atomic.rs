@@ -16,20 +16,29 @@ use crate::Durability;
 /// The file system's; the old content stays.
 pub fn write_atomically(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> Result<()> {
     let path = dir.join(name);
+    let old = if durability.syncs() { fs::read(&path).ok() } else { None };
+    replace(dir, name, bytes, durability).map_err(Error::io("write", &path))?;
+    sync_directory(dir, durability).inspect_err(|_| {
+        // The new content is there already. Whoever is told of a failure goes on with the old one, and so must whoever
+        // opens this next.
+        let back = old.map_or_else(|| fs::remove_file(&path), |old| replace(dir, name, &old, Durability::Skip));
+        if let Err(error) = back {
+            tracing::warn!(path = %path.display(), %error, "a file that could not be synced keeps its new content");
+        }
+    })
+}
+
+fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
     let temporary = dir.join(format!(".{name}.new"));
-    let write = || -> std::io::Result<()> {
+    let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         if durability.syncs() {
             file.sync_all()?;
         }
-        fs::rename(&temporary, &path)
+        fs::rename(&temporary, dir.join(name))
     };
-    write().map_err(|error| {
-        _ = fs::remove_file(&temporary);
-        Error::io("write", &path)(error)
-    })?;
-    sync_directory(dir, durability)
+    write().inspect_err(|_| _ = fs::remove_file(&temporary))
 }
 
 /// Makes the names in `dir` durable (fsync(2): a file's own sync does not cover its directory entry).

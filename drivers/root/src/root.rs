@@ -306,8 +306,9 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
             record.info.state = LayerState::Sealed;
             let dir = self.layer_dir(id);
             make_durable(&dir, &mut record.driver)?;
-            self.replace(record)?;
-            sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability)
+            // What leads to the record comes before the record: after that nothing may fail any more.
+            sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability)?;
+            self.replace(record)
         })
     }
 
@@ -373,26 +374,41 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 (slot.record.clone(), self.inner.path.join(open::TRASH).join(number.to_string()))
             };
             let dir = self.layer_dir(id);
-            let renamed = fs::rename(&dir, &trashed).map_err(Error::io("remove", &dir));
-            {
-                let mut table = self.table();
-                if let Err(error) = renamed {
-                    if let Some(slot) = table.slots.get_mut(id) {
-                        slot.leaving = false;
-                    }
-                    return Err(error);
+            let gone = self.put_away(&dir, &trashed, record.info.state);
+            let mut table = self.table();
+            if gone.is_err() {
+                if let Some(slot) = table.slots.get_mut(id) {
+                    slot.leaving = false;
                 }
+            } else {
                 table.slots.remove(id);
                 table.let_go(record.info.parent.as_ref());
             }
-            if record.info.state == LayerState::Sealed {
-                sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability)?;
-            }
-            if let Err(error) = delete(&trashed, &record) {
+            drop(table);
+            if gone? && let Err(error) = delete(&trashed, &record) {
                 tracing::warn!(layer = %id, %error, "a removed layer's files stay in the trash until the next opening");
             }
             Ok(())
         })
+    }
+
+    /// Moves a layer's directory into the trash, durably where the layer was sealed; true when it may be deleted there:
+    /// were its files deleted before, a power loss could leave a layer that says it is whole and is not.
+    ///
+    /// On any error it is where it was.
+    fn put_away(&self, dir: &Path, trashed: &Path, state: LayerState) -> Result<bool> {
+        fs::rename(dir, trashed).map_err(Error::io("remove", dir))?;
+        if state == LayerState::Writable {
+            return Ok(true);
+        }
+        let Err(error) = sync_directory(&self.inner.path.join(open::LAYERS), self.inner.durability) else {
+            return Ok(true);
+        };
+        if fs::rename(trashed, dir).is_ok() {
+            return Err(error);
+        }
+        tracing::warn!(path = %trashed.display(), %error, "a removed layer stays in the trash until the next opening");
+        Ok(false)
     }
 }
 
