@@ -55,7 +55,11 @@ pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
             kernel.backing
         )));
     }
-    choose_api(&trial, &mut kernel, options).map_err(|error| unusable(explain(&error, &kernel)))?;
+    choose_api(&trial, &mut kernel, options).map_err(|error| match error.is_no_space() {
+        // That says nothing about overlayfs.
+        true => error,
+        false => unusable(explain(&error, &kernel)),
+    })?;
     kernel.features = trial.features(&kernel)?;
     kernel.stale_descriptors = trial.open_descriptors_go_stale()?;
     kernel.fills_holes = trial.copy_up_fills_holes()?;

@@ -53,6 +53,8 @@ impl Vfs {
         match copy::probe(options.copy, &root.path().join("staging")) {
             Ok(Support::Yes) => {}
             Ok(Support::No(why)) => return Err(unusable(format!("{why}; use copy=copy"))),
+            // A full disk, for one: it says nothing about this driver.
+            Err(storage_layer::Error::Io { op, path, source }) => return Err(Error::Io { op, path, source }),
             Err(error) => return Err(unusable(error.to_string())),
         }
         let in_user_namespace = userns::is_active();
