@@ -53,6 +53,8 @@ struct Told {
     error: Option<(String, bool)>,
     /// What was wrong right after it had failed.
     problems: Vec<String>,
+    /// It failed, and nothing was done after that.
+    crashed: bool,
 }
 
 /// The surroundings of all trials.
@@ -134,9 +136,8 @@ impl Setting<'_> {
     /// Does the operation in a traced process, the fault at its step; tells what is due afterwards.
     fn disturb(&self, plan: &Plan<'_>, root: &Path, known: &Known<'_>, outcome: &mut Outcome) -> io::Result<Due> {
         let (mut reader, mut writer) = io::pipe()?;
-        let refused = plan.fault.is_some_and(|(fault, _)| matches!(fault.action(), Action::Refuse(_)));
         let mut tell = || {
-            let told = self.act(plan.operation, root, refused.then_some(known));
+            let told = self.act(plan, root, known);
             let json = serde_json::to_vec(&told).unwrap_or_default();
             i32::from(writer.write_all(&json).is_err())
         };
@@ -158,57 +159,99 @@ impl Setting<'_> {
         let told: Told = serde_json::from_slice(&json)?;
         outcome.problems.extend(judge(plan.fault, outcome.hit.is_some(), &told));
         outcome.problems.extend(told.problems);
-        Ok(Due::Done)
+        Ok(if told.crashed { Due::Failed } else { Due::Done })
     }
 
-    /// In the traced process: the operation, and if it may fail, a look at the state right after and a second try.
-    fn act(&self, operation: &Operation, root: &Path, retry: Option<&Known<'_>>) -> Told {
-        let mut driver: Option<Arc<dyn StorageDriver>> = None;
-        let mut problems = Vec::new();
-        if operation.start == Start::Open {
-            match self.subject.open(root) {
-                Ok(opened) => driver = Some(opened),
-                Err(error) => problems.push(format!("it did not open: {error}")),
-            }
+    /// In the traced process: the operation, and if it failed, a look at the state right after. Where the fault was
+    /// one that lasts, it is over now and the operation is tried again; otherwise the process ends here, so that what
+    /// was said to have failed is looked at by the next one.
+    fn act(&self, plan: &Plan<'_>, root: &Path, known: &Known<'_>) -> Told {
+        let mut attempt =
+            Attempt { setting: self, operation: plan.operation, root, driver: None, problems: Vec::new() };
+        if plan.operation.start == Start::Open {
+            attempt.open();
         }
-        let attempt = |driver: &mut Option<Arc<dyn StorageDriver>>| {
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                if driver.is_none() {
-                    *driver = Some(self.subject.open(root)?);
-                }
-                driver.as_ref().map_or(Ok(()), |driver| (operation.act)(&**driver, self.oracle))
-            }));
-            result.map_err(panic_text)
-        };
         trace::begin();
-        let first = attempt(&mut driver);
+        let error = attempt.make();
         trace::end();
-        let error = match first {
+        let refused = plan.fault.filter(|(fault, _)| matches!(fault.action(), Action::Refuse(_)));
+        let crashed = match refused.filter(|_| error.is_some()) {
+            None => false,
+            Some((fault, _)) => {
+                attempt.look(known);
+                if fault.lasts() {
+                    attempt.make_again();
+                }
+                !fault.lasts()
+            }
+        };
+        if crashed {
+            std::mem::forget(attempt.driver);
+        } else {
+            attempt.close();
+        }
+        Told { error, problems: attempt.problems, crashed }
+    }
+}
+
+/// An operation under way in the traced process.
+struct Attempt<'a> {
+    setting: &'a Setting<'a>,
+    operation: &'a Operation,
+    root: &'a Path,
+    driver: Option<Arc<dyn StorageDriver>>,
+    problems: Vec<String>,
+}
+
+impl Attempt<'_> {
+    fn open(&mut self) {
+        match self.setting.subject.open(self.root) {
+            Ok(driver) => self.driver = Some(driver),
+            Err(error) => self.problems.push(format!("it did not open: {error}")),
+        }
+    }
+
+    /// What it said if it failed, and whether that names a full disk.
+    fn make(&mut self) -> Option<(String, bool)> {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if self.driver.is_none() {
+                self.driver = Some(self.setting.subject.open(self.root)?);
+            }
+            self.driver.as_ref().map_or(Ok(()), |driver| (self.operation.act)(&**driver, self.setting.oracle))
+        }));
+        match result {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some((error.to_string(), error.is_no_space())),
             Err(panic) => {
-                problems.push(format!("the driver panicked: {panic}"));
-                Some((panic, false))
-            }
-        };
-        if let (Some(known), Some(_)) = (retry, &error) {
-            if let Some(driver) = &driver {
-                let right_after = known.problems(&**driver, Due::Failed);
-                problems.extend(right_after.into_iter().map(|problem| format!("right after the failure: {problem}")));
-                if let Err(error) = (operation.back)(&**driver, self.oracle) {
-                    problems.push(format!("after the failure, it cannot be taken back: {error}"));
-                }
-            }
-            match attempt(&mut driver) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => problems.push(format!("without the fault, it fails again: {error}")),
-                Err(panic) => problems.push(format!("without the fault, it panics: {panic}")),
+                let text = panic_text(panic);
+                self.problems.push(format!("the driver panicked: {text}"));
+                Some((text, false))
             }
         }
-        if let Some(Err(error)) = driver.map(|driver| driver.shutdown()) {
-            problems.push(format!("it does not shut down: {error}"));
+    }
+
+    fn look(&mut self, known: &Known<'_>) {
+        if let Some(driver) = &self.driver {
+            let found = known.problems(&**driver, Due::Failed);
+            self.problems.extend(found.into_iter().map(|problem| format!("right after the failure: {problem}")));
         }
-        Told { error, problems }
+    }
+
+    fn make_again(&mut self) {
+        if let Some(driver) = &self.driver
+            && let Err(error) = (self.operation.back)(&**driver, self.setting.oracle)
+        {
+            self.problems.push(format!("after the failure, it cannot be taken back: {error}"));
+        }
+        if let Some((error, _)) = self.make() {
+            self.problems.push(format!("without the fault, it fails again: {error}"));
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(Err(error)) = self.driver.take().map(|driver| driver.shutdown()) {
+            self.problems.push(format!("it does not shut down: {error}"));
+        }
     }
 }
 

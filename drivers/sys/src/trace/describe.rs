@@ -46,6 +46,13 @@ fn descriptor(thread: Pid, value: u64) -> String {
         .map_or_else(|_| format!("descriptor {number}"), |path| path.to_string_lossy().into_owned())
 }
 
+/// A number of eight bytes in the process's memory.
+pub fn number(thread: Pid, address: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    fs::File::open(format!("/proc/{thread}/mem")).ok()?.read_exact_at(&mut bytes, address).ok()?;
+    Some(u64::from_ne_bytes(bytes))
+}
+
 fn string(thread: Pid, address: u64) -> Option<String> {
     let memory = fs::File::open(format!("/proc/{thread}/mem")).ok()?;
     let mut bytes = Vec::new();

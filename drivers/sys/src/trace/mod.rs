@@ -24,7 +24,7 @@ use nix::{
 };
 
 pub use calls::Class;
-use calls::{Known, known, only_asks};
+use calls::{CHANGING_OPEN_FLAGS, Known, known, only_asks};
 use registers::Stopped;
 
 use crate::fork::{Exit, fork};
@@ -194,7 +194,8 @@ impl Tracer<'_> {
             return ptrace::cont(thread, None);
         }
         let known = known().find(|known| known.number == stopped.number);
-        let Some(known) = known.filter(|known| self.showing && changes(known, &stopped) && self.is_ours(thread)) else {
+        let shown = |known: &&Known| self.showing && changes(known, &stopped, thread) && self.is_ours(thread);
+        let Some(known) = known.filter(shown) else {
             return ptrace::cont(thread, None);
         };
         let call = Call { thread, known, stopped, section: self.section };
@@ -230,8 +231,15 @@ impl Tracer<'_> {
     }
 }
 
-fn changes(known: &Known, stopped: &Stopped) -> bool {
-    known.number != libc::SYS_ioctl || !only_asks(stopped.arguments[1])
+/// What the filter cannot see: arguments that are behind a pointer or mean something else for every device.
+fn changes(known: &Known, stopped: &Stopped, thread: Pid) -> bool {
+    match known.number {
+        libc::SYS_ioctl => !only_asks(stopped.arguments[1]),
+        // The flags are the first field of struct open_how (openat2(2)); what cannot be read is taken for a change.
+        libc::SYS_openat2 => describe::number(thread, stopped.arguments[2])
+            .is_none_or(|flags| flags & u64::from(CHANGING_OPEN_FLAGS) != 0),
+        _ => true,
+    }
 }
 
 impl Call {
