@@ -53,3 +53,9 @@ impl Error {
         Self::Effect { what: what.into(), expected: expected.to_string(), found: found.to_string() }
     }
 }
+
+impl From<storage_driver::Error> for Error {
+    fn from(error: storage_driver::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}

@@ -56,6 +56,31 @@ impl Params {
         })
     }
 
+    /// A parameter as numbers with commas between, each within bounds.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when one is none, or there are none.
+    pub fn numbers(&self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> Result<Vec<u64>> {
+        let text = self.text(name);
+        let one = |text: &str| text.trim().parse().ok().filter(|number| bounds.contains(number));
+        text.split(',').map(one).collect::<Option<Vec<u64>>>().ok_or_else(|| Error::Parameter {
+            name: name.to_owned(),
+            why: format!("it takes numbers from {} to {} with commas, not {text:?}", bounds.start(), bounds.end()),
+        })
+    }
+
+    /// A parameter that is one of a few words.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when it is another.
+    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T> {
+        let text = self.text(name);
+        choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            Error::Parameter { name: name.to_owned(), why: format!("it takes {}, not {text:?}", words.join(" or ")) }
+        })
+    }
+
     /// All of them, for the record.
     #[must_use]
     pub const fn pairs(&self) -> &BTreeMap<String, String> {
@@ -80,6 +105,20 @@ mod tests {
         let set = Params::new(KNOWN, &given("files", "7"), false).unwrap();
         assert_eq!(set.text("files"), "7");
         assert!(set.number("files", 10..=20).is_err());
+    }
+
+    #[test]
+    fn lists_and_words_are_read_whole_or_refused() {
+        let numbers = |text: &str| {
+            let set = Params::new(KNOWN, &given("files", text), false).unwrap();
+            set.numbers("files", 1..=64).ok()
+        };
+        assert_eq!(numbers("1, 4,64"), Some(vec![1, 4, 64]));
+        assert_eq!((numbers("1,"), numbers("1,65"), numbers("")), (None, None, None));
+        let set = Params::new(KNOWN, &given("files", "few"), false).unwrap();
+        assert_eq!(set.choice("files", &[("many", 1), ("few", 2)]).unwrap(), 2);
+        let error = set.choice("files", &[("many", 1), ("none", 2)]).unwrap_err().to_string();
+        assert!(error.contains("many or none"), "{error}");
     }
 
     #[test]
