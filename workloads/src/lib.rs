@@ -11,6 +11,7 @@ mod containers;
 mod empty;
 mod engine;
 mod error;
+mod lifecycle;
 mod measure;
 mod params;
 mod runner;
@@ -31,5 +32,5 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 /// All workloads.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(build::Build), Box::new(empty::Empty)]
+    vec![Box::new(build::Build), Box::new(lifecycle::Lifecycle), Box::new(empty::Empty)]
 }
