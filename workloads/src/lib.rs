@@ -8,6 +8,7 @@
 
 mod build;
 mod containers;
+mod density;
 mod empty;
 mod engine;
 mod error;
@@ -32,5 +33,5 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 /// All workloads.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(build::Build), Box::new(lifecycle::Lifecycle), Box::new(empty::Empty)]
+    vec![Box::new(build::Build), Box::new(lifecycle::Lifecycle), Box::new(density::Density), Box::new(empty::Empty)]
 }
