@@ -17,8 +17,10 @@
 mod case;
 pub mod cases;
 mod context;
+pub mod equality;
 mod expectation;
 mod holes;
+pub mod keeps;
 mod leaks;
 mod link;
 pub mod op;

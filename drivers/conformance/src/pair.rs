@@ -38,6 +38,28 @@ impl Origins {
         origins
     }
 
+    /// Whether this name still stands for a directory of the parent.
+    #[must_use]
+    pub fn is_directory(&self, path: &Path) -> bool {
+        self.directories.contains(path)
+    }
+
+    /// Whether this name still stands for something else of the parent.
+    #[must_use]
+    pub fn is_other(&self, path: &Path) -> bool {
+        self.others.contains(path)
+    }
+
+    /// What is left of it after an operation that succeeded.
+    pub(crate) fn after(&mut self, op: &Op) {
+        if let Some(path) = op.writes_to() {
+            self.others.remove(path);
+        }
+        for path in op.replaces() {
+            self.forget(path);
+        }
+    }
+
     fn forget(&mut self, path: &Path) {
         self.directories.retain(|known| !known.starts_with(path));
         self.others.retain(|known| !known.starts_with(path));

@@ -13,6 +13,7 @@ use std::fmt;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use proptest_state_machine::ReferenceStateMachine;
 
+pub(crate) use operations::operations;
 pub use plan::Step;
 
 use crate::{Stop, Subject, run::in_room_of_its_own};
