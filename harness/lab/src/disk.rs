@@ -17,7 +17,19 @@ pub fn make(path: &Path, size: u64) -> Result<()> {
     file.set_len(size).map_err(Error::io("enlarge", path))?;
     let output = Command::new(mkfs)
         // Nothing is left for the guest's kernel to initialise while something is measured.
-        .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-m", "0", "-L", "lab"])
+        // Project quotas, so that drivers can limit layers.
+        .args([
+            "-q",
+            "-F",
+            "-O",
+            "quota,project",
+            "-E",
+            "lazy_itable_init=0,lazy_journal_init=0,nodiscard",
+            "-m",
+            "0",
+            "-L",
+            "lab",
+        ])
         .arg(path)
         .stdin(Stdio::null())
         .output()

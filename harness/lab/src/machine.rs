@@ -76,11 +76,7 @@ impl Lab {
                 Err(error @ (Error::NoBoot { .. } | Error::Died { .. }))
                     if output.is_some() && attempts.peek().is_some() =>
                 {
-                    tracing::warn!(
-                        "no guest comes up with {}, so it is emulated: {}",
-                        attempt.name,
-                        first_line(&error)
-                    );
+                    tracing::warn!("no guest comes up with {}, so it is emulated: {}", attempt.name, in_short(&error));
                 }
                 other => return other,
             }
@@ -184,8 +180,12 @@ fn share(option: &mut impl FnMut(&str, OsString), tag: &str, path: &OsStr, how: 
     option("-device", format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}").into());
 }
 
-fn first_line(error: &Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
+/// The error in one line: what happened, and the guest's last word.
+fn in_short(error: &Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    format!("{first} {}", lines.next_back().unwrap_or_default())
 }
 
 /// A running machine; dropping it ends it.

@@ -33,7 +33,8 @@ for module in ext4 loop dm-mod dm-thin-pool; do
     modprobe -q "$module" 2>/dev/null
 done
 
-$bb mount -t ext4 -o noatime /dev/vda "$data" || fail "cannot mount the disk"
+# Quotas where the kernel has them.
+$bb mount -t ext4 -o noatime,prjquota /dev/vda "$data" || $bb mount -t ext4 -o noatime /dev/vda "$data" || fail "cannot mount the disk"
 $bb mkdir -p -m 1777 "$data/tmp"
 export TMPDIR="$data/tmp"
 share_all
