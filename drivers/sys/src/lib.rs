@@ -8,6 +8,7 @@ pub mod block;
 pub mod btrfs;
 pub mod child;
 pub mod dm;
+pub mod extents;
 pub mod fork;
 pub mod fsroom;
 pub mod loopdev;
