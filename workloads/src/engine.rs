@@ -52,6 +52,12 @@ pub trait Engine {
     /// When the kernel does not tell.
     fn holdings(&mut self) -> Result<Holdings>;
 
+    /// In how many pieces a file lies on its device, after it was written there; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written.
+    fn extents(&mut self, file: &Path) -> Result<Option<u64>>;
+
     /// Removes an image and the layers that only it needs.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod build;
+mod churn;
 mod containers;
 mod density;
 mod empty;
@@ -16,6 +17,7 @@ mod lifecycle;
 mod measure;
 mod params;
 mod runner;
+mod slope;
 mod tree;
 mod workload;
 
@@ -33,5 +35,11 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 /// All workloads.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(build::Build), Box::new(lifecycle::Lifecycle), Box::new(density::Density), Box::new(empty::Empty)]
+    vec![
+        Box::new(build::Build),
+        Box::new(lifecycle::Lifecycle),
+        Box::new(density::Density),
+        Box::new(churn::Churn),
+        Box::new(empty::Empty),
+    ]
 }

@@ -38,6 +38,9 @@ impl Engine for Mock {
     fn holdings(&mut self) -> Result<Holdings> {
         Ok(Holdings::default())
     }
+    fn extents(&mut self, _: &Path) -> Result<Option<u64>> {
+        Ok(None)
+    }
     fn remove_image(&mut self, _: &str) -> Result<()> {
         Ok(())
     }
