@@ -90,7 +90,7 @@ pub(super) fn replacing<T>(
     mut make: impl FnMut() -> Result<T, Errno>,
 ) -> Result<T> {
     match make() {
-        Err(Errno::EXIST) if existing == Existing::Merge => {
+        Err(Errno::EXIST) if existing != Existing::Refuse => {
             unlinkat(dir, new, AtFlags::empty()).map_err(Error::io("replace", path()))?;
             make()
         }

@@ -29,6 +29,8 @@ pub enum Existing {
     /// A directory on a directory is merged into it, and the one that was there keeps its attributes; anything else
     /// on anything else replaces it. A directory never replaces another kind nor the other way round.
     Merge,
+    /// As [`Existing::Merge`], but directories below the root take the source's attributes.
+    Overwrite,
 }
 
 /// How to copy. The default copies everything, byte by byte, into an empty directory.

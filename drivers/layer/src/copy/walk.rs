@@ -142,7 +142,7 @@ impl<'a> Walker<'a> {
     fn pair(&self, from: &Arc<OwnedFd>, path: &[u8]) -> Result<Arc<Pair>> {
         let to = self.to.directory(path)?;
         // What this copy made itself has no ACLs yet.
-        let inherits = self.crew.existing == Existing::Merge
+        let inherits = self.crew.existing != Existing::Refuse
             && Of::Fd(to.as_fd()).get(ACL_DEFAULT).map_err(Error::io("read the ACL of", self.to.full(path)))?.is_some();
         Ok(Arc::new(Pair {
             from: Arc::clone(from),
@@ -171,7 +171,14 @@ impl<'a> Walker<'a> {
     fn make(&mut self, pair: &Pair, name: &[u8], path: &[u8]) -> Result<()> {
         match mkdirat(&pair.to, name, Mode::RWXU) {
             Ok(()) => {}
-            Err(Errno::EXIST) if self.crew.existing == Existing::Merge => return is_directory(pair, name),
+            Err(Errno::EXIST) if self.crew.existing != Existing::Refuse => {
+                is_directory(pair, name)?;
+                if self.crew.existing == Existing::Overwrite {
+                    let attributes = self.read_attributes(&self.from.directory(path)?, path)?;
+                    self.made.push((path.to_vec(), attributes));
+                }
+                return Ok(());
+            }
             Err(error) => return Err(Error::io("create", pair.target_name(name))(error)),
         }
         let attributes = self.read_attributes(&self.from.directory(path)?, path)?;
@@ -203,7 +210,7 @@ impl<'a> Walker<'a> {
         for (path, attributes) in self.made.iter().rev() {
             let dir = self.to.directory(path)?;
             let present = fstat(&dir).map_err(Error::io("examine", self.to.full(path)))?;
-            let inherited = path.is_empty() || self.crew.existing == Existing::Merge;
+            let inherited = path.is_empty() || self.crew.existing != Existing::Refuse;
             attributes
                 .set_open(dir.as_fd(), (&present).into(), inherited, &mut |xattr, errno| {
                     hand.may_skip(path, xattr, errno)
