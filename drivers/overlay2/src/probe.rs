@@ -136,6 +136,9 @@ fn explain(error: &Error, kernel: &Kernel) -> String {
             "this kernel has no overlayfs; try `modprobe overlay` (CONFIG_OVERLAY_FS), or use --driver vfs".to_owned()
         }
         Some(Errno::NOSYS) => "this kernel has no fsopen(2); use mount_api=legacy".to_owned(),
+        Some(Errno::INVAL) if kernel.context => {
+            "this kernel's overlayfs may be too old for lowerdir+ (Linux 6.8); use mount_api=legacy".to_owned()
+        }
         Some(Errno::PERM | Errno::ACCESS) => {
             "mounting needs root, or a user namespace of a kernel since 5.11".to_owned()
         }

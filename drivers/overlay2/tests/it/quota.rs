@@ -19,11 +19,11 @@ struct Ext4 {
 
 impl Ext4 {
     /// `None` where the kernel was built without the quotas of ext4 (CONFIG_QFMT_V2).
-    fn with_quotas() -> Option<Self> {
+    fn with_quotas() -> Self {
         let (dir, image) = Self::make(&["-O", "quota,project", "-E", "quotatype=prjquota"]);
-        let mnt = dir.path().join("mnt");
-        let mounted = Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(&mnt).output().unwrap();
-        mounted.status.success().then(|| Self { dir })
+        let made = Self { dir };
+        run(Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(made.path()), "mount");
+        made
     }
 
     fn without_quotas() -> Self {
@@ -87,11 +87,9 @@ fn privileged_without_quotas_a_size_is_refused_with_the_remedy() {
 }
 
 #[test]
+#[ignore = "needs a kernel with project quotas on ext4 (CONFIG_QFMT_V2); runs in the lab"]
 fn privileged_a_layer_is_limited_and_its_parent_is_not_counted() {
-    let Some(ext4) = Ext4::with_quotas() else {
-        eprintln!("this kernel mounts no ext4 with project quotas (CONFIG_QFMT_V2): only their absence is tested");
-        return;
-    };
+    let ext4 = Ext4::with_quotas();
     let root = ext4.path().join("root");
     let driver = Overlay2::open(&root, Options::default()).unwrap();
     assert!(driver.capabilities().size_limit.is_yes(), "{:?}", driver.capabilities().size_limit);

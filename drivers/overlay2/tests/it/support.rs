@@ -68,14 +68,25 @@ impl Drop for Place {
     }
 }
 
-/// The ways to mount that this kernel has. The older one works everywhere; that the newer is missing is told.
+/// The ways to mount that this kernel has. The older one works everywhere.
 pub fn apis() -> Vec<&'static str> {
     let place = Place::new();
     if place.open().status().pairs["mount api"].starts_with("new") {
         return vec!["new", "legacy"];
     }
-    eprintln!("this kernel's overlayfs has no lowerdir+: only mount(2) is tested");
     vec!["legacy"]
+}
+
+/// Whether this kernel cannot mount this way; then that is what the driver must say.
+pub fn lacks(api: &str) -> bool {
+    if apis().contains(&api) {
+        return false;
+    }
+    let place = Place::new();
+    let refused = Overlay2::open(place.root(), options(&[("mount_api", api)])).unwrap_err();
+    assert!(matches!(refused, storage_driver::Error::Unusable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("mount_api=legacy"), "{refused}");
+    true
 }
 
 pub fn options(pairs: &[(&str, &str)]) -> Options {
