@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::Path,
 };
 
@@ -13,7 +16,7 @@ use storage_layer::{Digest, DigestWriter};
 pub struct KeyMaker(DigestWriter<io::Sink>);
 
 /// Changes whenever the same step would make another layer.
-const VERSION: &[u8] = b"1";
+const VERSION: &[u8] = b"2";
 
 impl KeyMaker {
     pub fn new() -> Self {
@@ -45,6 +48,14 @@ impl KeyMaker {
             let _ = self.0.write_all(&found.len().to_le_bytes());
             io::copy(&mut File::open(path)?, &mut self.0)?;
         }
+        Ok(())
+    }
+
+    /// Whom a file belongs to, where that is kept.
+    pub fn add_owner(&mut self, path: &Path) -> io::Result<()> {
+        let found = fs::symlink_metadata(path)?;
+        self.add(&found.uid().to_le_bytes());
+        self.add(&found.gid().to_le_bytes());
         Ok(())
     }
 

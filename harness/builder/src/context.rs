@@ -96,6 +96,8 @@ fn finish_directory(dir: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()>
 pub struct Found {
     /// Relative to the root, as asked for or matched.
     pub name: PathBuf,
+    /// Of the name, what `--parents` keeps: all of it, or what is after a `/./` in the pattern.
+    pub kept: PathBuf,
     /// The real path of what is copied.
     pub path: PathBuf,
     pub is_dir: bool,
@@ -103,6 +105,7 @@ pub struct Found {
 
 /// Finds what a source pattern names below a jail, sorted; a plain name that is a symlink stands for its target.
 pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore) -> io::Result<Vec<Found>> {
+    let pivot = pattern.find("/./").map_or(0, |at| clean(Path::new(&pattern[..at])).components().count());
     let clean = clean(Path::new(pattern));
     let mut names = Vec::new();
     if pattern.contains(['*', '?', '[', '\\']) {
@@ -118,7 +121,9 @@ pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore) -> io::Result<Vec<Found
             continue;
         }
         match jail.resolve(&name) {
-            Ok(path) => found.push(Found { is_dir: path.is_dir(), name, path }),
+            Ok(path) => {
+                found.push(Found { is_dir: path.is_dir(), kept: name.components().skip(pivot).collect(), name, path });
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

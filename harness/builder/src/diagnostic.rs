@@ -1,52 +1,130 @@
 use std::fmt;
 
 /// What is wrong with a Dockerfile, and where.
+///
+/// Printed with the line and a caret below the words that are meant:
+///
+/// ```text
+/// Dockerfile:3:1: unknown instruction RNU; did you mean RUN?
+///   3 | RNU make
+///     | ^^^
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// What is wrong, in one line.
-    pub message: String,
-    /// What to do, where that can be said.
-    pub hint: Option<String>,
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-    /// Characters that are meant; at least 1.
-    pub width: usize,
-    /// The line itself.
-    pub text: String,
-    /// The file's name, as far as it is known.
-    pub file: String,
+pub struct Diagnostic(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    file: String,
+    line: usize,
+    column: usize,
+    text: String,
+    width: usize,
+    message: String,
+    hint: Option<String>,
 }
 
+/// Longer lines are cut around the words that are meant.
+const MOST_SHOWN: usize = 160;
+
 impl Diagnostic {
-    /// The same for a file of this name.
+    pub(crate) fn new(file: &str, line: usize, column: usize, text: &str, width: usize, message: String) -> Self {
+        let (file, text) = (file.to_owned(), text.to_owned());
+        Self(Box::new(Parts { file, line, column, text, width, message, hint: None }))
+    }
+
+    /// Adds what to do about it.
     #[must_use]
-    pub fn in_file(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.file);
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
+    }
+
+    /// Adds what to do about it, if that is known.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
+    /// The file's name as it was given.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.0.file
+    }
+
+    /// The line, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.0.line
+    }
+
+    /// The character of the line, counted from 1.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.0.column
+    }
+
+    /// What is wrong, without the place.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The place and what is wrong, in one line without the excerpt.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let Parts { file, line, column, message, hint, .. } = &*self.0;
+        match hint {
+            Some(hint) => format!("{file}:{line}:{column}: {message}; {hint}"),
+            None => format!("{file}:{line}:{column}: {message}"),
+        }
     }
 }
 
 impl fmt::Display for Diagnostic {
-    /// `Dockerfile:3:5: message`, the line, a caret below the word, and the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 120;
-        writeln!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
-        // A long line is shown around the place that is meant.
-        let start = self.column.saturating_sub(SHOWN / 2).saturating_sub(1);
-        let start = if self.text.chars().count() <= SHOWN { 0 } else { start };
-        let shown: String =
-            self.text.chars().skip(start).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        writeln!(f, "{:>5} | {shown}", self.line)?;
-        let before = (self.column - 1).saturating_sub(start);
+        f.write_str(&self.headline())?;
+        let Parts { line, column, text, width, .. } = &*self.0;
+        let long = text.chars().count() > MOST_SHOWN;
+        let skip = if long { column.saturating_sub(MOST_SHOWN / 4) } else { 0 };
+        let shown: String = text.chars().skip(skip).take(MOST_SHOWN).map(printable).collect();
+        let before = column.saturating_sub(1 + skip);
         let room = shown.chars().count().saturating_sub(before).max(1);
-        write!(f, "      | {}{}", " ".repeat(before), "^".repeat(self.width.clamp(1, room)))?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\n      = {hint}")?;
-        }
-        Ok(())
+        let (indent, carets) = (" ".repeat(before), "^".repeat((*width).clamp(1, room)));
+        let number = line.to_string();
+        write!(f, "\n  {number} | {shown}\n  {:1$} | {indent}{carets}", "", number.len())
     }
 }
 
 impl std::error::Error for Diagnostic {}
+
+/// Control characters would move the caret, or change the terminal's colours.
+fn printable(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::{Source, Span};
+
+    #[test]
+    fn shows_the_line_and_a_caret() {
+        let source = Source::new("Dockerfile", b"FROM a\nRUN\tmake x\n").unwrap();
+        let error = source.error(Span::new(11, 15), "no such thing").hint("did you mean cmake?");
+        let expected = "Dockerfile:2:5: no such thing; did you mean cmake?\n  2 | RUN make x\n    |     ^^^^";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_word() {
+        let text = format!("RUN {} here {}", "x".repeat(500), "y".repeat(500));
+        let source = Source::new("Dockerfile", text.as_bytes()).unwrap();
+        let at = text.find("here").unwrap();
+        let shown = source.error(Span::new(at, at + 4), "m").to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1].find("here"), lines[2].find("^^^^"));
+        assert!(lines[1].len() < 200);
+    }
+}

@@ -43,6 +43,25 @@ impl Ignore {
         Self { patterns: lines.filter_map(pattern).collect() }
     }
 
+    /// Whether it says nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// The same, and patterns that are rooted at `base`; those stand last, so that nothing takes back what they leave out
+    /// but they themselves.
+    #[must_use]
+    pub fn with_more(&self, base: &Path, patterns: &[String]) -> Self {
+        let base: Vec<String> = base.components().map(|name| literal(&name.as_os_str().to_string_lossy())).collect();
+        let mut all = self.patterns.clone();
+        for mut pattern in Self::parse(&patterns.join("\n")).patterns {
+            pattern.parts.splice(0..0, base.iter().cloned());
+            all.push(pattern);
+        }
+        Self { patterns: all }
+    }
+
     /// Whether a path of the context, relative to it, is left out.
     #[must_use]
     pub fn excludes(&self, path: &Path) -> bool {
@@ -63,6 +82,11 @@ impl Ignore {
     pub fn takes_something_back(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.takes_back)
     }
+}
+
+/// A name as a pattern that matches only it.
+fn literal(name: &str) -> String {
+    name.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 impl Pattern {

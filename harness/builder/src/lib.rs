@@ -1,9 +1,9 @@
 //! The Dockerfile builder: parser, build context, layer cache, execution on any storage driver.
 //!
-//! A Dockerfile becomes a list of stages of instructions ([`parse()`]); only the stages that the target needs are built. Each
-//! `RUN`, `COPY`, `ADD` and `WORKDIR` makes a layer: a writable layer is prepared on the driver, mounted, changed,
-//! unmounted and committed; everything else changes the image's configuration. What each phase took and what the
-//! driver had to copy is told to an [`Observer`].
+//! A Dockerfile becomes stages of instructions with the place of every word ([`parse()`]); only the stages that the
+//! target needs are built. Each `RUN`, `COPY`, `ADD` and `WORKDIR` makes a layer: a writable layer is prepared on the
+//! driver, mounted, changed, unmounted and committed; everything else changes the image's configuration. What each
+//! phase took and what the driver had to copy is told to an [`Observer`].
 //!
 //! The syntax is that of the Dockerfile reference; what is not supported yet is refused by name, never ignored.
 
@@ -12,19 +12,21 @@
 mod cache_key;
 mod context;
 mod diagnostic;
+pub mod dockerfile;
 mod error;
 mod execute;
 mod expand;
 mod ignore;
-mod instruction;
+mod near;
 mod observe;
 mod parse;
+mod source;
 mod stages;
 
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
-pub use execute::{BuildOutcome, BuildRequest, Builder, RunLimits};
+pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, configure};
 pub use ignore::Ignore;
-pub use instruction::{CommandLine, Copy, CopySource, Dockerfile, HealthCheck, Instruction, Kind, Place, Stage};
 pub use observe::{LayerSummary, Observer, StepReport, StepTimes, Stream};
-pub use parse::parse;
+pub use parse::{parse, parse_named};
+pub use source::{Source, Span};

@@ -1,10 +1,15 @@
 //! Which stages the target needs, in the order of the file.
 
-use crate::{CopySource, Dockerfile, Error, Instruction, Kind, Result, expand::expand};
+use crate::{
+    Error, Result,
+    dockerfile::{Dockerfile, Instruction, Kind, Stage},
+    expand::{Reading, Variables},
+    near,
+};
 
 /// What a stage starts from, or COPY takes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// Nothing.
     Scratch,
     /// An earlier stage, by number.
@@ -19,30 +24,18 @@ pub struct Plan {
     /// Numbers of the stages, in order; the last is the target.
     pub stages: Vec<usize>,
     /// What each stage of the file starts from.
-    pub bases: Vec<Source>,
+    pub bases: Vec<Origin>,
 }
 
 /// Finds the target and what it needs.
-pub fn plan(
-    file: &Dockerfile,
-    target: Option<&str>,
-    global: &dyn Fn(&str) -> Option<String>,
-    file_name: &str,
-) -> Result<Plan> {
+pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables) -> Result<Plan> {
     let mut bases = Vec::new();
     for (number, stage) in file.stages.iter().enumerate() {
-        let wrong = |why: String| Error::Dockerfile(stage.from.wrong(why).in_file(file_name));
-        let base = expand(&stage.base, file.escape, &|name| global(name)).map_err(wrong)?;
-        if base.is_empty() {
-            let why = format!("{} is empty", stage.base);
-            let hint = "give the ARG a default before the first FROM, or use --build-arg";
-            return Err(Error::Dockerfile(stage.from.wrong_with(why, hint).in_file(file_name)));
-        }
-        bases.push(find(file, number, &base, false));
+        bases.push(find(file, number, &base(file, stage, global)?, false));
     }
     let last = match target {
         None => file.stages.len() - 1,
-        Some(name) => by_name(file, file.stages.len(), name, true).ok_or_else(|| no_stage(file, name, file_name))?,
+        Some(name) => by_name(file, file.stages.len(), name, true).ok_or_else(|| no_stage(file, name))?,
     };
     let mut needed = vec![false; file.stages.len()];
     let mut pending = vec![last];
@@ -50,48 +43,73 @@ pub fn plan(
         if std::mem::replace(&mut needed[number], true) {
             continue;
         }
-        if let Source::Stage(base) = bases[number] {
+        if let Origin::Stage(base) = bases[number] {
             pending.push(base);
         }
-        pending.extend(file.stages[number].instructions.iter().filter_map(|i| copied_stage(file, number, i)));
+        let instructions = file.stages[number].instructions.iter();
+        pending.extend(instructions.flat_map(names_of_sources).filter_map(|name| by_name(file, number, &name, true)));
     }
     let stages = (0..=last).filter(|number| needed[*number]).collect();
     Ok(Plan { stages, bases })
 }
 
-/// What a name in stage `number` means: an earlier stage first. Only COPY may use a stage's number.
-pub fn find(file: &Dockerfile, number: usize, name: &str, numbers: bool) -> Source {
+/// What a stage starts from, expanded.
+fn base(file: &Dockerfile, stage: &Stage, global: &dyn Variables) -> Result<String> {
+    let base = Reading::new(file.directives.escape)
+        .word(&stage.base.text, global)
+        .map_err(|why| file.source.refuse(why.place(&stage.base), why.message.clone()))?;
+    if !base.is_empty() {
+        return Ok(base);
+    }
+    let hint = "give the ARG a default before the first FROM, or use --build-arg";
+    Err(file.source.error(stage.base.span, format!("{} is empty", stage.base.text)).hint(hint).into())
+}
+
+/// What a name in stage `number` means: an earlier stage first. Only FROM may not use a stage's number.
+pub fn find(file: &Dockerfile, number: usize, name: &str, numbers: bool) -> Origin {
     match by_name(file, number, name, numbers) {
-        Some(stage) => Source::Stage(stage),
-        None if name == "scratch" => Source::Scratch,
-        None => Source::Image(name.to_owned()),
+        Some(stage) => Origin::Stage(stage),
+        None if name == "scratch" => Origin::Scratch,
+        None => Origin::Image(name.to_owned()),
     }
 }
 
 fn by_name(file: &Dockerfile, before: usize, name: &str, numbers: bool) -> Option<usize> {
     let lower = name.to_lowercase();
-    let named = file.stages[..before].iter().position(|stage| stage.name.as_ref() == Some(&lower));
+    let is_called = |stage: &Stage| stage.name.as_ref().is_some_and(|name| name.text == lower);
+    let named = file.stages[..before].iter().position(is_called);
     named.or_else(|| name.parse().ok().filter(|number| numbers && *number < before))
 }
 
-fn copied_stage(file: &Dockerfile, number: usize, instruction: &Instruction) -> Option<usize> {
-    let Kind::Copy(copy) = &instruction.kind else { return None };
-    let CopySource::From(name) = &copy.source else { return None };
-    by_name(file, number, name, true)
+/// Stages or images whose files an instruction takes.
+fn names_of_sources(instruction: &Instruction) -> Vec<String> {
+    match &instruction.kind {
+        Kind::Copy(_) => instruction.flag("from").map(|flag| flag.text().to_owned()).into_iter().collect(),
+        Kind::Run(_) => {
+            let mounts = instruction.flags.iter().filter(|flag| flag.name == "mount");
+            mounts
+                .flat_map(|flag| flag.text().split(','))
+                .filter_map(|part| part.strip_prefix("from=").map(str::to_owned))
+                .collect()
+        }
+        Kind::Onbuild(inner) => names_of_sources(inner),
+        _ => Vec::new(),
+    }
 }
 
-fn no_stage(file: &Dockerfile, name: &str, file_name: &str) -> Error {
-    let names: Vec<&str> = file.stages.iter().filter_map(|stage| stage.name.as_deref()).collect();
-    let nearest = crate::parse::nearest(&name.to_lowercase(), &names).map(str::to_owned);
-    Error::NoStage { name: name.to_owned(), file: file_name.to_owned(), nearest }
+fn no_stage(file: &Dockerfile, name: &str) -> Error {
+    let names = file.stages.iter().filter_map(|stage| Some(stage.name.as_ref()?.text.as_str()));
+    let nearest = near::nearest(&name.to_lowercase(), names).map(str::to_owned);
+    Error::NoStage { name: name.to_owned(), file: file.source.name().to_owned(), nearest }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expand::Nothing;
 
     fn plan_of(text: &str, target: Option<&str>) -> Result<Plan> {
-        plan(&crate::parse(text.as_bytes()).unwrap(), target, &|_| None, "Dockerfile")
+        plan(&crate::parse(text.as_bytes()).unwrap(), target, &Nothing)
     }
 
     #[test]
@@ -101,12 +119,24 @@ mod tests {
         assert_eq!(plan_of(text, Some("B")).unwrap().stages, [0, 2]);
         assert_eq!(plan_of(text, Some("1")).unwrap().stages, [1]);
         let bases = plan_of(text, None).unwrap().bases;
-        assert_eq!(bases[2..], [Source::Stage(0), Source::Scratch]);
+        assert_eq!(bases[2..], [Origin::Stage(0), Origin::Scratch]);
+    }
+
+    #[test]
+    fn a_mount_needs_its_stage() {
+        let text = "FROM x AS tools\nFROM y AS unused\nFROM z\nRUN --mount=type=bind,from=tools,target=/t true";
+        assert_eq!(plan_of(text, None).unwrap().stages, [0, 2]);
     }
 
     #[test]
     fn an_unknown_target_is_told_with_the_nearest() {
         let error = plan_of("FROM x AS build\n", Some("buld")).unwrap_err();
         assert!(error.to_string().contains("did you mean build?"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_base_is_pointed_at() {
+        let error = plan_of("ARG V\nFROM $V\n", None).unwrap_err();
+        assert!(error.to_string().starts_with("Dockerfile:2:6: $V is empty"), "{error}");
     }
 }

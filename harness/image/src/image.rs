@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use storage_driver::Bytes;
 use storage_layer::Digest;
 
-use crate::{Blob, Blobs, ChainId, DiffId, Error, Reference, Result, document};
+use crate::{Blob, Blobs, ChainId, Configuration, DiffId, DockerConfig, Error, Reference, Result, document};
 
 /// One layer of an image as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Image {
     pub manifest: ImageManifest,
     /// How to run it, which layers in plain form, and how they came about.
     pub config: ImageConfiguration,
+    /// What docker's configurations say beyond OCI's.
+    pub docker: DockerConfig,
     /// The names, sorted; none for an image whose name went to another.
     pub references: Vec<Reference>,
     layers: Vec<LayerBlob>,
@@ -57,7 +59,9 @@ impl Image {
         let config = document::described(manifest.config())
             .ok_or_else(|| corrupt(&manifest_digest, "its configuration has no SHA-256 digest"))?;
         let id = config.digest;
-        let config: ImageConfiguration = document::read(blobs, &id, "image configuration")?;
+        let text: serde_json::Value = document::read(blobs, &id, "image configuration")?;
+        let Configuration { oci: config, docker } = Configuration::from_value(text)
+            .map_err(|error| corrupt(&id, &format!("it is no image configuration: {error}")))?;
         let diff_ids = config.rootfs().diff_ids();
         if diff_ids.len() != manifest.layers().len() {
             return Err(corrupt(&id, "it lists another number of layers than the manifest"));
@@ -70,7 +74,7 @@ impl Image {
             Ok(LayerBlob { digest: blob.digest, diff_id, size: blob.size, media_type })
         };
         let layers = manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
-        Ok(Self { id, manifest_digest, manifest, config, references, layers })
+        Ok(Self { id, manifest_digest, manifest, config, docker, references, layers })
     }
 
     /// The layers, bottom first.

@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use oci_spec::image::{ImageConfiguration, ImageManifestBuilder, MediaType};
+use oci_spec::image::{ImageManifestBuilder, MediaType};
 use storage_root::Durability;
 
 use crate::{
-    Blobs, Cache, ChainId, Error, Image, LayerBlob, Lease, Reference, Result, document, durable, index::Index,
-    lock::IndexLock,
+    Blobs, Cache, ChainId, Configuration, Error, Image, LayerBlob, Lease, Reference, Result, document, durable,
+    index::Index, lock::IndexLock,
 };
 
 const LAYOUT_FILE: &str = "oci-layout";
@@ -119,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::MissingBlob`] for a layer; [`Error::InvalidImage`] when the history has another number of layers.
-    pub fn put_image(&self, config: ImageConfiguration, layers: Vec<LayerBlob>) -> Result<Image> {
+    pub fn put_image(&self, config: impl Into<Configuration>, layers: Vec<LayerBlob>) -> Result<Image> {
         self.put_tagged(config, layers, &[])
     }
 
@@ -132,11 +132,12 @@ impl Store {
     #[allow(clippy::needless_pass_by_value)] // The layers become part of the image.
     pub fn put_tagged(
         &self,
-        mut config: ImageConfiguration,
+        config: impl Into<Configuration>,
         layers: Vec<LayerBlob>,
         names: &[Reference],
     ) -> Result<Image> {
         names.iter().try_for_each(check_name)?;
+        let mut config = config.into();
         let lease = self.lease()?;
         for layer in &layers {
             let found = self.blobs.size(&layer.digest)?;
@@ -146,9 +147,9 @@ impl Store {
                 return Err(Error::Corrupt { path: self.blobs.path(&layer.digest), why });
             }
         }
-        check_history(&config, layers.len())?;
-        config.rootfs_mut().set_diff_ids(layers.iter().map(|layer| layer.diff_id.to_string()).collect());
-        let config_blob = self.blobs.put(&document::to_json(&config)?)?;
+        check_history(&config.oci, layers.len())?;
+        config.oci.rootfs_mut().set_diff_ids(layers.iter().map(|layer| layer.diff_id.to_string()).collect());
+        let config_blob = self.blobs.put(&document::to_json(&config.to_value()?)?)?;
         let manifest = ImageManifestBuilder::default()
             .schema_version(MANIFEST_SCHEMA_VERSION)
             .media_type(MediaType::ImageManifest)
@@ -255,7 +256,7 @@ fn check_name(name: &Reference) -> Result<()> {
     Err(Error::InvalidName { name: name.to_string(), why: "an image can be given a name with a tag, not a digest" })
 }
 
-fn check_history(config: &ImageConfiguration, layers: usize) -> Result<()> {
+fn check_history(config: &oci_spec::image::ImageConfiguration, layers: usize) -> Result<()> {
     let Some(history) = config.history().as_ref().filter(|history| !history.is_empty()) else { return Ok(()) };
     let told = history.iter().filter(|entry| entry.empty_layer() != Some(true)).count();
     if told == layers {

@@ -2,7 +2,7 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildRequest, Builder, Error, Observer, RunLimits, StepReport, Stream};
+use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, Observer, RunLimits, StepReport, Stream};
 use harness_image::Reference;
 
 use crate::{
@@ -51,6 +51,15 @@ pub struct BuildArgs {
     /// Memory limit of RUN steps, such as 512m
     #[arg(long, short, value_name = "BYTES")]
     pub memory: Option<String>,
+    /// Network of RUN steps: none (loopback only) or host
+    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["none", "host"])]
+    pub network: String,
+    /// A file for RUN --mount=type=secret
+    #[arg(long, value_name = "id=ID,src=FILE")]
+    pub secret: Vec<String>,
+    /// A socket of an SSH agent for RUN --mount=type=ssh [default socket: $SSH_AUTH_SOCK]
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
 }
 
 pub fn run(args: &BuildArgs) -> Result {
@@ -71,6 +80,9 @@ pub fn run(args: &BuildArgs) -> Result {
         tags,
         no_cache: args.no_cache,
         limits: RunLimits { memory },
+        network: if args.network == "host" { BuildNetwork::Host } else { BuildNetwork::None },
+        secrets: args.secret.iter().map(|secret| self::secret(secret)).collect::<Result<_>>()?,
+        ssh: args.ssh.iter().map(|agent| self::agent(agent)).collect::<Result<_>>()?,
         cancel: signals::stop_flag()?,
     };
     let mut teller = Teller { quiet: args.quiet };
@@ -149,4 +161,31 @@ impl Observer for Teller {
     fn warning(&mut self, text: &str) {
         say(&format!("warning: {text}"));
     }
+}
+
+/// `id=ID,src=FILE`; the words may come in any order, and `src` is the id's own name by default.
+fn secret(text: &str) -> Result<(String, PathBuf)> {
+    let mut id = None;
+    let mut file = None;
+    for word in text.split(',') {
+        match word.split_once('=') {
+            Some(("id", value)) => id = Some(value.to_owned()),
+            Some(("src" | "source", value)) => file = Some(PathBuf::from(value)),
+            Some(("type", "file")) => {}
+            _ => return Err(Failure::usage(format!("--secret takes id=ID,src=FILE, not {word:?}"))),
+        }
+    }
+    let id = id.ok_or_else(|| Failure::usage(format!("--secret needs an id: {text:?}")))?;
+    let file = file.unwrap_or_else(|| PathBuf::from(&id));
+    if !file.is_file() {
+        return Err(Failure::usage(format!("the secret {id} is not there: {}", file.display())));
+    }
+    Ok((id, file))
+}
+
+fn agent(text: &str) -> Result<(String, PathBuf)> {
+    let (id, socket) = text.split_once('=').map_or((text, None), |(id, socket)| (id, Some(socket.to_owned())));
+    let socket = socket.or_else(|| std::env::var("SSH_AUTH_SOCK").ok());
+    let socket = socket.ok_or_else(|| Failure::usage("--ssh needs a socket: SSH_AUTH_SOCK is not set"))?;
+    Ok((id.to_owned(), socket.into()))
 }

@@ -6,10 +6,9 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use harness_image::{
-    Reference, Store,
+    Configuration, Reference, Store,
     base::{self, ImportOptions},
 };
-use oci_spec::image::{Config, ConfigBuilder};
 
 use crate::{
     cli::Common,
@@ -29,7 +28,8 @@ pub struct ImportArgs {
     /// Name of the image
     #[arg(value_name = "NAME[:TAG]")]
     pub name: String,
-    /// Set configuration as a Dockerfile would: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL
+    /// Set configuration as a Dockerfile would: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD,
+    /// SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR
     #[arg(long, short, value_name = "INSTRUCTION")]
     pub change: Vec<String>,
     /// Comment for the image's history
@@ -53,33 +53,8 @@ pub fn run(args: &ImportArgs) -> Result {
     print(&format!("{}\n", image.id))
 }
 
-/// Reads `--change` as the instructions of a Dockerfile.
-fn changed(changes: &[String]) -> Result<Config> {
-    use harness_builder::{CommandLine, Kind};
+/// Reads `--change` as the instructions of a Dockerfile; they become the configuration as in a build.
+fn changed(changes: &[String]) -> Result<Configuration> {
     let text = format!("FROM scratch\n{}\n", changes.join("\n"));
-    let file = harness_builder::parse(text.as_bytes()).map_err(|wrong| Failure::usage(wrong.in_file("--change")))?;
-    let words = |command: &CommandLine| match command {
-        CommandLine::Exec(words) => words.clone(),
-        CommandLine::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
-    };
-    let mut env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
-    let mut config = ConfigBuilder::default();
-    for instruction in file.stages.into_iter().flat_map(|stage| stage.instructions) {
-        config = match instruction.kind {
-            Kind::Cmd(command) => config.cmd(words(&command)),
-            Kind::Entrypoint(command) => config.entrypoint(words(&command)),
-            Kind::Env(pairs) => {
-                env.extend(pairs.into_iter().map(|(name, value)| format!("{name}={value}")));
-                config
-            }
-            Kind::Expose(ports) => config.exposed_ports(ports),
-            Kind::Label(labels) => config.labels(labels.into_iter().collect::<std::collections::HashMap<_, _>>()),
-            Kind::User(user) => config.user(user),
-            Kind::Volume(volumes) => config.volumes(volumes),
-            Kind::Workdir(dir) => config.working_dir(dir),
-            Kind::StopSignal(signal) => config.stop_signal(signal),
-            _ => return Err(Failure::usage(format!("--change cannot take {}", instruction.text))),
-        };
-    }
-    Ok(config.env(env).build()?)
+    harness_builder::configure("--change", text.as_bytes()).map_err(|error| Failure::usage(error.to_string()))
 }

@@ -15,8 +15,8 @@ pub fn ensure_for(store: &Store, dockerfile: &[u8]) -> harness_image::Result<()>
     // What is wrong with it is the builder's to say.
     let Ok(file) = harness_builder::parse(dockerfile) else { return Ok(()) };
     for stage in file.stages {
-        if stage.base.parse::<Base>().is_ok() {
-            resolve(store, &stage.base)?;
+        if stage.base.text.parse::<Base>().is_ok() {
+            resolve(store, &stage.base.text)?;
         }
     }
     Ok(())

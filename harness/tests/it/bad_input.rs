@@ -35,9 +35,11 @@ fn build(place: &Place, dockerfile: &str) -> Answer {
 fn privileged_what_is_wrong_with_a_dockerfile_is_shown_in_it() {
     let place = Place::new();
     build(&place, "FROM tiny\nRUM true\n").status_is(1).says("Dockerfile:2:1").says("did you mean RUN?").says("^^^");
-    build(&place, "FROM tiny\nCOPY nothing /\n").status_is(1).says("Dockerfile:2:1").says("not in the build context");
+    build(&place, "FROM tiny\nCOPY nothing /\n").status_is(1).says("Dockerfile:2:6").says("not in the build context");
     build(&place, "FROM nosuch\n").status_is(1).says("Dockerfile:1:6").says("nosuch");
-    build(&place, "FROM tiny\nONBUILD RUN true\n").status_is(1).says("ONBUILD is not supported yet");
+    build(&place, "FROM tiny\nADD https://example.org/x /\n")
+        .status_is(1)
+        .says("ADD from https://example.org/x is not supported yet");
     build(&place, "FROM tiny\nCOPY --chown=nobodyatall file /\n").status_is(1).says("nobodyatall");
     place.run(&["build", "/nonexistent"]).status_is(2).says("/nonexistent/Dockerfile");
     assert_eq!(place.run(&["images", "-q"]).ok().out.lines().count(), 1, "only the base is there");

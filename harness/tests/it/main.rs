@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod bench;
+mod build_features;
 mod crash;
+mod debian;
 mod dockerfile;
 mod engine;
 mod ordinary_user;

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness_image::{ChainId, Image, LayerBlob, rfc3339};
-use oci_spec::image::{
-    Arch, ConfigBuilder, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os,
-};
+use harness_image::{ChainId, Configuration, DockerConfig, Image, LayerBlob, rfc3339};
+use oci_spec::image::{Arch, ConfigBuilder, History, HistoryBuilder, ImageConfigurationBuilder, Os};
 use storage_driver::Timestamp;
 
-use crate::{CommandLine, Error, Result, cache_key::KeyMaker};
+use crate::{
+    Error, Result,
+    cache_key::KeyMaker,
+    dockerfile::{CommandForm, CommandLine},
+    expand::Variables,
+};
 
 /// Arguments that need no ARG (Dockerfile reference, "Predefined ARGs").
 pub const PREDEFINED: &[&str] = &[
@@ -34,7 +37,7 @@ pub struct State {
     pub user: Option<String>,
     pub cmd: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
-    pub shell: Option<Vec<String>>,
+    pub docker: DockerConfig,
     pub labels: BTreeMap<String, String>,
     pub ports: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
@@ -58,7 +61,7 @@ impl State {
             user: None,
             cmd: None,
             entrypoint: None,
-            shell: None,
+            docker: DockerConfig::default(),
             labels: BTreeMap::new(),
             ports: BTreeSet::new(),
             volumes: BTreeSet::new(),
@@ -78,6 +81,7 @@ impl State {
             layers: image.layers().to_vec(),
             chain: image.chain(),
             history: image.config.history().clone().unwrap_or_default(),
+            docker: image.docker.clone(),
             ..Self::scratch()
         };
         let Some(config) = image.config.config() else { return state };
@@ -120,21 +124,35 @@ impl State {
         }
     }
 
-    /// ENV wins over ARG.
-    pub fn variable(&self, name: &str) -> Option<String> {
-        let env = self.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        env.map(str::to_owned).or_else(|| self.args.get(name).cloned())
+    /// Adds ports as EXPOSE has them: `80`, `53/udp`, `8000-8010/tcp`.
+    pub fn expose(&mut self, ports: &[String]) -> Result<(), String> {
+        for port in ports {
+            let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            let protocol = protocol.to_ascii_lowercase();
+            let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            match (number(first), number(last)) {
+                (Some(first), Some(last)) if first <= last && ["tcp", "udp", "sctp"].contains(&protocol.as_str()) => {
+                    self.ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+                }
+                _ => return Err(format!("{port:?} is no port; write 80, 53/udp or 8000-8010")),
+            }
+        }
+        Ok(())
     }
 
     /// The words that run a command.
     pub fn words(&self, command: &CommandLine) -> Vec<String> {
-        match command {
-            CommandLine::Exec(words) => words.clone(),
-            CommandLine::Shell(line) => {
-                let shell = self.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
-                shell.into_iter().chain([line.clone()]).collect()
-            }
+        match &command.form {
+            CommandForm::Exec(words) => words.clone(),
+            CommandForm::Shell(line) => self.in_shell(line),
         }
+    }
+
+    /// The words that run a line in the shell.
+    pub fn in_shell(&self, line: &str) -> Vec<String> {
+        let shell = self.docker.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+        shell.into_iter().chain([line.to_owned()]).collect()
     }
 
     /// The environment of RUN: arguments are in it unless ENV has the name.
@@ -156,7 +174,7 @@ impl State {
         Ok(())
     }
 
-    pub fn into_image(self, now: Timestamp) -> Result<(ImageConfiguration, Vec<LayerBlob>)> {
+    pub fn into_image(self, now: Timestamp) -> Result<(Configuration, Vec<LayerBlob>)> {
         let mut config = ConfigBuilder::default().env(self.env);
         if !self.workdir.is_empty() {
             config = config.working_dir(self.workdir);
@@ -191,7 +209,16 @@ impl State {
         if let Some(author) = self.author {
             image = image.author(author);
         }
-        Ok((image.build().map_err(invalid)?, self.layers))
+        let config = Configuration { oci: image.build().map_err(invalid)?, docker: self.docker };
+        Ok((config, self.layers))
+    }
+}
+
+/// ENV wins over ARG.
+impl Variables for State {
+    fn get(&self, name: &str) -> Option<&str> {
+        let env = self.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        env.or_else(|| self.args.get(name).map(String::as_str))
     }
 }
 
@@ -210,9 +237,9 @@ mod tests {
         state.args.insert("B".to_owned(), "arg".to_owned());
         state.set_env("A", "env");
         state.set_env("A", "env2");
-        assert_eq!(state.variable("A").as_deref(), Some("env2"));
-        assert_eq!(state.variable("B").as_deref(), Some("arg"));
-        assert_eq!(state.variable("PAT"), None);
+        assert_eq!(state.get("A"), Some("env2"));
+        assert_eq!(state.get("B"), Some("arg"));
+        assert_eq!(state.get("PAT"), None);
         assert_eq!(state.run_env()[1..], ["A=env2", "B=arg"]);
     }
 }

@@ -1,10 +1,14 @@
 //! Carrying a Dockerfile out.
 
 mod config;
+mod configure;
 mod copy;
 mod layer;
+mod mounts;
+mod platform;
 mod run;
 mod stage;
+mod step;
 
 use std::{
     collections::BTreeMap,
@@ -17,14 +21,15 @@ use std::{
     time::SystemTime,
 };
 
-use harness_image::{Image, Layers, Reference};
+use harness_image::{Configuration, Image, Layers, Reference};
 use storage_driver::{Bytes, Timestamp};
 
-use self::{config::State, stage::StageRun};
+use self::{config::State, stage::StageRun, step::Step};
 use crate::{
-    Dockerfile, Error, Ignore, Kind, Observer, Result, StepReport,
+    Error, Ignore, Observer, Result, StepReport,
     context::Jail,
-    parse,
+    dockerfile::{Dockerfile, Kind},
+    parse_named,
     stages::{Plan, plan},
 };
 
@@ -33,6 +38,16 @@ use crate::{
 pub struct RunLimits {
     /// Memory.
     pub memory: Option<Bytes>,
+}
+
+/// Which network RUN sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BuildNetwork {
+    /// Loopback only.
+    #[default]
+    None,
+    /// The machine's own.
+    Host,
 }
 
 /// What to build.
@@ -54,6 +69,12 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Limits for RUN.
     pub limits: RunLimits,
+    /// The network of RUN, unless it says otherwise itself.
+    pub network: BuildNetwork,
+    /// Files for `RUN --mount=type=secret`, by id.
+    pub secrets: BTreeMap<String, PathBuf>,
+    /// Sockets of agents for `RUN --mount=type=ssh`, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Set from another thread to stop the build.
     pub cancel: Arc<AtomicBool>,
 }
@@ -78,7 +99,6 @@ struct Build<'a> {
     layers: &'a Layers,
     request: &'a BuildRequest,
     file: Dockerfile,
-    file_name: String,
     context: Jail,
     ignore: Ignore,
     plan: Plan,
@@ -120,16 +140,15 @@ impl<'a> Build<'a> {
         let source = fs::read(&path).map_err(Error::io("read", &path))?;
         let file_name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        let file = parse(&source).map_err(|wrong| wrong.in_file(&file_name))?;
+        let file = parse_named(&file_name, &source)?;
         let ignore = read_ignore(&path, context.root())?;
-        let global = global_args(&file, request, &file_name)?;
-        let plan = plan(&file, request.target.as_deref(), &|name| global.get(name).cloned(), &file_name)?;
+        let global = global_args(&file, request)?;
+        let plan = plan(&file, request.target.as_deref(), &global)?;
         let total = plan.stages.iter().map(|number| file.stages[*number].instructions.len()).sum();
         Ok(Self {
             layers,
             request,
             file,
-            file_name,
             context,
             ignore,
             plan,
@@ -147,7 +166,7 @@ impl<'a> Build<'a> {
         let mut declared: Vec<&str> = config::PREDEFINED.to_vec();
         for instruction in instructions {
             if let Kind::Arg(arguments) = &instruction.kind {
-                declared.extend(arguments.iter().map(|(name, _)| name.as_str()));
+                declared.extend(arguments.iter().map(|argument| argument.name.text.as_str()));
             }
         }
         for name in self.request.build_args.keys().filter(|name| !declared.contains(&name.as_str())) {
@@ -169,6 +188,20 @@ impl<'a> Build<'a> {
     }
 }
 
+/// What the instructions of a Dockerfile that start from nothing and make no layer come to; `name` is for messages.
+///
+/// # Errors
+/// [`Error::Dockerfile`], also for instructions that would make a layer.
+pub fn configure(name: &str, source: &[u8]) -> Result<Configuration> {
+    let file = parse_named(name, source)?;
+    let mut state = State::scratch();
+    for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
+        let step = Step { source: &file.source, escape: file.directives.escape, instruction };
+        state.configure(step)?;
+    }
+    Ok(state.into_image(now())?.0)
+}
+
 /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
 fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
     let mut own = dockerfile.as_os_str().to_owned();
@@ -184,24 +217,36 @@ fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
 }
 
 /// ARGs before the first FROM, for FROM lines and for stages that declare them again.
-fn global_args(file: &Dockerfile, request: &BuildRequest, file_name: &str) -> Result<BTreeMap<String, String>> {
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
+fn global_args(file: &Dockerfile, request: &BuildRequest) -> Result<BTreeMap<String, String>> {
+    let mut known: BTreeMap<String, String> = platform_args();
     for instruction in &file.global_args {
         let Kind::Arg(arguments) = &instruction.kind else { continue };
-        for (name, default) in arguments {
-            let given = request.build_args.get(name).cloned();
-            let value = match (given, default) {
-                (Some(given), _) => Some(given),
-                (None, Some(default)) => {
-                    let expanded = crate::expand::expand(default, file.escape, &|name| known.get(name).cloned());
-                    Some(expanded.map_err(|why| instruction.place.wrong(why).in_file(file_name))?)
-                }
+        let step = Step { source: &file.source, escape: file.directives.escape, instruction };
+        for argument in arguments {
+            let name = &argument.name.text;
+            let value = match (request.build_args.get(name), &argument.value) {
+                (Some(given), _) => Some(given.clone()),
+                (None, Some(default)) => Some(step.expand(default, &known)?),
                 (None, None) => None,
             };
             known.extend(value.map(|value| (name.clone(), value)));
         }
     }
     Ok(known)
+}
+
+/// What BuildKit sets by itself (Dockerfile reference, "Automatic platform ARGs in the global scope").
+fn platform_args() -> BTreeMap<String, String> {
+    let platform = platform::ours();
+    let (os, arch) = platform.split_once('/').unwrap_or(("linux", ""));
+    let mut args = BTreeMap::new();
+    for side in ["TARGET", "BUILD"] {
+        args.insert(format!("{side}PLATFORM"), platform.clone());
+        args.insert(format!("{side}OS"), os.to_owned());
+        args.insert(format!("{side}ARCH"), arch.to_owned());
+        args.insert(format!("{side}VARIANT"), String::new());
+    }
+    args
 }
 
 /// SOURCE_DATE_EPOCH makes two builds equal (reproducible-builds.org/specs/source-date-epoch).

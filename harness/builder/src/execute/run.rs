@@ -1,8 +1,11 @@
 //! RUN: a container on the layer that is being made.
 
+mod points;
+
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,11 +16,21 @@ use std::{
 
 use harness_runtime::{
     Launch, Stdio,
-    config::{ContainerConfig, spec},
+    config::{Bind, ContainerConfig, Network, spec},
 };
+use storage_layer::Digest;
 
-use super::{Build, config::State};
-use crate::{CommandLine, Error, Instruction, Observer, Result, Stream};
+use self::points::MountPoints;
+use super::{
+    Build, BuildNetwork,
+    config::State,
+    mounts::{Laid, Mounts},
+    step::Step,
+};
+use crate::{
+    Error, Observer, Result, Stream,
+    dockerfile::{CommandForm, CommandLine},
+};
 
 /// Of a failed command's output this much is kept for the error.
 const KEPT: usize = 4096;
@@ -25,65 +38,176 @@ const KEPT: usize = 4096;
 /// How often the wish to stop is looked at while a command runs.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-pub fn run(
-    build: &Build<'_>,
-    state: &State,
-    instruction: &Instruction,
-    command: &CommandLine,
-    root: &Path,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let mount_points = MountPoints::make(root)?;
-    let ran = run_container(build, state, command, root, observer);
-    let cleared = mount_points.remove();
-    let (status, output) = ran?;
-    cleared?;
-    if status == 0 {
-        return Ok(());
-    }
-    build.stopped()?;
-    Err(Error::Run {
-        place: format!("{}:{}", build.file_name, instruction.place.line),
-        instruction: instruction.text.clone(),
-        status,
-        output,
-    })
+/// A RUN with everything it needs.
+pub struct Prepared {
+    words: Vec<String>,
+    /// A heredoc with an interpreter of its own: where it is executed, and what it is.
+    script: Option<(String, String)>,
+    network: BuildNetwork,
+    mounts: Mounts,
 }
 
-fn run_container(
-    build: &Build<'_>,
-    state: &State,
-    command: &CommandLine,
-    root: &Path,
-    observer: &mut dyn Observer,
-) -> Result<(i32, String)> {
-    let mut config = ContainerConfig::new(root, state.words(command));
-    config.env = state.run_env();
-    config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };
-    config.user.clone_from(&state.user);
-    config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
-    let id = format!("build-{}-{}", std::process::id(), build.steps.len());
-    let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
-    let watch = Watch::start(build.request.cancel.clone(), container.signaller());
-    let mut last = Vec::new();
-    let streamed = container.stream(&mut |stream, bytes| {
-        let stream = match stream {
-            harness_runtime::Stream::Stdout => Stream::Stdout,
-            harness_runtime::Stream::Stderr => Stream::Stderr,
+impl Prepared {
+    pub fn new(build: &Build<'_>, stage: usize, state: &State, step: Step<'_>, command: &CommandLine) -> Result<Self> {
+        step.refuse_flags(&["device"])?;
+        if let Some(security) = step.option("security", state)?.filter(|security| security != "sandbox") {
+            let why = format!("--security={security} is not supported; commands run in a sandbox only");
+            return Err(step.wrong(step.place_of("security"), why));
+        }
+        let network = match step.option("network", state)?.as_deref() {
+            None | Some("default") => build.request.network,
+            Some("none") => BuildNetwork::None,
+            Some("host") if build.request.network == BuildNetwork::Host => BuildNetwork::Host,
+            Some("host") => {
+                let why = "--network=host is only allowed when the build is started with --network host";
+                return Err(step.wrong(step.place_of("network"), why));
+            }
+            Some(other) => {
+                let why = format!("--network is default, none or host, not {other:?}");
+                return Err(step.wrong(step.place_of("network"), why));
+            }
         };
-        observer.output(stream, bytes);
-        last.extend_from_slice(bytes);
-        let surplus = last.len().saturating_sub(KEPT);
-        last.drain(..surplus);
-    });
-    let exit = container.wait();
-    watch.end();
-    streamed?;
-    let status = exit?.status();
-    container.close()?;
-    Ok((status, String::from_utf8_lossy(&last).into_owned()))
+        let (words, script) = words(state, step, command);
+        Ok(Self { words, script, network, mounts: Mounts::read(build, stage, state, step)? })
+    }
+
+    pub fn key(&self, build: &Build<'_>, state: &State, step: Step<'_>) -> Result<Digest> {
+        let mut key = state.key("RUN");
+        key.add_list(&self.words);
+        key.add(self.script.as_ref().map_or("", |(_, script)| script).as_bytes());
+        key.add_list(&state.run_env());
+        key.add(state.workdir.as_bytes());
+        key.add(state.user.as_deref().unwrap_or_default().as_bytes());
+        self.mounts.add_to(build, step, &mut key)?;
+        Ok(key.finish())
+    }
+
+    pub fn run(
+        &self,
+        build: &Build<'_>,
+        state: &State,
+        step: Step<'_>,
+        root: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let laid = self.mounts.lay(build, step)?;
+        let ran = self.at_mount_points(build, state, root, &laid, observer);
+        let undone = laid.finish(build);
+        let (status, output) = ran?;
+        undone?;
+        if status == 0 {
+            return Ok(());
+        }
+        build.stopped()?;
+        Err(Error::Run { place: step.place(), instruction: step.instruction.text.clone(), status, output })
+    }
+
+    fn at_mount_points(
+        &self,
+        build: &Build<'_>,
+        state: &State,
+        root: &Path,
+        laid: &Laid,
+        observer: &mut dyn Observer,
+    ) -> Result<(i32, String)> {
+        let mut targets: Vec<_> = ["/proc", "/sys", "/dev"].map(|path| (Path::new(path), true)).into();
+        targets.extend(laid.tmpfs.iter().map(|tmpfs| (tmpfs.target.as_path(), true)));
+        targets.extend(laid.binds.iter().map(|bind| (bind.target.as_path(), bind.source.is_dir())));
+        let points = MountPoints::make(root, &targets)?;
+        let ran = self.with_script(build, state, root, laid, observer);
+        let cleared = points.clear();
+        let ran = ran?;
+        cleared?;
+        Ok(ran)
+    }
+
+    fn with_script(
+        &self,
+        build: &Build<'_>,
+        state: &State,
+        root: &Path,
+        laid: &Laid,
+        observer: &mut dyn Observer,
+    ) -> Result<(i32, String)> {
+        let mut binds = laid.binds.clone();
+        let Some((target, content)) = &self.script else {
+            return self.container(build, state, root, laid, binds, observer);
+        };
+        let dir = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
+        let source = dir.path().join("script");
+        fs::write(&source, content).map_err(Error::io("write", &source))?;
+        fs::set_permissions(&source, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", &source))?;
+        binds.push(Bind { source, target: target.into(), read_only: true });
+        self.container(build, state, root, laid, binds, observer)
+    }
+
+    fn container(
+        &self,
+        build: &Build<'_>,
+        state: &State,
+        root: &Path,
+        laid: &Laid,
+        binds: Vec<Bind>,
+        observer: &mut dyn Observer,
+    ) -> Result<(i32, String)> {
+        let mut config = ContainerConfig::new(root, self.words.clone());
+        config.env = state.run_env();
+        config.env.extend(laid.env.iter().cloned());
+        config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };
+        config.user.clone_from(&state.user);
+        config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
+        config.binds = binds;
+        config.tmpfs.clone_from(&laid.tmpfs);
+        config.network = match self.network {
+            BuildNetwork::None => Network::None,
+            BuildNetwork::Host => Network::Host,
+        };
+        let id = format!("build-{}-{}", std::process::id(), build.steps.len());
+        let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
+        let watch = Watch::start(build.request.cancel.clone(), container.signaller());
+        let mut last = Vec::new();
+        let streamed = container.stream(&mut |stream, bytes| {
+            let stream = match stream {
+                harness_runtime::Stream::Stdout => Stream::Stdout,
+                harness_runtime::Stream::Stderr => Stream::Stderr,
+            };
+            observer.output(stream, bytes);
+            last.extend_from_slice(bytes);
+            let surplus = last.len().saturating_sub(KEPT);
+            last.drain(..surplus);
+        });
+        let exit = container.wait();
+        watch.end();
+        streamed?;
+        let status = exit?.status();
+        container.close()?;
+        Ok((status, String::from_utf8_lossy(&last).into_owned()))
+    }
 }
 
+/// A line that is nothing but a heredoc is its content, for the shell or for the interpreter that it names; in any other
+/// line the shell reads its heredocs itself (Dockerfile reference, "Here-Documents").
+fn words(state: &State, step: Step<'_>, command: &CommandLine) -> (Vec<String>, Option<(String, String)>) {
+    let heredocs = &step.instruction.heredocs;
+    let (CommandForm::Shell(line), Some(first)) = (&command.form, heredocs.first()) else {
+        return (state.words(command), None);
+    };
+    if heredocs.len() == 1 && crate::parse::is_heredoc_alone(line) {
+        let content = first.content();
+        if content.starts_with("#!") {
+            let target = format!("/dev/pipes/{}", first.name.replace('/', "_"));
+            return (vec![target.clone()], Some((target, content)));
+        }
+        return (state.in_shell(&content), None);
+    }
+    let mut full = line.clone();
+    for heredoc in heredocs {
+        full.push('\n');
+        full.push_str(&heredoc.raw);
+        full.push_str(&heredoc.name);
+    }
+    (state.in_shell(&full), None)
+}
 /// Kills the container when the user wants to stop.
 struct Watch {
     done: Arc<AtomicBool>,
@@ -110,38 +234,5 @@ impl Watch {
         self.done.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
         let _ = self.thread.join();
-    }
-}
-
-/// Directories that the runtime mounts on. Where the image has none they are made for the command and taken away
-/// again, so that a layer is the same whatever runtime made it.
-struct MountPoints(Vec<PathBuf>);
-
-impl MountPoints {
-    fn make(root: &Path) -> Result<Self> {
-        let mut made = Vec::new();
-        for name in ["proc", "sys", "dev"] {
-            let path = root.join(name);
-            match fs::create_dir(&path) {
-                Ok(()) => made.push(path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("create", path)(error)),
-            }
-        }
-        Ok(Self(made))
-    }
-
-    /// What the command put there stays.
-    fn remove(self) -> Result<()> {
-        for path in self.0 {
-            match fs::remove_dir(&path) {
-                Ok(()) => {}
-                Err(error)
-                    if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
-                }
-                Err(error) => return Err(Error::io("remove", path)(error)),
-            }
-        }
-        Ok(())
     }
 }

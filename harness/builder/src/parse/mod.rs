@@ -1,201 +1,289 @@
-//! Text to instructions.
+//! The Dockerfile parser: bytes in, instructions with the place of every word out.
+//!
+//! It reads what BuildKit's parser reads. What a word means once variables are expanded, and whether this builder
+//! can do what an instruction asks for, is decided later.
 
-mod form;
+mod arguments;
+mod directives;
+mod duration;
+mod heredocs;
 mod lines;
-mod names;
+mod stages;
+mod words;
 
-pub(crate) use self::names::nearest;
 use self::{
-    form::{Form, flags},
-    lines::{Line, Lines},
+    arguments::Arguments,
+    directives::Reader as DirectiveReader,
+    lines::{Lines, Logical},
 };
-use crate::{Copy, CopySource, Diagnostic, Dockerfile, Instruction, Kind, Place, Stage, instruction::CommandLine};
+use crate::{
+    Diagnostic,
+    dockerfile::{Dockerfile, Flag, Instruction, Kind, Word},
+    near,
+    source::{Source, Span},
+};
 
-/// A Dockerfile larger than this is refused.
-const LARGEST: usize = 4 << 20;
+/// Longer files are not Dockerfiles.
+const MOST_BYTES: usize = 16 << 20;
 
-const SUPPORTED: &[&str] = &[
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "LABEL",
-    "MAINTAINER",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
-const NOT_YET: &[&str] = &["HEALTHCHECK", "ONBUILD"];
-
-/// Reads a Dockerfile.
+/// Reads a Dockerfile that is called `Dockerfile` in messages.
 ///
 /// # Errors
-/// The first thing that is wrong with it, with its place.
+/// The first thing that is wrong with it.
 pub fn parse(source: &[u8]) -> Result<Dockerfile, Diagnostic> {
-    let start = Place { line: 1, column: 1, width: 1, text: String::new() };
-    if source.len() > LARGEST {
-        return Err(start.wrong("the file is larger than 4 MiB; is this really a Dockerfile?"));
-    }
-    let text = std::str::from_utf8(source).map_err(|error| {
-        let line = 1 + source[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Place { line, ..start.clone() }.wrong("the file is not UTF-8 text")
-    })?;
-    let lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(text))?;
-    let mut file = Dockerfile { global_args: Vec::new(), stages: Vec::new(), escape: lines.escape };
-    for line in lines {
-        add(&mut file, &line?)?;
-    }
-    if file.stages.is_empty() {
-        return Err(start.wrong_with("there is no FROM", "every Dockerfile starts from an image, or from scratch"));
-    }
-    Ok(file)
+    parse_named("Dockerfile", source)
 }
 
-fn add(file: &mut Dockerfile, line: &Line) -> Result<(), Diagnostic> {
-    let name = line.name();
-    let upper = name.text.to_ascii_uppercase();
-    if upper == "FROM" {
-        let stage = from(line)?;
-        if let Some(twice) =
-            stage.name.as_ref().filter(|name| file.stages.iter().any(|s| s.name.as_ref() == Some(name)))
-        {
-            return Err(line.place(&name).wrong(format!("there is another stage named {twice}")));
+/// Reads a Dockerfile; `name` is its name in messages.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn parse_named(name: &str, bytes: &[u8]) -> Result<Dockerfile, Diagnostic> {
+    let source = Source::new(name, bytes.get(..MOST_BYTES).unwrap_or(bytes))?;
+    if bytes.len() > MOST_BYTES {
+        return Err(source.error(Span::default(), "a Dockerfile cannot be larger than 16 MiB"));
+    }
+    let text = source.text();
+    let directives = DirectiveReader::new(&source).read()?;
+    let mut lines = Lines::new(text);
+    let mut statements = Vec::new();
+    while let Some(line) = lines.logical(directives.escape) {
+        let mut statement = Statement::read(&source, &line, directives.escape)?;
+        if statement.keyword.takes_heredocs() && line.text.contains("<<") {
+            statement.heredocs = heredocs::read(&source, &line, &mut lines)?;
         }
-        file.stages.push(stage);
-        return Ok(());
+        statements.push((statement, line));
     }
-    if NOT_YET.contains(&upper.as_str()) {
-        return Err(line.place(&name).wrong(format!("{upper} is not supported yet")));
+    stages::group(&source, directives, statements)
+}
+
+/// Whether a RUN's line is one heredoc and nothing else.
+pub(crate) fn is_heredoc_alone(line: &str) -> bool {
+    !line.trim().contains(char::is_whitespace) && heredocs::announcement(line.trim()).is_some()
+}
+
+/// A logical line whose keyword and flags were read.
+#[derive(Debug)]
+struct Statement {
+    keyword: Keyword,
+    keyword_span: Span,
+    span: Span,
+    flags: Vec<Flag>,
+    heredocs: Vec<crate::dockerfile::Heredoc>,
+    /// Where the arguments begin.
+    arguments: usize,
+    escape: char,
+}
+
+impl Statement {
+    fn read(source: &Source, line: &Logical, escape: char) -> Result<Self, Diagnostic> {
+        let text = &line.text;
+        let start = text.len() - text.trim_start().len();
+        let tail = text.get(start..).unwrap_or_default();
+        let end = start + tail.find(words::is_space).unwrap_or(tail.trim_end().len());
+        let given = text.get(start..end).unwrap_or_default();
+        let keyword_span = line.span(start..end);
+        let Some(keyword) = Keyword::find(given) else {
+            return Err(unknown_instruction(source, keyword_span, given));
+        };
+        let (found, arguments) = words::flags(text, end);
+        let flags = read_flags(source, line, keyword, found)?;
+        let span = line.whole();
+        Ok(Self { keyword, keyword_span, span, flags, heredocs: Vec::new(), arguments, escape })
     }
-    if !SUPPORTED.contains(&upper.as_str()) {
-        let wrong = line.place(&name).wrong(format!("unknown instruction {}", name.text));
-        let hint = nearest(&upper, SUPPORTED).map(|near| format!("did you mean {near}?"));
-        return Err(Diagnostic { hint, ..wrong });
+
+    /// On one line, for people and for the history.
+    fn text(&self, line: &Logical) -> String {
+        let rest = line.text.trim_start();
+        let rest = rest.get(self.keyword.name().len()..).unwrap_or_default().trim();
+        let text = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+        format!("{}{text}", self.keyword.name())
     }
-    let kind = kind(&upper, line)?;
-    let instruction = Instruction { place: line.place(&name), text: line.one_line(), kind };
-    match (file.stages.last_mut(), &instruction.kind) {
-        (Some(stage), _) => stage.instructions.push(instruction),
-        (None, Kind::Arg(_)) => file.global_args.push(instruction),
-        (None, _) => {
-            let hint = "start with FROM IMAGE; only ARG may come before it";
-            return Err(instruction.place.wrong_with(format!("{upper} before the first FROM"), hint));
+
+    fn instruction(self, source: &Source, line: &Logical, kind: Kind) -> Result<Instruction, Diagnostic> {
+        let text = self.text(line);
+        let Self { keyword_span, span, flags, heredocs, .. } = self;
+        let instruction = Instruction { span, keyword: keyword_span, text, flags, heredocs, kind };
+        heredocs::check(source, &instruction)?;
+        Ok(instruction)
+    }
+}
+
+fn unknown_instruction(source: &Source, span: Span, given: &str) -> Diagnostic {
+    let upper = given.to_ascii_uppercase();
+    let near = near::nearest(&upper, Keyword::ALL.iter().map(|keyword| keyword.name()));
+    let shown: String = given.chars().take(40).collect();
+    let hint = near.map(|near| format!("did you mean {near}?"));
+    source.error(span, format!("unknown instruction {shown}")).maybe_hint(hint)
+}
+
+fn read_flags(
+    source: &Source,
+    line: &Logical,
+    keyword: Keyword,
+    found: Vec<words::Piece>,
+) -> Result<Vec<Flag>, Diagnostic> {
+    let mut flags: Vec<Flag> = Vec::new();
+    for piece in found {
+        let span = line.span(piece.range.clone());
+        let body = piece.text.trim_start_matches('-');
+        let (name, value) = match body.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (body, None),
+        };
+        let Some((name, how)) = keyword.flags().iter().find(|(known, _)| *known == name) else {
+            let near = near::nearest(name, keyword.flags().iter().map(|(known, _)| *known));
+            let hint = near.map(|near| format!("did you mean --{near}?"));
+            let message = format!("{} has no flag --{name}", keyword.name());
+            return Err(source.error(span, message).maybe_hint(hint));
+        };
+        let length = piece.range.end - piece.range.start;
+        let offset = value.map_or(length, |value| length.saturating_sub(value.len()));
+        let value = value.map(|text| Word { text: text.to_owned(), span: span.part(offset..length) });
+        match (how, &value) {
+            (Takes::Value | Takes::Values, None) => {
+                return Err(source
+                    .error(span, format!("--{name} needs a value"))
+                    .hint(format!("write --{name}=VALUE")));
+            }
+            (Takes::Switch, Some(given)) if !matches!(given.text.as_str(), "true" | "false") => {
+                return Err(source.error(given.span, format!("--{name} is either true or false")));
+            }
+            _ => {}
+        }
+        if *how != Takes::Values && flags.iter().any(|flag| flag.name == *name) {
+            return Err(source.error(span, format!("--{name} is given twice")));
+        }
+        flags.push(Flag { name, value, span });
+    }
+    Ok(flags)
+}
+
+/// What a flag takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// `--flag`, `--flag=true` or `--flag=false`
+    Switch,
+    /// `--flag=VALUE`
+    Value,
+    /// The same, any number of times.
+    Values,
+}
+
+/// The first word of an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keyword {
+    Add,
+    Arg,
+    Cmd,
+    Copy,
+    Entrypoint,
+    Env,
+    Expose,
+    From,
+    Healthcheck,
+    Label,
+    Maintainer,
+    Onbuild,
+    Run,
+    Shell,
+    Stopsignal,
+    User,
+    Volume,
+    Workdir,
+}
+
+impl Keyword {
+    const ALL: [Self; 18] = [
+        Self::Add,
+        Self::Arg,
+        Self::Cmd,
+        Self::Copy,
+        Self::Entrypoint,
+        Self::Env,
+        Self::Expose,
+        Self::From,
+        Self::Healthcheck,
+        Self::Label,
+        Self::Maintainer,
+        Self::Onbuild,
+        Self::Run,
+        Self::Shell,
+        Self::Stopsignal,
+        Self::User,
+        Self::Volume,
+        Self::Workdir,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Arg => "ARG",
+            Self::Cmd => "CMD",
+            Self::Copy => "COPY",
+            Self::Entrypoint => "ENTRYPOINT",
+            Self::Env => "ENV",
+            Self::Expose => "EXPOSE",
+            Self::From => "FROM",
+            Self::Healthcheck => "HEALTHCHECK",
+            Self::Label => "LABEL",
+            Self::Maintainer => "MAINTAINER",
+            Self::Onbuild => "ONBUILD",
+            Self::Run => "RUN",
+            Self::Shell => "SHELL",
+            Self::Stopsignal => "STOPSIGNAL",
+            Self::User => "USER",
+            Self::Volume => "VOLUME",
+            Self::Workdir => "WORKDIR",
         }
     }
-    Ok(())
-}
 
-fn from(line: &Line) -> Result<Stage, Diagnostic> {
-    let (_, rest) = flags(line, &[], &["platform"])?;
-    let words = line.words(&rest);
-    let place = |index: usize| words.get(index).map_or_else(|| line.place(&line.name()), |word| line.place(word));
-    let name = match words.as_slice() {
-        [_] => None,
-        [_, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => Some(name.text.to_lowercase()),
-        [] => return Err(place(0).wrong_with("FROM needs an image", "FROM IMAGE [AS NAME]")),
-        _ => return Err(place(1).wrong_with("FROM takes an image and a name", "FROM IMAGE [AS NAME]")),
-    };
-    let valid = |name: &String| {
-        name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'))
-    };
-    if name.as_ref().is_some_and(|name| !valid(name)) {
-        return Err(place(2).wrong("a stage's name starts with a letter and has letters, digits, '_', '-' and '.'"));
+    fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|keyword| keyword.name().eq_ignore_ascii_case(word))
     }
-    Ok(Stage { base: words[0].text.clone(), name, from: place(0), instructions: Vec::new() })
-}
 
-fn kind(name: &str, line: &Line) -> Result<Kind, Diagnostic> {
-    let need = |what: &str| line.place(&line.name()).wrong(format!("{name} needs {what}"));
-    let rest = line.rest();
-    if rest.text.trim().is_empty() {
-        return Err(need("an argument"));
+    const fn takes_heredocs(self) -> bool {
+        matches!(self, Self::Add | Self::Copy | Self::Run | Self::Onbuild)
     }
-    if let "COPY" | "ADD" = name {
-        return copy(name, line);
-    }
-    if name == "RUN" {
-        let (_, rest) = flags(line, &[], &["mount", "network", "security", "device"])?;
-        if rest.text.trim().is_empty() {
-            return Err(need("a command"));
-        }
-        return Ok(Kind::Run(command(line, &rest.text)));
-    }
-    if let Some(word) = line.words(&rest).first().filter(|word| word.text.starts_with("--") && name != "CMD") {
-        return Err(line.place(word).wrong(format!("{name} has no flag {}", word.text)));
-    }
-    let all = rest.text.trim().to_owned();
-    Ok(match name {
-        "CMD" => Kind::Cmd(command(line, &all)),
-        "ENTRYPOINT" => Kind::Entrypoint(command(line, &all)),
-        "ENV" => Kind::Env(form::pairs(line, &rest)?),
-        "LABEL" => Kind::Label(form::pairs(line, &rest)?),
-        "ARG" => Kind::Arg(form::arguments(line, &rest)?),
-        "WORKDIR" => Kind::Workdir(all),
-        "USER" => Kind::User(all),
-        "STOPSIGNAL" => Kind::StopSignal(all),
-        "MAINTAINER" => Kind::Maintainer(all),
-        "EXPOSE" => Kind::Expose(line.words(&rest).into_iter().map(|word| word.text).collect()),
-        "VOLUME" => Kind::Volume(match Form::read(&all) {
-            Form::List(list) => list,
-            Form::Text => line.words(&rest).into_iter().map(|word| word.text).collect(),
-        }),
-        "SHELL" => match Form::read(&all) {
-            Form::List(list) if !list.is_empty() => Kind::Shell(list),
-            _ => return Err(line.place(&rest).wrong_with("SHELL takes a list", "SHELL [\"/bin/sh\", \"-c\"]")),
-        },
-        // `add` lets only the names above come here.
-        _ => return Err(line.place(&line.name()).wrong(format!("unknown instruction {name}"))),
-    })
-}
 
-/// A list that is no valid JSON is a shell line, as in docker.
-fn command(line: &Line, text: &str) -> CommandLine {
-    match Form::read(text.trim()) {
-        Form::List(list) => CommandLine::Exec(list),
-        Form::Text => CommandLine::Shell(line.with_heredocs(text.trim())),
-    }
-}
-
-fn copy(name: &str, line: &Line) -> Result<Kind, Diagnostic> {
-    let known = ["chown", "chmod", "from"];
-    let not_yet = ["link", "parents", "exclude", "keep-git-dir", "checksum"];
-    let (given, rest) = flags(line, if name == "ADD" { &known[..2] } else { &known }, &not_yet)?;
-    if let Some(heredoc) = line.heredocs().first() {
-        return Err(line.place(&rest).wrong(format!("{name} of a here-document (<<{heredoc}) is not supported yet")));
-    }
-    let mut words = match Form::read(rest.text.trim()) {
-        Form::List(list) => list,
-        Form::Text => line.words(&rest).into_iter().map(|word| word.text).collect(),
-    };
-    let target = words.pop().filter(|_| !words.is_empty());
-    let Some(target) = target else {
-        let hint = format!("{name} SOURCE... TARGET");
-        return Err(line.place(&rest).wrong_with(format!("{name} needs a source and a target"), hint));
-    };
-    for word in line.words(&rest) {
-        let remote =
-            ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|scheme| word.text.starts_with(scheme));
-        if name == "ADD" && remote && word.text != target {
-            return Err(line.place(&word).wrong("ADD of URLs and git repositories is not supported yet"));
+    /// The flags of the Dockerfile reference; whether this builder can do what they ask for is decided later.
+    const fn flags(self) -> &'static [(&'static str, Takes)] {
+        use Takes::{Switch, Value, Values};
+        match self {
+            Self::Add => &[
+                ("checksum", Value),
+                ("chmod", Value),
+                ("chown", Value),
+                ("exclude", Values),
+                ("keep-git-dir", Switch),
+                ("link", Switch),
+                ("unpack", Switch),
+            ],
+            Self::Copy => &[
+                ("chmod", Value),
+                ("chown", Value),
+                ("exclude", Values),
+                ("from", Value),
+                ("link", Switch),
+                ("parents", Switch),
+            ],
+            Self::From => &[("platform", Value)],
+            Self::Healthcheck => &[
+                ("interval", Value),
+                ("retries", Value),
+                ("start-interval", Value),
+                ("start-period", Value),
+                ("timeout", Value),
+            ],
+            Self::Run => &[("device", Values), ("mount", Values), ("network", Value), ("security", Value)],
+            _ => &[],
         }
     }
-    let flag = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    Ok(Kind::Copy(Copy {
-        source: flag("from").map_or(CopySource::Context, CopySource::From),
-        sources: words,
-        target,
-        owner: flag("chown"),
-        mode: flag("chmod"),
-        unpack: name == "ADD",
-    }))
+}
+
+fn instruction(source: &Source, statement: Statement, line: &Logical) -> Result<Instruction, Diagnostic> {
+    let kind = Arguments::new(source, &statement, line).read()?;
+    statement.instruction(source, line, kind)
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@ use std::{
     time::SystemTime,
 };
 
-use oci_spec::image::{Arch, Config, ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, Os};
+use oci_spec::image::{Arch, ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, Os};
 use storage_driver::Timestamp;
 use storage_layer::{Limits, check, decompress};
 
 use super::PATH;
-use crate::{Error, Image, LayerBlob, Reference, Result, Store, rfc3339};
+use crate::{Configuration, DockerConfig, Error, Image, LayerBlob, Reference, Result, Store, rfc3339};
 
 const BUFFER: usize = 256 << 10;
 
@@ -16,7 +16,7 @@ const BUFFER: usize = 256 << 10;
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
     /// How to run it; by default just a search path, as `docker import` without `--change` has it.
-    pub config: Option<Config>,
+    pub config: Option<Configuration>,
     /// Where it came from, for the history.
     pub message: String,
     /// When; now by default.
@@ -39,9 +39,11 @@ pub fn import(
     let layer = read_through(store, tar, reference)?;
     let invalid = |error: oci_spec::OciSpecError| Error::InvalidImage { why: error.to_string() };
     let created = rfc3339(options.created.unwrap_or_else(|| Timestamp::from_system(SystemTime::now())));
-    let config = match &options.config {
-        Some(config) => config.clone(),
-        None => ConfigBuilder::default().env(vec![PATH.to_owned()]).build().map_err(invalid)?,
+    let (config, docker) = match &options.config {
+        Some(given) => (given.oci.config().clone().unwrap_or_default(), given.docker.clone()),
+        None => {
+            (ConfigBuilder::default().env(vec![PATH.to_owned()]).build().map_err(invalid)?, DockerConfig::default())
+        }
     };
     let history =
         HistoryBuilder::default().created(created.clone()).comment(options.message.clone()).build().map_err(invalid)?;
@@ -53,7 +55,7 @@ pub fn import(
         .history(vec![history])
         .build()
         .map_err(invalid)?;
-    store.put_tagged(image, vec![layer], std::slice::from_ref(reference))
+    store.put_tagged(Configuration { oci: image, docker }, vec![layer], std::slice::from_ref(reference))
 }
 
 fn read_through(store: &Store, tar: &mut (dyn Read + Send), reference: &Reference) -> Result<LayerBlob> {

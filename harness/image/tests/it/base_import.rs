@@ -1,16 +1,11 @@
-use std::{
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::io::Write;
 
 use harness_image::{
     Error, Reference,
     base::{ImportOptions, import},
 };
-use storage_layer::{ApplyOptions, apply};
 
-use crate::support::{Fixture, run, tar};
+use crate::support::{Fixture, tar};
 
 fn reference() -> Reference {
     "imported".parse().unwrap()
@@ -56,36 +51,4 @@ fn what_is_no_root_file_system_is_refused_and_leaves_nothing() {
     assert!(fixture.store.list().unwrap().is_empty());
     assert!(fixture.store.blobs().list().unwrap().is_empty());
     assert_eq!(fixture.dir.path().join("tmp").read_dir().unwrap().count(), 0);
-}
-
-/// A Debian as debootstrap makes it, kept between runs since that takes a minute.
-fn debian() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = target.join("debian-bookworm-minbase.tar");
-    if kept.exists() {
-        return kept;
-    }
-    let work = tempfile::tempdir_in(target).unwrap();
-    let made = work.path().join("debian.tar");
-    let root = work.path().join("root");
-    run("debootstrap", "debootstrap", &["--variant=minbase", "bookworm", root.to_str().unwrap()]);
-    let (root, tar) = (root.to_str().unwrap(), made.to_str().unwrap());
-    run("tar", "tar", &["--numeric-owner", "--xattrs", "--one-file-system", "-C", root, "-cf", tar, "."]);
-    std::fs::rename(&made, &kept).unwrap();
-    kept
-}
-
-#[test]
-fn privileged_a_real_debian_is_imported() {
-    let fixture = Fixture::new();
-    let mut file = File::open(debian()).unwrap();
-    let image = import(&fixture.store, &mut file, &"debian".parse().unwrap(), &ImportOptions::default()).unwrap();
-    assert!(image.size().get() > 50_000_000, "{}", image.size());
-    let root = tempfile::tempdir().unwrap();
-    let mut layer = fixture.store.blobs().open_verified(&image.layers()[0].digest).unwrap();
-    apply(root.path(), &mut layer, &ApplyOptions::default()).unwrap();
-    let version = run("coreutils", "chroot", &[root.path().to_str().unwrap(), "/usr/bin/cat", "/etc/debian_version"]);
-    assert!(version.starts_with("12"), "{version}");
-    let query = [root.path().to_str().unwrap(), "/usr/bin/dpkg-query", "-W", "-f", "${Status}", "libc6"];
-    assert_eq!(run("coreutils", "chroot", &query), "install ok installed");
 }

@@ -76,7 +76,8 @@ fn the_same_image_is_the_same_bytes_and_stored_once() {
     run.set_labels(Some((0..50).map(|n| (format!("label-{n}"), n.to_string())).collect()));
     config.set_config(Some(run));
     let first = fixture.store.put_image(config.clone(), vec![fixture.layer("x")]).unwrap();
-    let again = serde_json::from_slice(&serde_json::to_vec(&config).unwrap()).unwrap();
+    let again: oci_spec::image::ImageConfiguration =
+        serde_json::from_slice(&serde_json::to_vec(&config).unwrap()).unwrap();
     let second = fixture.store.put_image(again, vec![fixture.layer("x")]).unwrap();
     assert_eq!(first, second);
     assert_eq!(fixture.store.blobs().list().unwrap().len(), 3);

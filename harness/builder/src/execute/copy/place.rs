@@ -1,0 +1,134 @@
+//! Where COPY and ADD put each source.
+
+use std::{
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use storage_layer::{
+    ApplyOptions, Devices, Owners,
+    copy::{self, CopyOptions},
+};
+use storage_sys::userns;
+
+use super::{Prepared, ignore_below, keep};
+use crate::{
+    Error, Ignore, Result,
+    context::{Found, Jail, archive, shown},
+    execute::step::Step,
+};
+
+/// What all sources of one instruction share.
+pub struct Placing<'a> {
+    pub step: Step<'a>,
+    pub copy: &'a Prepared,
+    pub to: &'a Jail,
+    /// Relative to the root.
+    pub target: PathBuf,
+    pub options: CopyOptions<'a>,
+}
+
+impl Placing<'_> {
+    fn fails(&self, what: &Path, error: &io::Error) -> Error {
+        self.step.fails(format!("cannot copy {} to /{}: {error}", shown(what), shown(&self.target)))
+    }
+
+    /// With `--link` the files lie in a layer of their own, where links of the layers below lead nowhere.
+    pub fn check_links(&self) -> Result<()> {
+        let mut so_far = self.to.root().to_owned();
+        for name in self.target.components().take_while(|_| self.copy.link) {
+            so_far.push(name);
+            if fs::symlink_metadata(&so_far).is_ok_and(|found| found.is_symlink()) {
+                let why = "--link to a place behind a symbolic link is not supported yet; name the real directory";
+                return Err(self.step.wrong(self.step.place_of("link"), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts one source where it belongs; `several` says that it is one of many.
+    pub fn put(&self, found: &Found, several: bool, ignore: &Ignore) -> Result<()> {
+        if self.copy.unpack && !found.is_dir {
+            match archive(&found.path).map_err(Error::io("read", &found.path))? {
+                Ok(true) if self.copy.owner.is_some() || self.copy.mode.is_some() => {
+                    let why =
+                        format!("ADD --chown and --chmod of an archive are not supported yet: {}", shown(&found.name));
+                    return Err(self.step.fails(why));
+                }
+                Ok(true) => return self.unpack(found),
+                Ok(false) => {}
+                Err(kind) => {
+                    let why = format!("ADD of {kind} archives is not supported yet: {}", shown(&found.name));
+                    return Err(self.step.fails(why));
+                }
+            }
+        }
+        if found.is_dir {
+            let kept = if self.copy.parents { found.kept.as_path() } else { Path::new("") };
+            return self.directory(found, &self.target.join(kept), ignore);
+        }
+        let above = found.kept.parent().filter(|_| self.copy.parents).unwrap_or(Path::new(""));
+        let target = self.target.join(above);
+        let place = self.place(found.path.file_name().unwrap_or_default().as_ref(), &target, several)?;
+        copy::file(&found.path, &place, &self.options)?;
+        Ok(())
+    }
+
+    fn directory(&self, found: &Found, target: &Path, ignore: &Ignore) -> Result<()> {
+        let made = self.to.make_directories(target, self.options.owner);
+        let dir = made.map_err(|error| self.fails(&found.name, &error))?;
+        let ignore = ignore_below(ignore, self.copy, found);
+        let filter = keep(&ignore, &found.name);
+        copy::tree(&found.path, &dir, &CopyOptions { filter: Some(&filter), ..self.options })?;
+        Ok(())
+    }
+
+    /// The real path of a file that is to be called `name` if the target is a directory.
+    fn place(&self, name: &Path, target: &Path, several: bool) -> Result<PathBuf> {
+        let fail = |error| self.fails(name, &error);
+        let is_directory =
+            self.copy.into_directory || several || self.to.resolve(target).is_ok_and(|path| path.is_dir());
+        let place = if is_directory {
+            self.to.make_directories(target, self.options.owner).map_err(fail)?.join(name)
+        } else {
+            let parent = target.parent().unwrap_or(Path::new(""));
+            self.to.make_directories(parent, self.options.owner).map_err(fail)?;
+            // A symlink in the image is followed, within the image.
+            self.to.resolve(target).or_else(|_| self.to.resolve_parent(target)).map_err(fail)?
+        };
+        if fs::symlink_metadata(&place).is_ok_and(|there| there.is_dir()) {
+            return Err(fail(io::Error::other("a directory is in the way")));
+        }
+        Ok(place)
+    }
+
+    /// A file that the Dockerfile holds itself.
+    pub fn write(&self, name: &str, content: &str) -> Result<()> {
+        let place = self.place(Path::new(name), &self.target, false)?;
+        let written = || -> io::Result<()> {
+            match fs::remove_file(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            fs::write(&place, content)?;
+            let (uid, gid) = self.options.owner.unwrap_or((0, 0));
+            chown(&place, Some(uid), Some(gid))?;
+            fs::set_permissions(&place, Permissions::from_mode(self.copy.mode.unwrap_or(0o644)))
+        };
+        written().map_err(|error| self.fails(Path::new(name), &error))
+    }
+
+    /// The archive is as untrusted as a layer, and laid out as one.
+    fn unpack(&self, found: &Found) -> Result<()> {
+        let dir = self.to.make_directories(&self.target, Some((0, 0)));
+        let dir = dir.map_err(|error| self.fails(&found.name, &error))?;
+        let mut tar = File::open(&found.path).map_err(Error::io("open", &found.path))?;
+        let devices = if userns::is_active() { Devices::Skip } else { Devices::Create };
+        let options = ApplyOptions { owners: Owners::Keep, devices, ..ApplyOptions::default() };
+        storage_layer::apply(&dir, &mut tar, &options)
+            .map_err(|error| self.step.fails(format!("cannot unpack {}: {error}", shown(&found.name))))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! `RUN --mount`: what a command sees beside the layer it changes.
+
+mod flag;
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use harness_image::PrepareOptions;
+use harness_runtime::config::{Bind, Tmpfs};
+use rustix::fs::{FlockOperation, flock};
+use storage_driver::{LayerId, MountMode, MountedLayer};
+use storage_layer::{Digest, copy, copy::CopyOptions};
+
+use self::flag::{Kind, MountFlag, Sharing};
+use super::{Build, config::State, copy::keep, step::Step};
+use crate::{
+    Error, Result,
+    cache_key::KeyMaker,
+    context::{Jail, clean, find, walk},
+    stages::{Origin, find as find_stage},
+};
+
+/// The mounts of one RUN, as written.
+pub struct Mounts(Vec<(MountFlag, Option<State>)>);
+
+/// The same while the command runs; everything goes with [`finish`](Laid::finish).
+#[derive(Default)]
+pub struct Laid {
+    pub binds: Vec<Bind>,
+    pub tmpfs: Vec<Tmpfs>,
+    pub env: Vec<String>,
+    layers: Vec<(LayerId, MountedLayer, bool)>,
+    files: Vec<tempfile::TempDir>,
+    locks: Vec<File>,
+}
+
+impl Mounts {
+    pub fn read(build: &Build<'_>, stage: usize, state: &State, step: Step<'_>) -> Result<Self> {
+        let mut mounts = Vec::new();
+        for flag in step.instruction.flags.iter().filter(|flag| flag.name == "mount") {
+            let mount = MountFlag::read(step, flag, state)?;
+            let from = match mount.from.as_deref() {
+                None => None,
+                Some(name) => Some(match find_stage(&build.file, stage, name, true) {
+                    Origin::Stage(number) => build.done.get(&number).cloned().ok_or(Error::Stopped)?,
+                    Origin::Scratch => State::scratch(),
+                    Origin::Image(name) => State::of_image(&build.layers.store().resolve(&name)?),
+                }),
+            };
+            mounts.push((mount, from));
+        }
+        Ok(Self(mounts))
+    }
+
+    /// Caches and secrets are no part of what a command makes; files that are bound are.
+    pub fn add_to(&self, build: &Build<'_>, step: Step<'_>, key: &mut KeyMaker) -> Result<()> {
+        for (mount, from) in &self.0 {
+            key.add(mount.text.as_bytes());
+            if !matches!(mount.kind, Kind::Bind { .. }) {
+                continue;
+            }
+            match from {
+                Some(state) => key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes()),
+                None => {
+                    for found in find(&build.context, &mount.source, &build.ignore)
+                        .map_err(Error::io("look for", build.context.root().join(&mount.source)))?
+                    {
+                        walk(&found, &build.ignore, &mut |name, path| key.add_file(name, path))
+                            .map_err(|error| step.wrong(mount.span, format!("cannot read it: {error}")))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything to where it can be bound from.
+    pub fn lay(&self, build: &Build<'_>, step: Step<'_>) -> Result<Laid> {
+        let mut laid = Laid::default();
+        for (mount, from) in &self.0 {
+            if let Err(error) = laid.add(build, step, mount, from.as_ref()) {
+                laid.finish(build)?;
+                return Err(error);
+            }
+        }
+        Ok(laid)
+    }
+}
+
+impl Laid {
+    fn add(&mut self, build: &Build<'_>, step: Step<'_>, mount: &MountFlag, from: Option<&State>) -> Result<()> {
+        match &mount.kind {
+            Kind::Tmpfs { size } => {
+                let options = size.iter().map(|size| format!("size={size}")).collect();
+                self.tmpfs.push(Tmpfs { target: mount.target.clone(), options });
+            }
+            Kind::Bind { writable } => {
+                let root = self.source(build, from, *writable)?;
+                let source = below(step, mount, &root)?;
+                self.bind(mount, source, !writable);
+            }
+            Kind::Cache { sharing, read_only, mode, uid, gid, id } => {
+                let dir = self.cache(build, id, *sharing)?;
+                if !dir.exists() {
+                    self.fill_cache(build, step, mount, from, &dir)?;
+                    let failed = |error| step.wrong(mount.span, format!("cannot make the cache: {error}"));
+                    fs::set_permissions(&dir, Permissions::from_mode(*mode)).map_err(failed)?;
+                    chown(&dir, Some(*uid), Some(*gid)).map_err(failed)?;
+                }
+                self.bind(mount, dir, *read_only);
+            }
+            Kind::Secret { id, required, mode, uid, gid, env } => match build.request.secrets.get(id) {
+                Some(path) => self.secret(step, mount, path, (*mode, *uid, *gid), env.as_deref())?,
+                None if *required => {
+                    return Err(
+                        step.wrong(mount.span, format!("no secret {id:?} was given; add --secret id={id},src=FILE"))
+                    );
+                }
+                None => {}
+            },
+            Kind::Ssh { id, required } => match build.request.ssh.get(id) {
+                Some(socket) => {
+                    self.bind(mount, socket.clone(), false);
+                    self.env.push(format!("SSH_AUTH_SOCK={}", mount.target.display()));
+                }
+                None if *required => {
+                    return Err(step.wrong(mount.span, format!("no agent {id:?} was given; add --ssh {id}")));
+                }
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, mount: &MountFlag, source: PathBuf, read_only: bool) {
+        self.binds.push(Bind { source, target: mount.target.clone(), read_only });
+    }
+
+    /// The tree that is bound. What is written to it never reaches the build context, a stage or an image.
+    fn source(&mut self, build: &Build<'_>, from: Option<&State>, writable: bool) -> Result<PathBuf> {
+        let Some(state) = from else {
+            if !writable && build.ignore.is_empty() {
+                return Ok(build.context.root().to_owned());
+            }
+            let root = self.scratch(build, None)?;
+            let all = Path::new("").to_owned();
+            let filter = keep(&build.ignore, &all);
+            copy::tree(build.context.root(), &root, &CopyOptions { filter: Some(&filter), ..CopyOptions::default() })?;
+            return Ok(root);
+        };
+        let top = build.lay_out(state)?;
+        match top {
+            Some(layer) if !writable => {
+                let mounted = build.layers.driver().mount(&layer, MountMode::ReadOnly)?;
+                let path = mounted.path().to_owned();
+                self.layers.push((layer, mounted, false));
+                Ok(path)
+            }
+            top => self.scratch(build, top.as_ref()),
+        }
+    }
+
+    /// A layer that goes after the command.
+    fn scratch(&mut self, build: &Build<'_>, parent: Option<&LayerId>) -> Result<PathBuf> {
+        let id = build.layers.prepare(parent, &PrepareOptions::default())?;
+        match build.layers.driver().mount(&id, MountMode::ReadWrite) {
+            Ok(mounted) => {
+                let path = mounted.path().to_owned();
+                self.layers.push((id, mounted, true));
+                Ok(path)
+            }
+            Err(error) => {
+                build.layers.discard(&id)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The directory of a cache, locked as it is shared.
+    fn cache(&mut self, build: &Build<'_>, id: &str, sharing: Sharing) -> Result<PathBuf> {
+        let caches = build.layers.store().root().join("cache-mounts");
+        fs::create_dir_all(&caches).map_err(Error::io("create", &caches))?;
+        let name = Digest::of(id.as_bytes()).hex();
+        for number in 0.. {
+            let name = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+            let path = caches.join(format!("{name}.lock"));
+            let lock = File::create(&path).map_err(Error::io("create", &path))?;
+            let how = match sharing {
+                Sharing::Shared => FlockOperation::LockShared,
+                Sharing::Locked => FlockOperation::LockExclusive,
+                // Another build that has it gets to keep it to itself.
+                Sharing::Private => FlockOperation::NonBlockingLockExclusive,
+            };
+            match flock(&lock, how) {
+                Ok(()) => {
+                    self.locks.push(lock);
+                    return Ok(caches.join(name));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(Error::io("lock", path)(error)),
+            }
+        }
+        unreachable!("there are more numbers than builds")
+    }
+
+    fn fill_cache(
+        &mut self,
+        build: &Build<'_>,
+        step: Step<'_>,
+        mount: &MountFlag,
+        from: Option<&State>,
+        dir: &Path,
+    ) -> Result<()> {
+        fs::create_dir(dir).map_err(Error::io("create", dir))?;
+        if from.is_none() {
+            return Ok(());
+        }
+        let root = self.source(build, from, false)?;
+        let source = below(step, mount, &root)?;
+        copy::tree(&source, dir, &CopyOptions::default())?;
+        Ok(())
+    }
+
+    fn secret(
+        &mut self,
+        step: Step<'_>,
+        mount: &MountFlag,
+        path: &Path,
+        (mode, uid, gid): (u32, u32, u32),
+        env: Option<&str>,
+    ) -> Result<()> {
+        let content = fs::read(path).map_err(Error::io("read the secret", path))?;
+        if let Some(name) = env {
+            let text = String::from_utf8(content)
+                .map_err(|_| step.wrong(mount.span, "a secret that is no text cannot go into the environment"))?;
+            self.env.push(format!("{name}={text}"));
+        }
+        if mount.is_environment() {
+            return Ok(());
+        }
+        // In memory where that is possible, and for us alone.
+        let memory = Path::new("/dev/shm");
+        let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        let dir = dir.map_err(Error::io("create a directory in", memory))?;
+        let file = dir.path().join("secret");
+        let content = fs::read(path).map_err(Error::io("read the secret", path))?;
+        fs::write(&file, content).map_err(Error::io("write", &file))?;
+        fs::set_permissions(&file, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", &file))?;
+        chown(&file, Some(uid), Some(gid)).map_err(Error::io("set the owner of", &file))?;
+        self.files.push(dir);
+        self.bind(mount, file, true);
+        Ok(())
+    }
+
+    /// Undoes all of it.
+    pub fn finish(mut self, build: &Build<'_>) -> Result<()> {
+        let mut outcome = Ok(());
+        for (id, mounted, ours) in self.layers.drain(..).rev() {
+            let closed = mounted.close().map_err(Error::from);
+            let removed = if ours { build.layers.discard(&id).map_err(Error::from) } else { Ok(()) };
+            outcome = outcome.and(closed).and(removed);
+        }
+        outcome
+    }
+}
+
+/// `source` below a tree, wherever links in it point.
+fn below(step: Step<'_>, mount: &MountFlag, root: &Path) -> Result<PathBuf> {
+    let jail = Jail::open(root).map_err(Error::io("open", root))?;
+    jail.resolve(&clean(Path::new(&mount.source)))
+        .map_err(|error| step.wrong(mount.span, format!("cannot mount {:?}: {error}", mount.source)))
+}
