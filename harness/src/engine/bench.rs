@@ -1,11 +1,13 @@
 //! The workloads' port, on one driver on its testbed.
 
 use std::{
+    fs::File,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
 
+use anyhow::Context;
 use harness_builder::{BuildRequest, Builder, Observer, Stream};
 use harness_image::{Layers, PrepareOptions, Purpose, Reference, Store};
 use harness_runtime::{Launch, Stdio, config::spec};
@@ -115,6 +117,11 @@ impl Engine for BenchEngine {
     fn holdings(&mut self) -> Result<Holdings> {
         let own_device = self.testbed.counters().map_err(engine)?.is_some();
         holdings::count(self.driver(), self.testbed.path(), own_device).map_err(engine)
+    }
+
+    fn extents(&mut self, file: &Path) -> Result<Option<u64>> {
+        let open = File::open(file).with_context(|| format!("cannot open {}", file.display())).map_err(engine)?;
+        storage_sys::extents::count(&open).with_context(|| format!("cannot map {}", file.display())).map_err(engine)
     }
 
     fn remove_image(&mut self, name: &str) -> Result<()> {
