@@ -158,9 +158,25 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         durability: Durability,
         delete: &dyn Fn(&Path) -> Result<()>,
     ) -> Result<Self> {
+        Self::open_prepared(path, driver, durability, &|_| Ok(()), delete)
+    }
+
+    /// Like [`open_with`](Self::open_with), for a driver whose mounts may hang after a crash: `prepare` is given the
+    /// root's path as soon as the lock is held, before any mount is touched.
+    ///
+    /// # Errors
+    /// As for [`open_with`](Self::open_with), and what `prepare` said.
+    pub fn open_prepared(
+        path: &Path,
+        driver: &'static str,
+        durability: Durability,
+        prepare: &dyn Fn(&Path) -> Result<()>,
+        delete: &dyn Fn(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let path = open::make(path)?;
         let lock = Lock::take(&path)?;
         open::check_format(&path, driver, durability)?;
+        prepare(&path)?;
         let mut recovered = open::detach_mounts(&path)?;
         let records = open::load(&path, delete, &mut recovered)?;
         open::empty_leftovers(&path, delete, &mut recovered)?;

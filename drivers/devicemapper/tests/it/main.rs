@@ -1,0 +1,4 @@
+//! What needs a kernel with device-mapper; build with `--features lab`, and run the binary in the lab.
+
+mod lifecycle;
+mod support;
