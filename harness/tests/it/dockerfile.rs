@@ -140,10 +140,11 @@ RUN test \"$(id -un)\" = daemon && test \"$(pwd)\" = /tmp
 fn privileged_add_unpacks_archives_and_nothing_else() {
     for driver in DRIVERS {
         let place = Place::new();
-        let dockerfile = "FROM host\nADD a.tar.gz /un/\nRUN test \"$(cat /un/d/f)\" = x\nADD plain.tar /p/\nRUN test -f /p/plain.tar\n";
-        let context = place.context(&[("Dockerfile", dockerfile), ("d/f", "x"), ("plain.tar", "no archive")]);
+        let dockerfile = "FROM host\nADD a.tar.gz /un/\nRUN test \"$(cat /un/d/f)\" = x\nADD plain.tar /p/\nRUN test -f /p/plain.tar\nADD --chown=1:2 a.tar.gz /un/\nRUN test \"$(stat -c %u:%g /un/d/f)\" = 1:2 && test -f /un/.wh.d\n";
+        let context =
+            place.context(&[("Dockerfile", dockerfile), ("d/f", "x"), (".wh.d", ""), ("plain.tar", "no archive")]);
         let mut tar = std::process::Command::new("tar");
-        tar.arg("-czf").arg(context.join("a.tar.gz")).arg("-C").arg(&context).arg("d");
+        tar.arg("-czf").arg(context.join("a.tar.gz")).arg("-C").arg(&context).args(["d", ".wh.d"]);
         assert!(tar.status().unwrap().success());
         place.run(&["build", "--driver", driver, context.to_str().unwrap()]).ok();
     }

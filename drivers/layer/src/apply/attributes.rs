@@ -55,10 +55,19 @@ pub(super) struct Setter<'a> {
 }
 
 impl Setter<'_> {
+    fn owner(self, to: &Attributes) -> Option<(Uid, Gid)> {
+        let (uid, gid) = match self.owners {
+            Owners::Keep => (to.uid, to.gid),
+            Owners::Give(uid, gid) => (uid, gid),
+            Owners::Squash => return None,
+        };
+        Some((Uid::from_raw(uid), Gid::from_raw(gid)))
+    }
+
     /// Of an open file or directory. `inherited` says that the directory it was made in hands ACLs down.
     pub fn open(self, fd: BorrowedFd<'_>, to: &Attributes, inherited: bool, path: &[u8]) -> Result<(), Fault> {
-        if self.owners == Owners::Keep {
-            fchown(fd, Some(Uid::from_raw(to.uid)), Some(Gid::from_raw(to.gid))).map_err(io("set the owner of"))?;
+        if let Some((uid, gid)) = self.owner(to) {
+            fchown(fd, Some(uid), Some(gid)).map_err(io("set the owner of"))?;
         }
         if inherited {
             Self::disinherit(Of::Fd(fd), to);
@@ -79,8 +88,7 @@ impl Setter<'_> {
         path: &[u8],
     ) -> Result<(), Fault> {
         const STAY: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
-        if self.owners == Owners::Keep {
-            let (uid, gid) = (Uid::from_raw(to.uid), Gid::from_raw(to.gid));
+        if let Some((uid, gid)) = self.owner(to) {
             chownat(dir, name, Some(uid), Some(gid), STAY).map_err(io("set the owner of"))?;
         }
         if !is_symlink {

@@ -111,7 +111,8 @@ impl<R: BufRead> Run<'_, R> {
     /// False when there is no point in going on.
     fn entry(&mut self, entry: Entry) -> Result<bool> {
         let name = entry.name.clone();
-        let answer = match Name::parse(&name) {
+        let parsed = if self.target.is_literal() { Name::literal(&name) } else { Name::parse(&name) };
+        let answer = match parsed {
             Ok(Name::Entry { parent, name }) => return self.make(&parent, name, entry),
             Ok(Name::Root) => match entry.kind {
                 EntryKind::Directory => self.target.root_entry(&entry.into()),

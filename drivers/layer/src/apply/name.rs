@@ -22,6 +22,12 @@ const AUFS: &[u8] = b".wh..wh.";
 const LONGEST: usize = 255;
 
 impl<'a> Name<'a> {
+    /// In an archive that is no layer, where every name is a name.
+    pub fn literal(name: &'a [u8]) -> Result<Self, Fault> {
+        let mut parent = components(name)?;
+        Ok(parent.pop().map_or(Self::Root, |name| Self::Entry { parent, name }))
+    }
+
     pub fn parse(name: &'a [u8]) -> Result<Self, Fault> {
         let mut parent = components(name)?;
         let Some(name) = parent.pop() else { return Ok(Self::Root) };

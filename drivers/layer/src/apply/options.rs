@@ -29,6 +29,8 @@ pub enum Whiteouts {
     Remove,
     /// It is written in overlayfs's form: the tree is an upper directory.
     Overlay(XattrNamespace),
+    /// Nothing: the tar is an archive of files and no layer, and such names are names like others.
+    Literal,
 }
 
 /// What becomes of the tar's owners.
@@ -39,6 +41,8 @@ pub enum Owners {
     Keep,
     /// Everything belongs to the caller. For a user namespace that maps one id only.
     Squash,
+    /// Everything belongs to this user and group.
+    Give(u32, u32),
 }
 
 /// What becomes of device nodes in the tar.

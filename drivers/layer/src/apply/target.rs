@@ -89,7 +89,7 @@ impl<'a> Target<'a> {
         let node: Node = fstat(&fd).map_err(fail("examine"))?.into();
         let default_acl = has_default_acl(fd.as_fd()).map_err(|source| crate::Error::io("open", root)(source))?;
         let lower = match options.whiteouts {
-            Whiteouts::Remove => Stack::empty(),
+            Whiteouts::Remove | Whiteouts::Literal => Stack::empty(),
             Whiteouts::Overlay(namespace) => Stack::overlay(&options.lowers, namespace)?,
         };
         let place = lower.root()?.map_or(Place::nowhere(), |shown| shown.place);
@@ -112,9 +112,14 @@ impl<'a> Target<'a> {
     /// Set when the tree is an overlay's upper directory.
     pub const fn namespace(&self) -> Option<XattrNamespace> {
         match self.options.whiteouts {
-            Whiteouts::Remove => None,
+            Whiteouts::Remove | Whiteouts::Literal => None,
             Whiteouts::Overlay(namespace) => Some(namespace),
         }
+    }
+
+    /// The tar is an archive of files and no layer.
+    pub fn is_literal(&self) -> bool {
+        self.options.whiteouts == Whiteouts::Literal
     }
 
     pub fn has_written(&self, dir: u64, name: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use storage_layer::{
-    ApplyOptions, Devices, Owners,
+    ApplyOptions, Devices, Owners, Whiteouts,
     copy::{self, CopyOptions},
 };
 use storage_sys::userns;
@@ -52,10 +52,9 @@ impl Placing<'_> {
     pub fn put(&self, found: &Found, several: bool, ignore: &Ignore) -> Result<()> {
         if self.copy.unpack && !found.is_dir {
             match archive(&found.path).map_err(Error::io("read", &found.path))? {
-                Ok(true) if self.copy.owner.is_some() || self.copy.mode.is_some() => {
-                    let why =
-                        format!("ADD --chown and --chmod of an archive are not supported yet: {}", shown(&found.name));
-                    return Err(self.step.fails(why));
+                Ok(true) if self.copy.mode.is_some() => {
+                    let why = format!("ADD --chmod of an archive is not supported yet: {}", shown(&found.name));
+                    return Err(self.step.wrong(self.step.place_of("chmod"), why));
                 }
                 Ok(true) => return self.unpack(found),
                 Ok(false) => {}
@@ -120,13 +119,17 @@ impl Placing<'_> {
         written().map_err(|error| self.fails(Path::new(name), &error))
     }
 
-    /// The archive is as untrusted as a layer, and laid out as one.
+    /// The archive is as untrusted as a layer, but is none: names like those of whiteouts mean nothing.
     fn unpack(&self, found: &Found) -> Result<()> {
         let dir = self.to.make_directories(&self.target, Some((0, 0)));
         let dir = dir.map_err(|error| self.fails(&found.name, &error))?;
         let mut tar = File::open(&found.path).map_err(Error::io("open", &found.path))?;
         let devices = if userns::is_active() { Devices::Skip } else { Devices::Create };
-        let options = ApplyOptions { owners: Owners::Keep, devices, ..ApplyOptions::default() };
+        let owners = match self.options.owner.filter(|_| self.copy.owner.is_some()) {
+            Some((uid, gid)) => Owners::Give(uid, gid),
+            None => Owners::Keep,
+        };
+        let options = ApplyOptions { owners, devices, whiteouts: Whiteouts::Literal, ..ApplyOptions::default() };
         storage_layer::apply(&dir, &mut tar, &options)
             .map_err(|error| self.step.fails(format!("cannot unpack {}: {error}", shown(&found.name))))?;
         Ok(())
