@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let trials = targets().into_iter().flat_map(trials_of).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    subjects::take_away();
+    conclusion.exit_code()
 }
 
 fn trials_of(target: Target) -> Vec<Trial> {

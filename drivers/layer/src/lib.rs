@@ -1,7 +1,8 @@
 //! One layer as data.
 //!
 //! - [`tree`] compares two directory trees; [`overlay`] finds the same differences from an overlay's upper
-//!   directory alone; both write them as an OCI layer tar.
+//!   directory alone, [`since`] with the help of a file system that remembers what changed; all write them as an OCI
+//!   layer tar.
 //! - [`apply()`] lays such a tar, from whatever source, over a tree.
 //! - [`Manifest`] describes a tree completely, for oracles.
 //! - [`copy`] copies trees.
@@ -27,6 +28,7 @@ mod manifest;
 mod node;
 pub mod overlay;
 mod parallel;
+pub mod since;
 mod source;
 mod tar;
 pub mod tree;

@@ -156,16 +156,21 @@ pub(crate) fn node_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Node>, 
 
 /// The names in an open directory, sorted, without `.` and `..`.
 pub(crate) fn names_in(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut names = Vec::new();
+    Ok(entries_in(dir)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The same, each with its inode number.
+pub(crate) fn entries_in(dir: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, u64)>, Errno> {
+    let mut entries = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(name.to_vec());
+            entries.push((name.to_vec(), entry.ino()));
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    entries.sort_unstable();
+    Ok(entries)
 }
 
 /// Parent and last component.

@@ -41,7 +41,7 @@ pub fn usage(root: &Path) -> Result<Usage> {
     Ok(Usage { copied_up: CopiedUp::default(), ..all })
 }
 
-fn pair(lower: Option<&Path>, upper: &Path) -> Result<Pair> {
+pub(crate) fn pair(lower: Option<&Path>, upper: &Path) -> Result<Pair> {
     let lower = lower.map_or(Ok(Stack::empty()), Stack::plain)?;
     Ok(Pair { upper: Source::open(upper)?, namespace: None, lower })
 }

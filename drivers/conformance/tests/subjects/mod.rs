@@ -1,7 +1,10 @@
 //! Which drivers are examined, and where.
 
+mod btrfs;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+pub use self::btrfs::take_away;
 use driver_conformance::{Case, Need, Opener, Subject};
 use storage_driver::{Result, StorageDriver};
 
@@ -38,6 +41,9 @@ pub fn targets() -> Vec<Target> {
         ram("memory", "", Place::Here),
         disk("vfs", "", Place::Here),
         disk("overlay2", "", Place::Here),
+        // On a loop device, whatever the disk is.
+        disk("btrfs", "", Place::Here),
+        Target { options: &[("diff", "walk"), ("quota", "on")], ..disk("btrfs", "-walk", Place::Here) },
         disk("overlay2", "-userns", Place::ManyIds),
         option("-legacy", &[("mount_api", "legacy")]),
         option("-redirect", &[("redirect_dir", "on")]),
@@ -61,12 +67,19 @@ impl Target {
             return Box::new(driver_conformance::memory());
         }
         let opener = Opener::new(name, move |root: &Path| -> Result<Arc<dyn StorageDriver>> {
+            if driver == "btrfs" {
+                let options = driver_btrfs::Options::from_pairs(root, &options)?;
+                return Ok(Arc::new(driver_btrfs::Btrfs::open(root, options)?));
+            }
             if driver == "vfs" {
                 return Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, &options)?)?));
             }
             let options = driver_overlay2::Options::from_pairs(root, &options)?;
             Ok(Arc::new(driver_overlay2::Overlay2::open(root, options)?))
         });
+        if driver == "btrfs" {
+            return Box::new(opener.below(btrfs::directory(self.variant)));
+        }
         Box::new(if self.ram { opener.in_ram() } else { opener })
     }
 

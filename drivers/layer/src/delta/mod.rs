@@ -2,6 +2,7 @@
 
 mod links;
 mod same;
+mod touched;
 mod walk;
 
 use storage_driver::{Change, ChangeKind};

@@ -10,6 +10,7 @@ use super::{
     Delta, Item, Pair,
     links::{self, LinkRecord},
     same,
+    touched::Touched,
 };
 use crate::{
     Error, Result,
@@ -19,7 +20,8 @@ use crate::{
         stack::{Place, Shown},
     },
     parallel,
-    source::{join, names_in, node_at},
+    since::Snapshot,
+    source::{entries_in, join, names_in, node_at},
     xattrs::Of,
 };
 
@@ -41,6 +43,8 @@ pub(crate) struct Walk<'a> {
     links: Vec<LinkRecord>,
     /// How many names of each lower inode have been met, for inodes with several.
     met: HashMap<(usize, Inode), u64>,
+    /// All that is worth a look, where that is known beforehand.
+    touched: Option<&'a Touched>,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,9 @@ struct Pending {
     /// The upper holds all that shows here, so that what it does not hold is deleted.
     complete: bool,
     marks: DirMarks,
+    inode: u64,
+    /// It is the lower's directory at the same path, going by the inode number; means nothing without [`Touched`].
+    is_lowers: bool,
 }
 
 /// Whether a path that is on both sides differs.
@@ -68,17 +75,51 @@ enum Verdict {
 }
 
 impl<'a> Walk<'a> {
-    pub fn run(pair: &'a Pair) -> Result<Delta> {
-        let mut walk =
-            Self { pair, delta: Delta::default(), undecided: Vec::new(), links: Vec::new(), met: HashMap::new() };
-        let mut pending = vec![walk.root()?];
-        while let Some(directory) = pending.pop() {
-            let read = walk.directory(&directory, &mut pending);
-            walk.unless_vanished(read)?;
+    pub fn run(pair: &Pair) -> Result<Delta> {
+        let mut walk = Walk::new(pair, None);
+        walk.walk()?;
+        walk.finish()
+    }
+
+    /// The same for a plain tree that began as a snapshot of the lower, looking only at what was touched since.
+    ///
+    /// An untouched name may matter all the same: when an inode has several, and one of them is found at a place where the
+    /// lower has something else, since a directory above was moved, the others must be looked at as well.
+    pub fn run_since(pair: &Pair, snapshot: &dyn Snapshot) -> Result<Delta> {
+        let ask = || Error::io("ask what changed in", pair.upper.full(b""));
+        let mut touched = Touched::since(snapshot).map_err(ask())?;
+        let mut examined = 0;
+        loop {
+            let mut walk = Walk::new(pair, Some(&touched));
+            walk.delta.examined = examined;
+            walk.walk()?;
+            let linked = walk.links.iter().map(|record| &record.node).filter(|node| node.nlink > 1);
+            let linked: BTreeSet<_> = linked.map(|node| node.inode.ino).filter(|ino| !touched.is_named(*ino)).collect();
+            if linked.is_empty() {
+                return walk.finish();
+            }
+            examined = walk.delta.examined;
+            touched.add_names(linked, snapshot).map_err(ask())?;
         }
-        walk.decide()?;
-        links::settle(pair, &walk.links, &walk.met, &mut walk.delta)?;
-        Ok(walk.delta)
+    }
+
+    fn new(pair: &'a Pair, touched: Option<&'a Touched>) -> Self {
+        Self { pair, delta: Delta::default(), undecided: Vec::new(), links: Vec::new(), met: HashMap::new(), touched }
+    }
+
+    fn walk(&mut self) -> Result<()> {
+        let mut pending = vec![self.root()?];
+        while let Some(directory) = pending.pop() {
+            let read = self.directory(&directory, &mut pending);
+            self.unless_vanished(read)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Delta> {
+        self.decide()?;
+        links::settle(self.pair, &self.links, &self.met, &mut self.delta)?;
+        Ok(self.delta)
     }
 
     /// The mtime of the root is no change: every driver makes a fresh root directory.
@@ -100,8 +141,10 @@ impl<'a> Walk<'a> {
             let kind = if lower.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
             self.delta.items.push(Item { path: Vec::new(), kind, node: Some(node) });
         }
+        let is_lowers = is_same_number(&node, lower.as_ref());
         let place = lower.map_or(Place::nowhere(), |lower| lower.place);
-        Ok(Pending { path: Vec::new(), place, complete: pair.namespace.is_none(), marks })
+        let complete = pair.namespace.is_none();
+        Ok(Pending { path: Vec::new(), place, complete, marks, inode: node.inode.ino, is_lowers })
     }
 
     fn upper_marks(&self, path: &[u8], names: &[Vec<u8>]) -> Result<DirMarks> {
@@ -113,20 +156,53 @@ impl<'a> Walk<'a> {
     fn directory(&mut self, at: &Pending, pending: &mut Vec<Pending>) -> Result<()> {
         let upper = &self.pair.upper;
         let dir = upper.directory(&at.path)?;
-        let names = names_in(dir.as_fd()).map_err(Error::io("list", upper.full(&at.path)))?;
+        let (names, deleted) = match self.touched {
+            Some(touched) => self.touched_names(at, dir.as_fd(), touched)?,
+            None => self.all_names(at, dir.as_fd())?,
+        };
         for name in &names {
             let seen = self.entry(at, dir.as_fd(), name, pending);
             self.unless_vanished(seen)?;
         }
-        if at.complete && !at.place.is_nowhere() {
-            let held: BTreeSet<_> = names.into_iter().collect();
-            for name in self.pair.lower.list(&at.place, &at.path)? {
-                if !held.contains(&name) {
-                    self.deletion(at, &name)?;
-                }
-            }
+        for name in &deleted {
+            self.deletion(at, name)?;
         }
         Ok(())
+    }
+
+    /// The names that the upper has in a directory, and those that only the lower has.
+    fn all_names(&self, at: &Pending, dir: BorrowedFd<'_>) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+        let names = names_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
+        let mut deleted = Vec::new();
+        if at.complete && !at.place.is_nowhere() {
+            deleted = self.pair.lower.list(&at.place, &at.path)?;
+            deleted.retain(|name| names.binary_search(name).is_err());
+        }
+        Ok((names, deleted))
+    }
+
+    /// The same without what is known to be equal: in a directory whose entries are the lower's, all that was not touched;
+    /// in any other one, what is the same inode in the lower and was not touched.
+    fn touched_names(
+        &self,
+        at: &Pending,
+        dir: BorrowedFd<'_>,
+        touched: &Touched,
+    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+        if at.is_lowers && !touched.is_changed(at.inode) {
+            return Ok((touched.names_in(at.inode).cloned().collect(), Vec::new()));
+        }
+        let entries = entries_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
+        let below: HashMap<_, _> = self.pair.lower.entries(&at.place, &at.path)?.into_iter().collect();
+        let mut deleted: BTreeSet<_> = below.keys().cloned().collect();
+        let mut names = Vec::new();
+        for (name, inode) in entries {
+            deleted.remove(&name);
+            if below.get(&name) != Some(&inode) || touched.leads_on(at.inode, &name) {
+                names.push(name);
+            }
+        }
+        Ok((names, deleted.into_iter().collect()))
     }
 
     fn entry(&mut self, at: &Pending, dir: BorrowedFd<'_>, name: &[u8], pending: &mut Vec<Pending>) -> Result<()> {
@@ -205,7 +281,8 @@ impl<'a> Walk<'a> {
             self.delta.items.push(Item { path: path.clone(), kind, node: Some(node) });
         }
         let place = below.map_or(Place::nowhere(), |below| below.place.clone());
-        pending.push(Pending { path, place, complete: at.complete || marks.opaque, marks });
+        let (inode, is_lowers) = (node.inode.ino, is_same_number(&node, below));
+        pending.push(Pending { path, place, complete: at.complete || marks.opaque, marks, inode, is_lowers });
         Ok(())
     }
 
@@ -279,4 +356,9 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the inode has the number that the lower's has; the device is another one in every snapshot.
+fn is_same_number(node: &Node, lower: Option<&Shown>) -> bool {
+    lower.is_some_and(|lower| lower.node.inode.ino == node.inode.ino)
 }

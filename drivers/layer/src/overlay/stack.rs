@@ -1,13 +1,14 @@
 use std::{
     collections::BTreeSet,
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
 use super::{XattrNamespace, marks};
 use crate::{
-    Result,
+    Error, Result,
     node::Node,
-    source::{Source, join},
+    source::{Source, entries_in, join},
 };
 
 /// Layers on top of each other, seen as overlayfs would show them, without a mount.
@@ -151,6 +152,14 @@ impl Stack {
             }
         }
         Ok(shown)
+    }
+
+    /// All names in the directory `dir` of one plain tree, each with its inode number; none where `place` is nowhere.
+    pub fn entries(&self, place: &Place, dir: &[u8]) -> Result<Vec<(Vec<u8>, u64)>> {
+        let Some(member) = place.members.first() else { return Ok(Vec::new()) };
+        let source = &self.layers[member.layer];
+        let open = source.directory(dir)?;
+        entries_in(open.as_fd()).map_err(Error::io("list", source.full(dir)))
     }
 
     /// Refuses a file of these layers whose data is not in it.

@@ -1,0 +1,4 @@
+//! The driver's own tests, on a btrfs of their own: loop devices, so they need root.
+
+mod generations;
+mod support;

@@ -1,0 +1,83 @@
+//! A file system for each test, and what most tests do.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use driver_btrfs::{Btrfs, Options};
+use harness_testbed::Testbed;
+use storage_driver::{CreateOptions, LayerId, MountMode, StorageDriver};
+
+/// A btrfs on a loop device, gone with the value.
+#[derive(Debug)]
+pub struct Place {
+    bed: Testbed,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self::of_size("1G")
+    }
+
+    pub fn of_size(size: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let spec = format!("loop:btrfs,size={size}").parse().unwrap();
+        let name = format!("btrfs-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // The file is sparse, and much faster in memory.
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let options = harness_testbed::Options { base, name, keep: false };
+        Self { bed: Testbed::open(&spec, &options).unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.bed.path()
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.bed.path().join("root")
+    }
+
+    pub fn open(&self) -> Btrfs {
+        self.open_with(&[])
+    }
+
+    pub fn open_with(&self, pairs: &[(&str, &str)]) -> Btrfs {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Btrfs::open(&self.root(), Options::from_pairs(&self.root(), &pairs).unwrap()).unwrap()
+    }
+
+    pub fn tree(&self, layer: &LayerId) -> PathBuf {
+        self.root().join("layers").join(layer.as_str()).join("tree")
+    }
+}
+
+pub fn id(name: &str) -> LayerId {
+    LayerId::new(name).unwrap()
+}
+
+/// A layer that `change` was done to, not sealed.
+pub fn layer(driver: &Btrfs, name: &str, parent: Option<&LayerId>, change: impl FnOnce(&Path)) -> LayerId {
+    let layer = id(name);
+    driver.create(&layer, parent, &CreateOptions::default()).unwrap();
+    let mounted = driver.mount(&layer, MountMode::ReadWrite).unwrap();
+    change(mounted.path());
+    mounted.close().unwrap();
+    layer
+}
+
+pub fn sealed(driver: &Btrfs, name: &str, parent: Option<&LayerId>, change: impl FnOnce(&Path)) -> LayerId {
+    let layer = layer(driver, name, parent, change);
+    driver.seal(&layer).unwrap();
+    layer
+}
+
+/// What `btrfs` says, which must succeed.
+pub fn btrfs(args: &[&str], path: &Path) -> String {
+    let output = Command::new("btrfs").args(args).arg(path).output().expect("install btrfs-progs");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "btrfs {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
