@@ -5,6 +5,7 @@
     reason = "the doc comments of arguments are help texts, where brackets mean what may be left out"
 )]
 
+mod bed;
 mod cli;
 mod commands;
 mod containers;

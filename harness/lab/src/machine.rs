@@ -67,16 +67,20 @@ impl Lab {
     /// What is missing, and with which command it comes ([`Error::NoTool`], [`Error::NoKernel`], [`Error::NoModule`]);
     /// [`Error::NoBoot`], [`Error::Setup`] and [`Error::Died`] with the end of the guest's console; [`Error::Timeout`];
     /// [`Error::Stopped`] when the machine had to be ended.
-    pub fn run(&self, job: &Job, output: Output<'_>, stop: &AtomicBool) -> Result<u8> {
+    pub fn run(&mut self, job: &Job, output: Output<'_>, stop: &AtomicBool) -> Result<u8> {
         self.check()?;
         let mut output = Some(output);
         let mut attempts = self.accel.attempts()?.into_iter().peekable();
         while let Some(attempt) = attempts.next() {
             match self.attempt(attempt, job, &mut output, stop) {
-                Err(error @ (Error::NoBoot { .. } | Error::Died { .. }))
-                    if output.is_some() && attempts.peek().is_some() =>
-                {
-                    tracing::warn!("no guest comes up with {}, so it is emulated: {}", attempt.name, in_short(&error));
+                Err(Error::NoBoot { .. } | Error::Died { .. }) if output.is_some() && attempts.peek().is_some() => {
+                    tracing::warn!(
+                        "no guest comes up with {}, so it is emulated, which is several times slower; --accel tcg does \
+                         not try",
+                        attempt.name
+                    );
+                    // The next kernel on this machine will not come up either.
+                    self.accel = Accel::Tcg;
                 }
                 other => return other,
             }
@@ -178,14 +182,6 @@ fn share(option: &mut impl FnMut(&str, OsString), tag: &str, path: &OsStr, how: 
     let suffix = format!(",id={tag},security_model=none,multidevs=remap{how}");
     option("-fsdev", quote::qemu("local,path=", path, &suffix));
     option("-device", format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}").into());
-}
-
-/// The error in one line: what happened, and the guest's last word.
-fn in_short(error: &Error) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
-    format!("{first} {}", lines.next_back().unwrap_or_default())
 }
 
 /// A running machine; dropping it ends it.

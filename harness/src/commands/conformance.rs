@@ -1,12 +1,13 @@
-use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Args;
-use driver_conformance::{Opener, Report, memory};
+use driver_conformance::{Report, Subject, equality, memory};
 
 use crate::{
+    bed::Bed,
     cli::Common,
-    commands::print,
-    drivers::{self, Options},
+    commands::{keeps, print},
+    drivers,
     failure::{Failure, Result},
     place::Place,
     say,
@@ -26,37 +27,28 @@ pub struct ConformanceArgs {
     /// How to print
     #[arg(long, default_value = "table", value_parser = ["table", "json", "junit"])]
     pub format: String,
+    /// Instead of the cases, try out what each driver keeps of what a file system can do, and print it as a Markdown table,
+    /// or write it between the marks of a document
+    #[arg(long, value_name = "DOCUMENT", num_args = 0..=1, conflicts_with_all = ["case", "format"])]
+    pub keeps: Option<Option<PathBuf>>,
 }
 
 /// The model that the others are held against; it is no driver of the table, since it keeps nothing.
 const MODEL: &str = "memory";
 
+/// The operations that all drivers are compared by.
+const EQUALITY_SEED: u64 = 1;
+
 pub fn run(args: &ConformanceArgs) -> Result {
-    let place = Place::choose(args.common.root.as_deref());
-    let scratch = drivers::scratch(&place)?;
+    if let Some(document) = &args.keeps {
+        return keeps::run(args, document.as_deref());
+    }
     let filter = args.case.as_deref().unwrap_or("");
     let mut report = Report { cases: Vec::new() };
     if args.driver.iter().any(|name| name == MODEL) {
         report.extend(driver_conformance::run(&memory(), filter));
     } else {
-        let choice = drivers::choose(&args.driver)?;
-        for entry in choice.entries {
-            match entry.try_out(&scratch.path().join("trial")) {
-                Ok(_) => {}
-                Err(error) if choice.all => {
-                    say(&format!("{} cannot run here: {error}", entry.name));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            let open = |root: &Path| entry.open(root, &Options::new());
-            report.extend(driver_conformance::run(&Opener::new(entry.name, open).below(scratch.path()), filter));
-        }
-        if choice.all {
-            for (name, why) in drivers::absent() {
-                say(&format!("{name} cannot run here: {why}"));
-            }
-        }
+        report.extend(examine(args, filter)?);
     }
     if report.cases.is_empty() {
         return Err(Failure::usage(format!("no case has {filter:?} in its name")));
@@ -68,4 +60,33 @@ pub fn run(args: &ConformanceArgs) -> Result {
     };
     print(&text)?;
     if report.is_ok() { Ok(()) } else { Err(Failure::failed(format!("{} cases failed", report.counts().failed))) }
+}
+
+/// Every driver on its own, then all against each other.
+fn examine(args: &ConformanceArgs, filter: &str) -> Result<Report> {
+    let place = Place::choose(args.common.root.as_deref());
+    let choice = drivers::choose(&args.driver)?;
+    let mut beds = Vec::new();
+    for entry in choice.entries {
+        let bed = Bed::here(&place, entry);
+        match bed.and_then(|bed| bed.try_out(entry).map(|()| bed).map_err(Failure::from)) {
+            Ok(bed) => beds.push((entry, bed)),
+            Err(error) if choice.all => say(&format!("{} cannot run here: {error}", entry.name)),
+            Err(error) => return Err(error),
+        }
+    }
+    for (name, why) in drivers::absent().filter(|_| choice.all) {
+        say(&format!("{name} cannot run here: {why}"));
+    }
+    let subjects: Vec<_> = beds.iter().map(|(entry, bed)| bed.subject(entry)).collect();
+    let mut report = Report { cases: Vec::new() };
+    for subject in &subjects {
+        report.extend(driver_conformance::run(subject, filter));
+    }
+    let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| subject as &dyn Subject).collect();
+    report.extend(equality::run(&subjects, EQUALITY_SEED, filter));
+    for (_, bed) in beds {
+        bed.close()?;
+    }
+    Ok(report)
 }

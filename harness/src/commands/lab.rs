@@ -2,7 +2,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
     time::{Duration, SystemTime},
 };
 
@@ -69,21 +69,23 @@ pub fn run(args: &LabArgs) -> Result {
     }
     let kernels = kernels(&args.kernel)?;
     let stop = signals::stop_flag()?;
+    let mut lab = machine(args, &kernels[0])?;
     match (command, kernels.as_slice()) {
-        (Command::Bench(bench), [kernel]) => {
+        (Command::Bench(bench), [_]) => {
             let out = RunDir::create(&absolute(&out(&bench))?)?;
-            let status = boot(args, kernel, &with_out(&args.args, out.path()), &[out.path()], Words::All, &stop);
+            let status = boot(&mut lab, &with_out(&args.args, out.path()), &[out.path()], Words::All, &stop);
             discard_if_empty(out.path());
             passed_on(status?)
         }
-        (Command::Bench(bench), kernels) => compare(args, &bench, kernels, &stop),
+        (Command::Bench(bench), kernels) => compare(args, &mut lab, &bench, kernels, &stop),
         (_, kernels) => {
             let mut outcome = Ok(());
             for kernel in kernels {
                 if kernels.len() > 1 {
                     say(&format!("Linux {}:", kernel.release()));
                 }
-                let status = boot(args, kernel, &args.args, &[], Words::All, &stop)?;
+                lab.kernel = kernel.clone();
+                let status = boot(&mut lab, &args.args, &[], Words::All, &stop)?;
                 outcome = outcome.and(passed_on(status));
             }
             outcome
@@ -146,14 +148,8 @@ enum Words {
     Err,
 }
 
-fn boot(
-    args: &LabArgs,
-    kernel: &Kernel,
-    command: &[OsString],
-    shares: &[&Path],
-    words: Words,
-    stop: &Arc<AtomicBool>,
-) -> Result<u8> {
+/// The machine as it is asked for.
+fn machine(args: &LabArgs, kernel: &Kernel) -> Result<Lab> {
     let mut lab = Lab {
         memory: args.memory,
         cpus: args.cpus,
@@ -166,6 +162,10 @@ fn boot(
         std::fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
         lab.scratch.clone_from(root);
     }
+    Ok(lab)
+}
+
+fn boot(lab: &mut Lab, command: &[OsString], shares: &[&Path], words: Words, stop: &AtomicBool) -> Result<u8> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut job = Job {
         command: vec![program.into()],
@@ -199,7 +199,7 @@ fn passed_on(status: u8) -> Result {
 }
 
 /// The same job on every kernel, then one run directory of all. The guests' own are kept in it, in `kernels/`.
-fn compare(args: &LabArgs, bench: &bench::BenchArgs, kernels: &[Kernel], stop: &Arc<AtomicBool>) -> Result {
+fn compare(args: &LabArgs, lab: &mut Lab, bench: &bench::BenchArgs, kernels: &[Kernel], stop: &AtomicBool) -> Result {
     let start = SystemTime::now();
     let whole = RunDir::create(&absolute(&out(bench))?)?;
     let mut outcome = Ok(());
@@ -207,7 +207,8 @@ fn compare(args: &LabArgs, bench: &bench::BenchArgs, kernels: &[Kernel], stop: &
     for kernel in kernels {
         say(&format!("Linux {}:", kernel.release()));
         let part = RunDir::create(&whole.path().join("kernels").join(kernel.release()))?;
-        let booted = boot(args, kernel, &with_out(&args.args, part.path()), &[part.path()], Words::Err, stop);
+        lab.kernel = kernel.clone();
+        let booted = boot(lab, &with_out(&args.args, part.path()), &[part.path()], Words::Err, stop);
         let stopped = signals::stopped(stop);
         discard_if_empty(part.path());
         outcome = outcome.and(booted.and_then(passed_on));

@@ -8,6 +8,7 @@ pub mod gc;
 pub mod history;
 pub mod images;
 pub mod import;
+pub mod keeps;
 pub mod lab;
 pub mod list;
 pub mod ps;

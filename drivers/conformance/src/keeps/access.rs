@@ -12,7 +12,7 @@ use rustix::{
 };
 use storage_sys::mmap::Mapping;
 
-use super::{Cell, features, yes_if};
+use super::{Cell, features, words, yes_if};
 use crate::{Context, Op, Verdict, context::all, keeps::files::child_of};
 
 features! {
@@ -27,7 +27,7 @@ features! {
 }
 
 fn unsupported(error: Errno) -> Cell {
-    Cell::No(error.to_string())
+    Cell::No(words(&error))
 }
 
 fn fresh_descriptor(cx: &Context<'_>) -> Verdict<Cell> {
@@ -78,7 +78,7 @@ fn direct(cx: &Context<'_>) -> Verdict<Cell> {
     let opened = OpenOptions::new().read(true).write(true).custom_flags(direct).open(view.path().join("f"));
     let answer = opened.map(drop);
     view.close()?;
-    Ok(answer.map_or_else(|error| Cell::No(error.to_string()), |()| Cell::Yes))
+    Ok(answer.map_or_else(|error| Cell::No(words(&error)), |()| Cell::Yes))
 }
 
 fn punch(cx: &Context<'_>) -> Verdict<Cell> {

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::XattrFlags;
 
-use super::{Cell, features, yes_if};
+use super::{Cell, features, words, yes_if};
 use crate::{Context, Op, Verdict, context::all, keeps::files::child_of, op::AclKind, op::execute};
 
 features! {
@@ -41,7 +41,10 @@ fn kept(cx: &Context<'_>, names: &[&str]) -> Verdict<Cell> {
 
 fn text(stop: &crate::Stop) -> &str {
     match stop {
-        crate::Stop::Failed(text) | crate::Stop::NotApplicable(text) => text.rsplit(": ").next().unwrap_or(text),
+        crate::Stop::Failed(text) | crate::Stop::NotApplicable(text) => {
+            let text = text.rsplit(": ").next().unwrap_or(text);
+            text.split(" (os error").next().unwrap_or(text)
+        }
     }
 }
 
@@ -75,7 +78,7 @@ fn capabilities(cx: &Context<'_>) -> Verdict<Cell> {
     let set = rustix::fs::lsetxattr(view.path().join("f"), "security.capability", &CAPABILITY, XattrFlags::empty());
     view.close()?;
     if let Err(error) = set {
-        return Ok(Cell::No(format!("they cannot be set: {error}")));
+        return Ok(Cell::No(format!("they cannot be set: {}", words(&error))));
     }
     cx.driver().seal(&base)?;
     // Writing would take them away on any file system.
@@ -133,7 +136,7 @@ fn owners(cx: &Context<'_>) -> Verdict<Cell> {
     let given = execute(view.path(), &Op::chown("f", 12, 34));
     view.close()?;
     if let Err(error) = given {
-        return Ok(Cell::No(format!("files cannot be given away: {error}")));
+        return Ok(Cell::No(format!("files cannot be given away: {}", words(&error))));
     }
     cx.driver().seal(&base)?;
     let layer = cx.changed("layer", Some(&base), &[Op::append("f", "more")])?;

@@ -8,7 +8,7 @@ use std::{
 
 use storage_driver::{MountMode, MountedLayer};
 
-use super::{Cell, features, yes_if};
+use super::{Cell, features, words, yes_if};
 use crate::{Context, Op, Verdict, context::all, holes, op::execute};
 
 features! {
@@ -118,7 +118,7 @@ fn rename_directory(cx: &Context<'_>) -> Verdict<Cell> {
     view.close()?;
     Ok(match answer {
         Ok(()) => Cell::Yes,
-        Err(error) => Cell::No(format!("{error}; programs such as mv(1) then copy")),
+        Err(error) => Cell::No(format!("{}; programs such as mv(1) then copy", words(&error))),
     })
 }
 
@@ -129,7 +129,7 @@ fn node(cx: &Context<'_>, op: &Op) -> Verdict<Cell> {
     let made = execute(view.path(), op);
     view.close()?;
     if let Err(error) = made {
-        return Ok(Cell::No(format!("it cannot be made: {error}")));
+        return Ok(Cell::No(format!("it cannot be made: {}", words(&error))));
     }
     cx.driver().seal(&base)?;
     let layer = cx.create("layer", Some(&base))?;

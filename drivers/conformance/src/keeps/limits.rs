@@ -19,7 +19,7 @@ fn size_limit(cx: &Context<'_>) -> Verdict<Cell> {
     let driver = cx.driver();
     let layer = id("limited");
     match driver.create(&layer, None, &CreateOptions { size: Some(Bytes(LIMIT)), ..Default::default() }) {
-        Err(Error::Unsupported { why, .. }) => return Ok(Cell::No(why)),
+        Err(Error::Unsupported { why, .. }) => return Ok(Cell::No(without_path(&why))),
         other => other?,
     }
     let view = driver.mount(&layer, MountMode::ReadWrite)?;
@@ -39,6 +39,14 @@ fn size_limit(cx: &Context<'_>) -> Verdict<Cell> {
         Some(_) => Cell::Yes,
         None => Cell::No("more than the limit can be written".to_owned()),
     })
+}
+
+/// A reason that begins with a path of this one run: `/a/b is on ext4: ...`.
+fn without_path(why: &str) -> String {
+    match why.split_once(" is on ") {
+        Some((path, rest)) if path.starts_with('/') => format!("on {rest}"),
+        _ => why.to_owned(),
+    }
 }
 
 /// What docker's own images never exceed.

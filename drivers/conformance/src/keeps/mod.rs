@@ -126,6 +126,12 @@ fn yes_if(holds: bool, otherwise: &str) -> Cell {
     if holds { Cell::Yes } else { Cell::No(otherwise.to_owned()) }
 }
 
+/// The kernel's words without the number.
+fn words(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

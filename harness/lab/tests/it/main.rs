@@ -33,7 +33,7 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run(lab: &Lab, job: &Job) -> (harness_lab::Result<u8>, String, String) {
+fn run(lab: &mut Lab, job: &Job) -> (harness_lab::Result<u8>, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let output = Output { out: Box::new(&mut out), err: Box::new(&mut err) };
     let status = lab.run(job, output, &AtomicBool::new(false));
@@ -56,7 +56,7 @@ fn a_command_has_this_machines_files_another_kernel_and_a_disk_of_its_own() {
     let shared = tempfile::tempdir().unwrap();
     let hidden = tempfile::tempdir().unwrap();
     fs::write(shared.path().join("in"), "from here").unwrap();
-    let lab = lab();
+    let mut lab = lab();
     let script = format!(
         "uname -r; echo $GREETING; pwd; cat {shared}/in; echo; echo to there >{shared}/out; echo gone >{hidden}/gone
          findmnt -n -o FSTYPE {DATA}; echo $TMPDIR
@@ -67,7 +67,7 @@ fn a_command_has_this_machines_files_another_kernel_and_a_disk_of_its_own() {
         hidden = hidden.path().display(),
     );
     let job = Job { shares: vec![shared.path().to_owned()], ..shell(&script) };
-    let (status, out, err) = run(&lab, &job);
+    let (status, out, err) = run(&mut lab, &job);
     assert_eq!(status.unwrap(), 42, "{out}\n{err}");
     assert_eq!(err, "on standard error\n");
     let lines: Vec<_> = out.lines().collect();
@@ -91,8 +91,8 @@ fn a_command_has_this_machines_files_another_kernel_and_a_disk_of_its_own() {
 #[test]
 fn a_command_that_does_not_end_is_ended() {
     let _turn = turn();
-    let lab = Lab { timeout: Some(Duration::from_secs(1)), ..lab() };
-    let (status, out, _) = run(&lab, &shell("echo started; sleep 1000"));
+    let mut lab = Lab { timeout: Some(Duration::from_secs(1)), ..lab() };
+    let (status, out, _) = run(&mut lab, &shell("echo started; sleep 1000"));
     assert!(matches!(status, Err(Error::Timeout(_))), "{status:?}");
     assert_eq!(out, "started\n");
     assert_eq!(leftovers(), Vec::<PathBuf>::new());
@@ -136,7 +136,7 @@ fn a_guest_that_does_not_come_up_says_why() {
     let _turn = turn();
     let mut job = shell("true");
     job.dir = "/there/is/no/such/place".into();
-    let (status, _, _) = run(&lab(), &job);
+    let (status, _, _) = run(&mut lab(), &job);
     let error = status.unwrap_err().to_string();
     assert!(error.contains("there is no directory /there/is/no/such/place"), "{error}");
     assert_eq!(leftovers(), Vec::<PathBuf>::new());
@@ -145,8 +145,8 @@ fn a_guest_that_does_not_come_up_says_why() {
 #[test]
 fn machines_that_cannot_be_are_refused_before_anything_is_made() {
     let _turn = turn();
-    for lab in [Lab { memory: 1 << 20, ..lab() }, Lab { cpus: 0, ..lab() }, Lab { disk: 4096, ..lab() }] {
-        assert!(matches!(run(&lab, &shell("true")).0, Err(Error::Size { .. })));
+    for mut lab in [Lab { memory: 1 << 20, ..lab() }, Lab { cpus: 0, ..lab() }, Lab { disk: 4096, ..lab() }] {
+        assert!(matches!(run(&mut lab, &shell("true")).0, Err(Error::Size { .. })));
     }
     assert!(
         Command::new("qemu-system-x86_64").arg("--version").output().expect("install qemu-system-x86").status.success()
