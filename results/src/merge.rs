@@ -8,13 +8,15 @@ use crate::{Result, RunDir, RunRecord, Sample, read_samples, summarise};
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) and [`Error::Damaged`](crate::Error::Damaged) for what cannot be read or written.
 pub fn merge(runs: &[(&str, RunDir)], into: &RunDir, base: RunRecord) -> Result<Vec<Sample>> {
-    let mut record = RunRecord { drivers: BTreeMap::new(), unusable: BTreeMap::new(), ..base };
+    let mut record =
+        RunRecord { drivers: BTreeMap::new(), unusable: BTreeMap::new(), left_out: BTreeMap::new(), ..base };
     let mut merged = Vec::new();
     let mut writer = into.writer()?;
     for (label, run) in runs {
         let part = run.read_record()?;
         record.drivers.extend(part.drivers.into_iter().map(|(driver, about)| (at(&driver, label), about)));
         record.unusable.extend(part.unusable.into_iter().map(|(driver, why)| (at(&driver, label), why)));
+        record.left_out.extend(part.left_out.into_iter().map(|(driver, what)| (at(&driver, label), what)));
         record.workloads.extend(part.workloads);
         for mut sample in read_samples(&run.samples())? {
             sample.driver = at(&sample.driver, label);
@@ -46,6 +48,7 @@ mod tests {
             host: Fingerprint::default(),
             drivers: BTreeMap::from([("vfs".to_owned(), DriverRecord::default())]),
             unusable: BTreeMap::from([("btrfs".to_owned(), "no".to_owned())]),
+            left_out: BTreeMap::new(),
             workloads: BTreeMap::new(),
             seed: 1,
             rounds: 1,

@@ -23,6 +23,9 @@ pub struct RunRecord {
     pub drivers: BTreeMap<String, DriverRecord>,
     /// Drivers that were asked for with `all` and cannot run here, with the reason.
     pub unusable: BTreeMap<String, String>,
+    /// What workloads left out for want of something, by driver, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, BTreeMap<String, String>>,
     /// Workloads with the parameters in force.
     pub workloads: BTreeMap<String, BTreeMap<String, String>>,
     /// Seed of everything random.

@@ -58,6 +58,9 @@ pub trait Engine {
     /// When the file cannot be opened or written.
     fn extents(&mut self, file: &Path) -> Result<Option<u64>>;
 
+    /// Says that something is left out here and why: it is told to the user and kept in the run's record, once.
+    fn leave_out(&mut self, what: &str, why: &str);
+
     /// Removes an image and the layers that only it needs.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod build;
 mod churn;
 mod containers;
+mod database;
 mod density;
 mod empty;
 mod engine;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         Box::new(lifecycle::Lifecycle),
         Box::new(density::Density),
         Box::new(churn::Churn),
+        Box::new(database::Database),
         Box::new(empty::Empty),
     ]
 }

@@ -143,6 +143,7 @@ impl Run {
             host: Fingerprint::of_this_host(),
             drivers: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             workloads: BTreeMap::new(),
             seed: args.seed,
             rounds: rounds(args),
@@ -179,7 +180,10 @@ impl Run {
                 break;
             }
         }
-        for (_, engine) in engines {
+        for (entry, engine) in engines {
+            if !engine.left_out().is_empty() {
+                self.record.left_out.insert(entry.name.to_owned(), engine.left_out().clone());
+            }
             let closed = engine.close();
             outcome = outcome.and(closed);
         }

@@ -1,6 +1,7 @@
 //! The workloads' port, on one driver on its testbed.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
@@ -30,6 +31,7 @@ pub struct BenchEngine {
     layers: Arc<Layers>,
     testbed: Testbed,
     stop: Arc<AtomicBool>,
+    left_out: BTreeMap<String, String>,
 }
 
 impl BenchEngine {
@@ -41,11 +43,16 @@ impl BenchEngine {
         stop: Arc<AtomicBool>,
     ) -> failure::Result<Self> {
         let driver = entry.open(&testbed.path().join("driver"), options)?;
-        Ok(Self { layers: Arc::new(Layers::new(store, driver)?), testbed, stop })
+        Ok(Self { layers: Arc::new(Layers::new(store, driver)?), testbed, stop, left_out: BTreeMap::new() })
     }
 
     pub const fn testbed(&self) -> &Testbed {
         &self.testbed
+    }
+
+    /// What workloads have left out here, and why.
+    pub const fn left_out(&self) -> &BTreeMap<String, String> {
+        &self.left_out
     }
 
     /// Ends the driver, then takes the testbed away.
@@ -122,6 +129,12 @@ impl Engine for BenchEngine {
     fn extents(&mut self, file: &Path) -> Result<Option<u64>> {
         let open = File::open(file).with_context(|| format!("cannot open {}", file.display())).map_err(engine)?;
         storage_sys::extents::count(&open).with_context(|| format!("cannot map {}", file.display())).map_err(engine)
+    }
+
+    fn leave_out(&mut self, what: &str, why: &str) {
+        if self.left_out.insert(what.to_owned(), why.to_owned()).is_none() {
+            tracing::warn!("{what} is left out on {}: {why}", self.driver().name());
+        }
     }
 
     fn remove_image(&mut self, name: &str) -> Result<()> {

@@ -20,6 +20,7 @@ fn run(dir: &Path) -> RunDir {
         host,
         drivers: names.iter().map(|name| driver(name)).collect(),
         unusable: BTreeMap::new(),
+        left_out: BTreeMap::new(),
         workloads: BTreeMap::new(),
         seed: 1,
         rounds: 5,

@@ -41,6 +41,7 @@ impl Engine for Mock {
     fn extents(&mut self, _: &Path) -> Result<Option<u64>> {
         Ok(None)
     }
+    fn leave_out(&mut self, _: &str, _: &str) {}
     fn remove_image(&mut self, _: &str) -> Result<()> {
         Ok(())
     }
