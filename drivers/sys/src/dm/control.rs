@@ -323,8 +323,11 @@ fn decode(data: &[u8], count: u32) -> io::Result<Vec<TargetStatus>> {
     Ok(found)
 }
 
-/// `next` counts from each entry; zero ends the list. An empty list is one entry with device number zero.
+/// `next` counts from each entry; zero ends the list. An empty list is nothing, or an entry with device number zero.
 fn parse_names(data: &[u8]) -> io::Result<Vec<(String, u64)>> {
+    if data.len() <= size_of::<u64>() {
+        return Ok(vec![]);
+    }
     let mut found = Vec::new();
     let mut at = 0;
     loop {
@@ -399,6 +402,7 @@ mod tests {
     fn lists_are_read_to_their_end() {
         let mut bytes = vec![0; 64];
         assert_eq!(parse_names(&bytes).unwrap(), []);
+        assert_eq!(parse_names(&[]).unwrap(), []);
         bytes[..8].copy_from_slice(&0xfd01_u64.to_ne_bytes());
         bytes[8..12].copy_from_slice(&24_u32.to_ne_bytes());
         bytes[12..15].copy_from_slice(b"one");
