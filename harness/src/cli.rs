@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, build, conformance, doctor, gc, history, images, import, lab, list, ps, rm, rmi, run};
+use crate::commands::{
+    bench, build, conformance, doctor, gc, history, images, import, lab, list, migrate, ps, rm, rmi, run,
+};
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
 ///
@@ -67,6 +69,8 @@ pub enum Command {
     Ps(ps::PsArgs),
     /// Remove containers
     Rm(rm::RmArgs),
+    /// Move images' layers and containers from one storage driver to another, and verify them
+    Migrate(migrate::MigrateArgs),
     /// Run any harness command in a virtual machine on another kernel
     Lab(lab::LabArgs),
     /// Remove what a crash left behind

@@ -78,6 +78,15 @@ impl Containers {
         Ok(held)
     }
 
+    /// Holds a container that has ended, to change it.
+    pub fn hold(&self, id: &str) -> anyhow::Result<Held> {
+        let dir = self.dir.join(id);
+        let lock = File::open(dir.join(LOCK)).with_context(|| format!("cannot open {}", dir.join(LOCK).display()))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("container {id} is in use by another program"))?;
+        Ok(Held { dir, _lock: lock })
+    }
+
     /// All containers, newest first.
     pub fn list(&self) -> anyhow::Result<Vec<(Record, State)>> {
         let mut found = Vec::new();
@@ -131,6 +140,13 @@ impl Held {
     pub fn write(&self, record: &Record) -> anyhow::Result<()> {
         let json = serde_json::to_vec_pretty(record)?;
         storage_root::write_atomically(&self.dir, RECORD, &json, storage_root::Durability::Skip)?;
+        Ok(())
+    }
+
+    /// Replaces the record, which is on the disk when this returns.
+    pub fn write_durably(&self, record: &Record) -> anyhow::Result<()> {
+        let json = serde_json::to_vec_pretty(record)?;
+        storage_root::write_atomically(&self.dir, RECORD, &json, storage_root::Durability::Sync)?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ pub mod import;
 pub mod keeps;
 pub mod lab;
 pub mod list;
+pub mod migrate;
 pub mod ps;
 pub mod rm;
 pub mod rmi;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
     }
 }
 
@@ -70,6 +72,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Rm(args) => &args.common,
         Command::Gc(args) => &args.common,
         Command::Lab(args) => &args.common,
+        Command::Migrate(args) => &args.common,
     }
 }
 

@@ -7,5 +7,6 @@ mod crash;
 mod debian;
 mod dockerfile;
 mod engine;
+mod migrate;
 mod ordinary_user;
 mod place;
