@@ -37,7 +37,7 @@ pub fn targets() -> Vec<Target> {
     let disk = |driver, variant, place| Target { driver, options: &[], variant, place, ram: false };
     let ram = |driver, variant, place| Target { ram: true, ..disk(driver, variant, place) };
     let option = |variant, options| Target { options, ..ram("overlay2", variant, Place::Here) };
-    vec![
+    let mut targets = vec![
         ram("memory", "", Place::Here),
         disk("vfs", "", Place::Here),
         disk("overlay2", "", Place::Here),
@@ -50,7 +50,20 @@ pub fn targets() -> Vec<Target> {
         option("-metacopy", &[("metacopy", "on")]),
         ram("vfs", "-userns", Place::ManyIds),
         ram("overlay2", "-oneid", Place::OneId),
-    ]
+    ];
+    if left_out().is_none() {
+        targets.push(disk("devicemapper", "", Place::Here));
+        targets.push(Target { options: &[("fs", "xfs")], ..ram("devicemapper", "-xfs", Place::Here) });
+    }
+    targets
+}
+
+/// Why devicemapper is left out, and where it is not.
+pub fn left_out() -> Option<String> {
+    let error = storage_sys::dm::Control::open().err()?;
+    Some(format!(
+        "privileged_devicemapper (this kernel has no device-mapper: {error}; it runs in the lab: harness lab)"
+    ))
 }
 
 impl Target {
@@ -70,6 +83,10 @@ impl Target {
             if driver == "btrfs" {
                 let options = driver_btrfs::Options::from_pairs(root, &options)?;
                 return Ok(Arc::new(driver_btrfs::Btrfs::open(root, options)?));
+            }
+            if driver == "devicemapper" {
+                let options = driver_devicemapper::Options::from_pairs(root, &options)?;
+                return Ok(Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?));
             }
             if driver == "vfs" {
                 return Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, &options)?)?));
