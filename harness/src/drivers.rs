@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow};
+use harness_testbed::FileSystem;
 use storage_driver::StorageDriver;
 
 use crate::{
@@ -22,6 +23,8 @@ pub struct Entry {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub about: &'static str,
+    /// The file system without which it does not work: testbeds have it unless another one is asked for.
+    pub file_system: Option<FileSystem>,
     open: Open,
 }
 
@@ -31,6 +34,7 @@ pub const DRIVERS: &[Entry] = &[
         name: "overlay2",
         aliases: &["overlay", "overlayfs"],
         about: "overlayfs: layers are stacked by a union mount, whole files are copied up on first write",
+        file_system: None,
         open: |root, options| {
             Ok(Arc::new(driver_overlay2::Overlay2::open(root, driver_overlay2::Options::from_pairs(root, options)?)?))
         },
@@ -39,15 +43,24 @@ pub const DRIVERS: &[Entry] = &[
         name: "vfs",
         aliases: &[],
         about: "a full copy of the parent for every layer",
+        file_system: None,
         open: |root, options| {
             Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, options)?)?))
+        },
+    },
+    Entry {
+        name: "btrfs",
+        aliases: &[],
+        about: "btrfs subvolumes: a layer is a snapshot of its parent, blocks are shared until they are written",
+        file_system: Some(FileSystem::Btrfs),
+        open: |root, options| {
+            Ok(Arc::new(driver_btrfs::Btrfs::open(root, driver_btrfs::Options::from_pairs(root, options)?)?))
         },
     },
 ];
 
 /// Drivers that people know and that this version does not have.
 const ABSENT: &[(&str, &str)] = &[
-    ("btrfs", "the btrfs driver is not part of this version"),
     ("devicemapper", "the devicemapper driver is not part of this version"),
     ("devicemapper-thin", "the devicemapper driver is not part of this version"),
     ("dm-thin", "the devicemapper driver is not part of this version"),
@@ -55,7 +68,7 @@ const ABSENT: &[(&str, &str)] = &[
 
 /// Drivers that people know and that this version does not have, by their first names, with the reason.
 pub fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ABSENT.iter().copied().take(2)
+    ABSENT.iter().copied().take(1)
 }
 
 /// The names for help texts and error messages.

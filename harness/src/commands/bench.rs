@@ -47,8 +47,9 @@ pub struct BenchArgs {
     /// A workload's parameter; `harness list` shows them
     #[arg(long = "param", short = 'p', value_name = "NAME=VALUE")]
     pub params: Vec<String>,
-    /// Where the drivers' data lives: loop[:ext4|xfs|btrfs][,size=4G], dir:PATH or dev:PATH [default: loop as root
-    /// where loop devices and mkfs are there, else a directory below --root]
+    /// Where the drivers' data lives: loop[:ext4|xfs|btrfs][,size=4G], dir:PATH or dev:PATH; the file system is the one that
+    /// the driver needs, else ext4 [default: loop as root where loop devices and mkfs are there, else a directory below
+    /// --root]
     #[arg(long, value_name = "TESTBED")]
     pub testbed: Option<String>,
     /// Driver option, such as metacopy=on; DRIVER:NAME=VALUE for one driver of several
@@ -206,7 +207,8 @@ impl Run {
                 name: format!("{}-{}", self.id, entry.name),
                 keep: args.keep,
             };
-            let testbed = Testbed::open(spec, &options)?;
+            let spec = spec.clone().or_on(entry.file_system.unwrap_or_default());
+            let testbed = Testbed::open(&spec, &options)?;
             match BenchEngine::open(entry, &driver_options(args, entry)?, store.clone(), testbed, stop.clone()) {
                 Ok(engine) => {
                     let record = DriverRecord {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use storage_sys::{mount::detach, mountinfo};
+use storage_sys::{btrfs, mount::detach, mountinfo};
 
 use crate::{
     Error, Result,
@@ -64,7 +64,7 @@ fn remove(dir: PathBuf, gone: &mut Vec<Leftover>) -> Result<()> {
         detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
         gone.push(Leftover { kind: "mount", what: mount.mount_point.display().to_string() });
     }
-    fs::remove_dir_all(&dir).map_err(Error::io("remove", &dir))?;
+    btrfs::remove_tree(&dir).map_err(Error::io("remove", &dir))?;
     gone.push(Leftover { kind: "testbed", what: dir.display().to_string() });
     Ok(())
 }

@@ -1,16 +1,37 @@
 //! Mounting what was made, in the kernel's words where it refuses.
 
-use std::{io, path::Path};
+use std::{fs::File, io, path::Path};
 
 use rustix::mount::{MountAttrFlags, MountFlags};
-use storage_sys::mount::{FsContext, FsContextError};
+use storage_sys::{
+    btrfs,
+    mount::{FsContext, FsContextError},
+};
 
 use crate::{Error, FileSystem, Result};
 
 /// The mount option that has project quotas enforced, for ext4 and xfs alike.
 const QUOTA: &str = "prjquota";
 
+/// What a mount is told, for the record.
+pub const fn options(file_system: FileSystem, quota: bool) -> &'static str {
+    match (file_system, quota) {
+        (FileSystem::Ext4 | FileSystem::Xfs, true) => "noatime,prjquota",
+        _ => "noatime",
+    }
+}
+
 pub fn mount(device: &Path, file_system: FileSystem, quota: bool, point: &Path) -> Result<()> {
+    if file_system == FileSystem::Btrfs {
+        attach(device, file_system, false, point)?;
+        // No option of the mount, but a state of the file system.
+        let enable = || File::open(point).and_then(btrfs::quota::enable);
+        return if quota { enable().map(drop).map_err(Error::io("switch on quotas for", point)) } else { Ok(()) };
+    }
+    attach(device, file_system, quota, point)
+}
+
+fn attach(device: &Path, file_system: FileSystem, quota: bool, point: &Path) -> Result<()> {
     let name = file_system.name();
     by_context(device, name, quota, point)
         .or_else(|error| match error.source.raw_os_error() {

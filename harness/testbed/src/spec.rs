@@ -31,11 +31,11 @@ impl FileSystem {
 pub enum Spec {
     /// A file as a device, made for the run.
     Loop {
-        /// What is on it.
-        file_system: FileSystem,
+        /// What is on it; the default where that is left open.
+        file_system: Option<FileSystem>,
         /// Bytes.
         size: u64,
-        /// Made and mounted such that project quotas are enforced.
+        /// Made and mounted such that quotas are enforced: of projects, on btrfs of subvolumes.
         quota: bool,
     },
     /// A directory, as it is.
@@ -44,9 +44,9 @@ pub enum Spec {
     Dev {
         /// The device.
         path: PathBuf,
-        /// What is put on it.
-        file_system: FileSystem,
-        /// Made and mounted such that project quotas are enforced.
+        /// What is put on it; the default where that is left open.
+        file_system: Option<FileSystem>,
+        /// Made and mounted such that quotas are enforced: of projects, on btrfs of subvolumes.
         quota: bool,
         /// Whatever is on it may go. Else it must be empty, or have been a testbed before.
         force: bool,
@@ -56,12 +56,21 @@ pub enum Spec {
 impl Spec {
     /// Large enough for the default workloads on a driver that copies everything.
     pub const DEFAULT_SIZE: u64 = 8 << 30;
+
+    /// The same, with this file system where none was asked for.
+    #[must_use]
+    pub fn or_on(mut self, wanted: FileSystem) -> Self {
+        if let Self::Loop { file_system, .. } | Self::Dev { file_system, .. } = &mut self {
+            file_system.get_or_insert(wanted);
+        }
+        self
+    }
 }
 
 impl Default for Spec {
-    /// A loop device with ext4.
+    /// A loop device.
     fn default() -> Self {
-        Self::Loop { file_system: FileSystem::default(), size: Self::DEFAULT_SIZE, quota: false }
+        Self::Loop { file_system: None, size: Self::DEFAULT_SIZE, quota: false }
     }
 }
 
@@ -97,7 +106,7 @@ impl FromStr for Spec {
 /// What follows the kind.
 #[derive(Debug, Default)]
 struct Given {
-    file_system: FileSystem,
+    file_system: Option<FileSystem>,
     size: Option<u64>,
     quota: bool,
     force: bool,
@@ -108,9 +117,9 @@ impl Given {
         let mut given = Self::default();
         for option in text.split(',').filter(|option| !option.is_empty()) {
             match option {
-                "ext4" => given.file_system = FileSystem::Ext4,
-                "xfs" => given.file_system = FileSystem::Xfs,
-                "btrfs" => given.file_system = FileSystem::Btrfs,
+                "ext4" => given.file_system = Some(FileSystem::Ext4),
+                "xfs" => given.file_system = Some(FileSystem::Xfs),
+                "btrfs" => given.file_system = Some(FileSystem::Btrfs),
                 "quota" => given.quota = true,
                 "force" => given.force = true,
                 _ => {
@@ -118,9 +127,6 @@ impl Given {
                     given.size = Some(bytes(text).ok_or_else(|| format!("{text:?} is no size from 64M on"))?);
                 }
             }
-        }
-        if given.quota && given.file_system == FileSystem::Btrfs {
-            return Err("btrfs has no project quotas".to_owned());
         }
         Ok(given)
     }
@@ -139,17 +145,20 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 impl fmt::Display for Spec {
-    /// In the form that is read, with all that was left out.
+    /// In the form that is read, with the size that was left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |set: bool, word: &'static str| if set { word } else { "" };
+        let name = |file_system: &Option<FileSystem>| file_system.map_or("", FileSystem::name);
         match self {
             Self::Loop { file_system, size, quota } => {
                 let (size, unit) = if size.is_multiple_of(1 << 20) { (size >> 20, "M") } else { (*size, "") };
-                write!(f, "loop:{},size={size}{unit}{}", file_system.name(), word(*quota, ",quota"))
+                let comma = word(file_system.is_some(), ",");
+                write!(f, "loop:{}{comma}size={size}{unit}{}", name(file_system), word(*quota, ",quota"))
             }
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Dev { path, file_system, quota, force } => {
-                write!(f, "dev:{},{}", path.display(), file_system.name())?;
+                write!(f, "dev:{}", path.display())?;
+                write!(f, "{}{}", word(file_system.is_some(), ","), name(file_system))?;
                 write!(f, "{}{}", word(*quota, ",quota"), word(*force, ",force"))
             }
         }
@@ -163,19 +172,24 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         let read = |text: &str| text.parse::<Spec>().unwrap();
-        let on = |file_system, size| Spec::Loop { file_system, size, quota: false };
+        let on = |file_system, size| Spec::Loop { file_system: Some(file_system), size, quota: false };
         assert_eq!(read("loop"), Spec::default());
         assert_eq!(read("loop:xfs"), on(FileSystem::Xfs, Spec::DEFAULT_SIZE));
         assert_eq!(read("loop:btrfs,size=2G"), on(FileSystem::Btrfs, 2 << 30));
-        assert_eq!(read("loop,size=512m"), on(FileSystem::Ext4, 512 << 20));
+        assert_eq!(read("loop:ext4,size=512m"), on(FileSystem::Ext4, 512 << 20));
         assert_eq!(read("dir:/a:b"), Spec::Dir("/a:b".into()));
-        let dev = Spec::Dev { path: "/dev/x".into(), file_system: FileSystem::Xfs, quota: false, force: true };
+        let dev = Spec::Dev { path: "/dev/x".into(), file_system: Some(FileSystem::Xfs), quota: false, force: true };
         assert_eq!(read("dev:/dev/x,xfs,force"), dev);
-        let quota = Spec::Loop { file_system: FileSystem::Ext4, size: 100_000_000, quota: true };
+        let quota = Spec::Loop { file_system: None, size: 100_000_000, quota: true };
         assert_eq!(read("loop:quota,size=100000000"), quota);
-        for spec in ["loop:xfs,size=2G,quota", "loop,size=100000000", "dir:/x", "dev:/dev/x,ext4", "dev:/x,force"] {
+        for spec in
+            ["loop:xfs,size=2G,quota", "loop,size=100000000", "dir:/x", "dev:/dev/x,ext4", "dev:/x,force", "dev:/x"]
+        {
             assert_eq!(read(&read(spec).to_string()), read(spec));
         }
+        assert_eq!(read("loop:quota").or_on(FileSystem::Btrfs), read("loop:btrfs,quota"));
+        assert_eq!(read("loop:xfs").or_on(FileSystem::Btrfs), read("loop:xfs"));
+        assert_eq!(read("dir:/x").or_on(FileSystem::Btrfs), read("dir:/x"));
     }
 
     #[test]
@@ -187,7 +201,6 @@ mod tests {
             "loop:ext4,size=1",
             "loop:size=999999999T",
             "loop:force",
-            "loop:btrfs,quota",
             "dir:",
             "dir,x",
             "dev:",

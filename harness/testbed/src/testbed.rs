@@ -6,6 +6,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use storage_sys::{
     block::{self, BlockStat},
+    btrfs,
     loopdev::LoopDevice,
     mount::detach,
     mountinfo,
@@ -74,9 +75,11 @@ impl Testbed {
     /// # Errors
     /// What is missing, with the remedy; nothing is left then.
     pub fn open(spec: &Spec, options: &Options) -> Result<Self> {
+        let spec = &spec.clone().or_on(FileSystem::default());
         match spec {
             Spec::Dir(path) => Self::directory(spec, path, options),
             Spec::Loop { file_system, size, quota } => {
+                let file_system = &file_system.unwrap_or_default();
                 loop_is_possible(*file_system)?;
                 let mut own = Own::make(options)?;
                 own.needs(*size)?;
@@ -96,6 +99,7 @@ impl Testbed {
                 own.mount(spec, &path, *file_system, *quota, made, description)
             }
             Spec::Dev { path, file_system, quota, force } => {
+                let file_system = &file_system.unwrap_or_default();
                 if !is_root() {
                     return Err(Error::NotRoot);
                 }
@@ -212,7 +216,7 @@ impl Own {
             file_system: file_system.name().to_owned(),
             mkfs: Some(made.command),
             mkfs_version: Some(made.version),
-            mount_options: if quota { "noatime,prjquota" } else { "noatime" }.to_owned(),
+            mount_options: mounting::options(file_system, quota).to_owned(),
             ..description
         };
         Ok(Testbed { path, description, counters: block::stat_path(device), own: Some(self) })
@@ -237,10 +241,7 @@ impl Own {
             device.detach().map_err(Error::io("detach", path))?;
         }
         self.owner = None;
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.dir)(error)),
-            _ => Ok(()),
-        }
+        btrfs::remove_tree(&self.dir).map_err(Error::io("remove", &self.dir))
     }
 }
 

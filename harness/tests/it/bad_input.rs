@@ -11,7 +11,8 @@ fn unknown_names_are_told_with_the_nearest() {
     place.run(&["--driver", "vfs", "--workload", "biuld"]).status_is(2).says("did you mean build?");
     place.run(&["--driver", "vfs", "--param", "fils=3"]).status_is(2).says("files");
     place.run(&["--driver", "vfs", "--driver-opt", "cpy=x"]).status_is(2).says("copy");
-    place.run(&["--driver", "btrfs"]).status_is(2).says("btrfs");
+    let here = format!("dir:{}", place.dir.path().join("beds").display());
+    place.run(&["--driver", "btrfs", "--testbed", &here]).status_is(2).says("--testbed loop:btrfs");
     place.run(&["--driver", "vfs", "--testbed", "lop"]).status_is(2).says("dir:PATH");
     place.run(&[]).status_is(2).says("name a driver");
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -64,6 +64,14 @@ struct Pending {
     inode: u64,
     /// It is the lower's directory at the same path, going by the inode number; means nothing without [`Touched`].
     is_lowers: bool,
+}
+
+/// The names in a directory that are to be looked at.
+struct Names {
+    /// In the upper.
+    there: Vec<Vec<u8>>,
+    /// In the lower only.
+    gone: Vec<Vec<u8>>,
 }
 
 /// Whether a path that is on both sides differs.
@@ -156,53 +164,42 @@ impl<'a> Walk<'a> {
     fn directory(&mut self, at: &Pending, pending: &mut Vec<Pending>) -> Result<()> {
         let upper = &self.pair.upper;
         let dir = upper.directory(&at.path)?;
-        let (names, deleted) = match self.touched {
+        let Names { there, gone } = match self.touched {
             Some(touched) => self.touched_names(at, dir.as_fd(), touched)?,
             None => self.all_names(at, dir.as_fd())?,
         };
-        for name in &names {
+        for name in &there {
             let seen = self.entry(at, dir.as_fd(), name, pending);
             self.unless_vanished(seen)?;
         }
-        for name in &deleted {
+        for name in &gone {
             self.deletion(at, name)?;
         }
         Ok(())
     }
 
-    /// The names that the upper has in a directory, and those that only the lower has.
-    fn all_names(&self, at: &Pending, dir: BorrowedFd<'_>) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
-        let names = names_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
-        let mut deleted = Vec::new();
+    fn all_names(&self, at: &Pending, dir: BorrowedFd<'_>) -> Result<Names> {
+        let there = names_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
+        let mut gone = Vec::new();
         if at.complete && !at.place.is_nowhere() {
-            deleted = self.pair.lower.list(&at.place, &at.path)?;
-            deleted.retain(|name| names.binary_search(name).is_err());
+            gone = self.pair.lower.list(&at.place, &at.path)?;
+            gone.retain(|name| there.binary_search(name).is_err());
         }
-        Ok((names, deleted))
+        Ok(Names { there, gone })
     }
 
-    /// The same without what is known to be equal: in a directory whose entries are the lower's, all that was not touched;
-    /// in any other one, what is the same inode in the lower and was not touched.
-    fn touched_names(
-        &self,
-        at: &Pending,
-        dir: BorrowedFd<'_>,
-        touched: &Touched,
-    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+    /// Without what is known to be equal: in a directory whose entries are the lower's, all that was not touched; in any
+    /// other one, what is the same inode in the lower and was not touched.
+    fn touched_names(&self, at: &Pending, dir: BorrowedFd<'_>, touched: &Touched) -> Result<Names> {
         if at.is_lowers && !touched.is_changed(at.inode) {
-            return Ok((touched.names_in(at.inode).cloned().collect(), Vec::new()));
+            return Ok(Names { there: touched.names_in(at.inode).cloned().collect(), gone: Vec::new() });
         }
-        let entries = entries_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
-        let below: HashMap<_, _> = self.pair.lower.entries(&at.place, &at.path)?.into_iter().collect();
-        let mut deleted: BTreeSet<_> = below.keys().cloned().collect();
-        let mut names = Vec::new();
-        for (name, inode) in entries {
-            deleted.remove(&name);
-            if below.get(&name) != Some(&inode) || touched.leads_on(at.inode, &name) {
-                names.push(name);
-            }
-        }
-        Ok((names, deleted.into_iter().collect()))
+        let mut there = entries_in(dir).map_err(Error::io("list", self.pair.upper.full(&at.path)))?;
+        let below: BTreeMap<_, _> = self.pair.lower.entries(&at.place, &at.path)?.into_iter().collect();
+        let is_there = |name: &Vec<u8>| there.binary_search_by(|(other, _)| other.cmp(name)).is_ok();
+        let gone = below.keys().filter(|name| !is_there(name)).cloned().collect();
+        there.retain(|(name, inode)| below.get(name) != Some(inode) || touched.leads_on(at.inode, name));
+        Ok(Names { there: there.into_iter().map(|(name, _)| name).collect(), gone })
     }
 
     fn entry(&mut self, at: &Pending, dir: BorrowedFd<'_>, name: &[u8], pending: &mut Vec<Pending>) -> Result<()> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use harness_testbed::{BlockStat, Error, FileSystem, Options, Spec, Testbed, gc};
-use storage_sys::{loopdev, mountinfo, quota};
+use storage_sys::{btrfs, loopdev, mountinfo, quota};
 
 const SIZE: u64 = 512 << 20;
 
@@ -20,7 +20,7 @@ fn options(base: &Path, name: &str) -> Options {
 }
 
 fn on_loop(file_system: FileSystem) -> Spec {
-    Spec::Loop { file_system, size: SIZE, quota: false }
+    Spec::Loop { file_system: Some(file_system), size: SIZE, quota: false }
 }
 
 fn nothing_is_left(base: &Path) {
@@ -79,7 +79,7 @@ fn privileged_every_file_system_is_made_and_described() {
 #[test]
 fn privileged_a_full_testbed_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = Spec::Loop { file_system: FileSystem::Ext4, size: 64 << 20, quota: false };
+    let spec = Spec::Loop { file_system: Some(FileSystem::Ext4), size: 64 << 20, quota: false };
     let testbed = Testbed::open(&spec, &options(dir.path(), "full")).unwrap();
     let mut file = fs::File::create(testbed.path().join("big")).unwrap();
     let chunk = vec![1; 1 << 20];
@@ -182,7 +182,7 @@ fn privileged_what_is_no_device_is_not_formatted() {
 #[test]
 fn privileged_a_testbed_larger_than_its_disk_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = Spec::Loop { file_system: FileSystem::Ext4, size: 1 << 50, quota: false };
+    let spec = Spec::Loop { file_system: Some(FileSystem::Ext4), size: 1 << 50, quota: false };
     let refused = Testbed::open(&spec, &options(dir.path(), "huge")).unwrap_err();
     assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
     nothing_is_left(dir.path());
@@ -194,7 +194,7 @@ fn privileged_a_testbed_larger_than_its_disk_is_refused() {
 fn privileged_quotas_are_enforced_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     for file_system in [FileSystem::Ext4, FileSystem::Xfs] {
-        let spec = Spec::Loop { file_system, size: SIZE, quota: true };
+        let spec = Spec::Loop { file_system: Some(file_system), size: SIZE, quota: true };
         match Testbed::open(&spec, &options(dir.path(), "quota")) {
             Ok(testbed) => quota::probe(testbed.path()).unwrap(),
             Err(error) => {
@@ -205,5 +205,29 @@ fn privileged_quotas_are_enforced_or_refused() {
         let plain = Testbed::open(&on_loop(file_system), &options(dir.path(), "plain")).unwrap();
         quota::probe(plain.path()).unwrap_err();
     }
+    for quota in [true, false] {
+        let spec = Spec::Loop { file_system: Some(FileSystem::Btrfs), size: SIZE, quota };
+        let testbed = Testbed::open(&spec, &options(dir.path(), "btrfs")).unwrap();
+        let mode = btrfs::quota::mode(fs::File::open(testbed.path()).unwrap()).unwrap();
+        assert_eq!(mode.is_some(), quota, "{mode:?}");
+    }
+    nothing_is_left(dir.path());
+}
+
+#[test]
+fn privileged_a_directory_goes_with_the_subvolumes_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = Testbed::open(&on_loop(FileSystem::Btrfs), &options(dir.path(), "outer")).unwrap();
+    let place = bed.path().join("place");
+    let inner = Testbed::open(&Spec::Dir(place.clone()), &options(dir.path(), "inner")).unwrap();
+    let open = fs::File::open(inner.path()).unwrap();
+    btrfs::create(&open, "subvolume".as_ref()).unwrap();
+    let subvolume = fs::File::open(inner.path().join("subvolume")).unwrap();
+    btrfs::create(&subvolume, "nested".as_ref()).unwrap();
+    btrfs::set_read_only(&subvolume, true).unwrap();
+    drop((open, subvolume));
+    inner.close().unwrap();
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    bed.close().unwrap();
     nothing_is_left(dir.path());
 }
