@@ -12,7 +12,7 @@ impl Progress {
     /// A bar of `total` units; indicatif hides it by itself when standard error is no terminal.
     pub fn new(total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone, {eta} left  {msg}");
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone  {msg}");
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -10,6 +10,9 @@ pub enum Error {
     /// The run directory is there already and holds something.
     #[error("{} is there already and is not empty; choose another --out, or remove it", .0.display())]
     Occupied(PathBuf),
+    /// Another program writes into the run directory.
+    #[error("another run is writing into {}; wait for its end", .0.display())]
+    Busy(PathBuf),
     /// A file or directory could not be used.
     #[error("cannot {op} {}: {source}", .path.display())]
     Io {

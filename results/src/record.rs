@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ pub struct RunRecord {
     pub run: String,
     /// The command line.
     pub command: Vec<String>,
+    /// The working directory that paths in it are relative to.
+    #[serde(default)]
+    pub directory: PathBuf,
     /// Version of the program.
     pub version: String,
     /// Commit that the program was built from, where that is known.
@@ -28,6 +31,9 @@ pub struct RunRecord {
     pub left_out: BTreeMap<String, BTreeMap<String, String>>,
     /// Workloads with the parameters in force.
     pub workloads: BTreeMap<String, BTreeMap<String, String>>,
+    /// Rounds that are measured whole, by workload and driver; further samples are of a round that was interrupted.
+    #[serde(default)]
+    pub measured: BTreeMap<String, BTreeMap<String, u32>>,
     /// Seed of everything random.
     pub seed: u64,
     /// Measured rounds that were asked for.
@@ -36,6 +42,9 @@ pub struct RunRecord {
     pub warmup: u32,
     /// RFC 3339.
     pub start: String,
+    /// When it was resumed after an interruption, RFC 3339.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<String>,
     /// RFC 3339; `None` while it runs, or when it was killed.
     pub end: Option<String>,
     /// How it ended: `complete`, `interrupted`, `failed: ...`.

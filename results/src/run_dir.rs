@@ -80,6 +80,37 @@ impl RunDir {
         Ok(SampleWriter { csv: csv::Writer::from_writer(file), path })
     }
 
+    /// Continues samples.csv of an interrupted run with the rows that `keep` wants.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`].
+    pub fn resume(&self, keep: impl Fn(&Sample) -> bool) -> Result<SampleWriter> {
+        let path = self.samples();
+        let kept = read_samples(&path)?.into_iter().filter(keep);
+        // The old rows stay until the new file is whole.
+        let new = self.0.join("samples.csv.new");
+        let file = File::create(&new).map_err(Error::io("create", &new))?;
+        let mut writer = SampleWriter { csv: csv::Writer::from_writer(file), path: path.clone() };
+        let written = kept.into_iter().try_for_each(|sample| writer.csv.serialize(sample));
+        written.map_err(std::io::Error::other).map_err(Error::io("write", &new))?;
+        writer.csv.flush().map_err(Error::io("write", &new))?;
+        fs::rename(&new, &path).map_err(Error::io("write", &path))?;
+        Ok(writer)
+    }
+
+    /// Keeps other programs from writing into the run directory as long as the answer lives.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when one does; [`Error::Io`].
+    pub fn lock(&self) -> Result<File> {
+        let dir = File::open(&self.0).map_err(Error::io("open", &self.0))?;
+        match dir.try_lock() {
+            Ok(()) => Ok(dir),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Busy(self.0.clone())),
+            Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &self.0)(error)),
+        }
+    }
+
     /// Writes summary.csv.
     ///
     /// # Errors
@@ -166,6 +197,25 @@ mod tests {
         assert_eq!(text.lines().next(), Some(header));
         fs::write(run.samples(), &text[..text.len() - 9]).unwrap();
         assert_eq!(read_samples(&run.samples()).unwrap(), samples[..2]);
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_whole_rounds_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(&dir.path().join("run")).unwrap();
+        let lock = run.lock().unwrap();
+        assert!(matches!(run.lock(), Err(Error::Busy(_))));
+        drop(lock);
+        let mut writer = run.writer().unwrap();
+        let samples = [sample(1, 0.5), sample(2, 0.25), sample(2, 1.0)];
+        samples.iter().for_each(|sample| writer.write(sample).unwrap());
+        let mut writer = run.resume(|sample| sample.round < 2).unwrap();
+        writer.write(&sample(2, 7.0)).unwrap();
+        assert_eq!(read_samples(&run.samples()).unwrap(), [sample(1, 0.5), sample(2, 7.0)]);
+        // Also where nothing was measured yet.
+        let mut writer = run.resume(|_| false).unwrap();
+        writer.write(&sample(1, 3.0)).unwrap();
+        assert_eq!(read_samples(&run.samples()).unwrap(), [sample(1, 3.0)]);
     }
 
     #[test]

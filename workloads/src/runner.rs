@@ -3,7 +3,7 @@
 use crate::{Engine, Error, Params, Recorder, Result, Scratch, Workload};
 
 /// How many rounds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// Rounds that are recorded.
     pub rounds: u32,
@@ -11,6 +11,23 @@ pub struct Plan {
     pub warmup: u32,
     /// Decides the order of the drivers in each round.
     pub seed: u64,
+    /// How many rounds of each driver an interrupted run has measured already; those of drivers beyond its end: none.
+    pub measured: Vec<u32>,
+}
+
+impl Plan {
+    fn measured_of(&self, driver: usize) -> u32 {
+        self.measured.get(driver).copied().unwrap_or(0)
+    }
+
+    /// How many rounds of a driver are to be run, warm-up included.
+    #[must_use]
+    pub fn rounds_of(&self, driver: usize) -> u32 {
+        match self.rounds.saturating_sub(self.measured_of(driver)) {
+            0 => 0,
+            left => left + self.warmup,
+        }
+    }
 }
 
 /// A round of one driver.
@@ -26,6 +43,12 @@ pub struct Round {
 pub trait Progress {
     /// A round begins; `done` of `total` are behind.
     fn round(&mut self, round: Round, done: u64, total: u64);
+
+    /// A round has ended well, and what it left is removed.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    fn finished(&mut self, round: Round) -> Result<()>;
 }
 
 /// The order of all rounds, fixed by the seed.
@@ -33,9 +56,10 @@ pub trait Progress {
 pub struct Order(Vec<Round>);
 
 impl Order {
-    /// For `drivers` drivers: every round has each of them once, in an order of its own.
+    /// For `drivers` drivers: every round has each of them once, in an order of its own. Rounds that are measured already
+    /// are left out, and so is the warm-up of a driver that has no other; the rest keeps its order.
     #[must_use]
-    pub fn new(plan: Plan, drivers: usize) -> Self {
+    pub fn new(plan: &Plan, drivers: usize) -> Self {
         let mut random = plan.seed;
         let mut order = Vec::new();
         let warmup = std::iter::repeat_n(0, plan.warmup as usize);
@@ -44,6 +68,10 @@ impl Order {
             shuffle(&mut drivers, &mut random);
             order.extend(drivers.into_iter().map(|driver| Round { number, driver }));
         }
+        order.retain(|round| match round.number {
+            0 => plan.measured_of(round.driver) < plan.rounds,
+            number => number > plan.measured_of(round.driver),
+        });
         Self(order)
     }
 }
@@ -64,12 +92,16 @@ fn shuffle(items: &mut [usize], random: &mut u64) {
 pub fn run<R: Recorder>(
     workload: &dyn Workload,
     params: &Params,
-    plan: Plan,
+    plan: &Plan,
     scratch: &Scratch,
     engines: &mut [&mut dyn Engine],
     mut for_round: impl FnMut(Round) -> Option<R>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
+    let order = Order::new(plan, engines.len());
+    if order.0.is_empty() {
+        return Ok(());
+    }
     workload.setup(params, plan.seed, scratch)?;
     let mut prepared = 0;
     let mut outcome = Ok(());
@@ -81,7 +113,7 @@ pub fn run<R: Recorder>(
         }
     }
     if outcome.is_ok() {
-        outcome = rounds(workload, params, plan, scratch, engines, &mut for_round, progress);
+        outcome = rounds(workload, params, order, scratch, engines, &mut for_round, progress);
     }
     for engine in &mut engines[..prepared] {
         outcome = first(outcome, workload.cleanup(params, &mut **engine));
@@ -92,15 +124,14 @@ pub fn run<R: Recorder>(
 fn rounds<R: Recorder>(
     workload: &dyn Workload,
     params: &Params,
-    plan: Plan,
+    order: Order,
     scratch: &Scratch,
     engines: &mut [&mut dyn Engine],
     for_round: &mut impl FnMut(Round) -> Option<R>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let order = Order::new(plan, engines.len()).0;
-    let total = order.len() as u64;
-    for (done, round) in (0..).zip(order) {
+    let total = order.0.len() as u64;
+    for (done, round) in (0..).zip(order.0) {
         let engine = &mut *engines[round.driver];
         stop_or(engine)?;
         progress.round(round, done, total);
@@ -109,6 +140,7 @@ fn rounds<R: Recorder>(
             None => workload.run(params, scratch, engine, &mut Unrecorded),
         };
         first(ran, workload.conclude(params, engine))?;
+        progress.finished(round)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
-use storage_driver::{LayerId, StorageDriver};
+use storage_driver::{Bytes, LayerId, StorageDriver};
 
 use super::*;
 use crate::{
@@ -40,6 +40,12 @@ impl Engine for Mock {
     }
     fn extents(&mut self, _: &Path) -> Result<Option<u64>> {
         Ok(None)
+    }
+    fn map_write(&mut self, _: &Path, _: u64, _: &[u8]) -> Result<()> {
+        unreachable!("the workload under test maps none")
+    }
+    fn cached(&mut self, _: &Path) -> Result<Bytes> {
+        Ok(Bytes(0))
     }
     fn leave_out(&mut self, _: &str, _: &str) {}
     fn remove_image(&mut self, _: &str) -> Result<()> {
@@ -118,6 +124,9 @@ struct Silent;
 
 impl Progress for Silent {
     fn round(&mut self, _: Round, _: u64, _: u64) {}
+    fn finished(&mut self, _: Round) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn trace(fail_in_run: bool, stopped: bool) -> (Result<()>, Vec<String>) {
@@ -125,10 +134,10 @@ fn trace(fail_in_run: bool, stopped: bool) -> (Result<()>, Vec<String>) {
     let workload = Tracer { log: log.clone(), fail_in_run };
     let (mut a, mut b) = (Mock { name: "a", stopped: false }, Mock { name: "b", stopped });
     let params = Params::new(&[], &BTreeMap::new(), false).unwrap();
-    let plan = Plan { rounds: 1, warmup: 1, seed: 3 };
+    let plan = Plan { rounds: 1, warmup: 1, seed: 3, ..Plan::default() };
     let recorder = |round: Round| (round.number > 0).then(|| Counter(log.clone(), round.number));
     let scratch = Scratch::new("/nowhere".into());
-    let outcome = run(&workload, &params, plan, &scratch, &mut [&mut a, &mut b], recorder, &mut Silent);
+    let outcome = run(&workload, &params, &plan, &scratch, &mut [&mut a, &mut b], recorder, &mut Silent);
     let said = log.borrow().clone();
     (outcome, said)
 }
@@ -167,10 +176,10 @@ fn stopping_cleans_up() {
 
 #[test]
 fn orders_are_fixed_by_the_seed_and_fair() {
-    let plan = Plan { rounds: 40, warmup: 2, seed: 1 };
-    let order = Order::new(plan, 3);
-    assert_eq!(order, Order::new(plan, 3));
-    assert_ne!(order, Order::new(Plan { seed: 2, ..plan }, 3));
+    let plan = Plan { rounds: 40, warmup: 2, seed: 1, ..Plan::default() };
+    let order = Order::new(&plan, 3);
+    assert_eq!(order, Order::new(&plan, 3));
+    assert_ne!(order, Order::new(&Plan { seed: 2, ..plan }, 3));
     for round in order.0.chunks(3) {
         let mut drivers: Vec<_> = round.iter().map(|round| round.driver).collect();
         drivers.sort_unstable();
@@ -178,4 +187,21 @@ fn orders_are_fixed_by_the_seed_and_fair() {
     }
     let first = order.0.chunks(3).filter(|round| round[0].driver == 0).count();
     assert!((5..25).contains(&first), "driver 0 was first {first} times of 42");
+}
+
+#[test]
+fn what_is_measured_already_is_left_out_and_the_rest_keeps_its_order() {
+    let plan = Plan { rounds: 5, warmup: 1, seed: 1, ..Plan::default() };
+    let whole = Order::new(&plan, 3).0;
+    let resumed = Plan { measured: vec![5, 2, 3], ..plan };
+    let rest = Order::new(&resumed, 3).0;
+    let is_left = |round: &Round| match (round.driver, round.number) {
+        (0, _) => false,
+        (_, 0) => true,
+        (driver, number) => number > [5, 2, 3][driver],
+    };
+    let expected: Vec<_> = whole.into_iter().filter(is_left).collect();
+    assert_eq!(rest, expected);
+    assert_eq!((0..3).map(|driver| resumed.rounds_of(driver)).collect::<Vec<_>>(), [0, 4, 3]);
+    assert_eq!(rest.len(), 7);
 }
