@@ -1,7 +1,7 @@
 //! The port: what a workload needs from the harness.
 
 use std::{
-    ops::Sub,
+    ops::{Add, Sub},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +57,18 @@ pub trait Engine {
     /// # Errors
     /// When the file cannot be opened or written.
     fn extents(&mut self, file: &Path) -> Result<Option<u64>>;
+
+    /// Writes through a shared memory mapping of a file, which has to be that long already; msync(2) is not called.
+    ///
+    /// # Errors
+    /// When the file cannot be mapped.
+    fn map_write(&mut self, file: &Path, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// How many bytes of a file the page cache holds, as mincore(2) tells.
+    ///
+    /// # Errors
+    /// When the file cannot be mapped.
+    fn cached(&mut self, file: &Path) -> Result<Bytes>;
 
     /// Says that something is left out here and why: it is told to the user and kept in the run's record, once.
     fn leave_out(&mut self, what: &str, why: &str);
@@ -233,6 +245,20 @@ impl Sub for DeviceCounters {
     }
 }
 
+impl Add for DeviceCounters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            written: self.written + other.written,
+            reads: self.reads.saturating_add(other.reads),
+            writes: self.writes.saturating_add(other.writes),
+            flushes: self.flushes.saturating_add(other.flushes),
+        }
+    }
+}
+
 /// What was taken of the processor so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Processor {
@@ -248,5 +274,17 @@ impl Sub for Processor {
     fn sub(self, earlier: Self) -> Self {
         let syscalls = self.syscalls.zip(earlier.syscalls).map(|(later, earlier)| later.saturating_sub(earlier));
         Self { cpu: self.cpu.saturating_sub(earlier.cpu), syscalls }
+    }
+}
+
+impl Add for Processor {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let syscalls = match (self.syscalls, other.syscalls) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        Self { cpu: self.cpu + other.cpu, syscalls }
     }
 }

@@ -9,13 +9,17 @@
 mod build;
 mod churn;
 mod containers;
+mod content;
+mod copyup;
 mod database;
 mod density;
 mod empty;
 mod engine;
 mod error;
+mod ids;
 mod lifecycle;
 mod measure;
+mod own_layers;
 mod params;
 mod runner;
 mod slope;
@@ -38,6 +42,7 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 pub fn all() -> Vec<Box<dyn Workload>> {
     vec![
         Box::new(build::Build),
+        Box::new(copyup::CopyUp),
         Box::new(lifecycle::Lifecycle),
         Box::new(density::Density),
         Box::new(churn::Churn),

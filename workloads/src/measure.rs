@@ -1,8 +1,13 @@
 //! One phase of a workload between two readings of everything that counts.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::AddAssign,
+    time::{Duration, Instant},
+};
 
-use crate::{DeviceCounters, Engine, Measurement, Processor, Quantity, Recorder, Result};
+use storage_driver::Usage;
+
+use crate::{DeviceCounters, Engine, Error, Measurement, Processor, Quantity, Recorder, Result};
 
 /// Which cell a number belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +61,21 @@ impl Cell<'_> {
     }
 }
 
+impl Cell<'_> {
+    /// Records what a layer has come to hold between two looks at it.
+    pub(crate) fn put_growth(&self, recorder: &mut dyn Recorder, before: Usage, after: Usage) -> Result<()> {
+        let (old, new) = (before.copied_up, after.copied_up);
+        self.put(recorder, "copied_up_files", Quantity::Count(new.files.saturating_sub(old.files)))?;
+        self.put(recorder, "copied_up_bytes", Quantity::Bytes(new.bytes - old.bytes))?;
+        self.put(recorder, "allocated_bytes", Quantity::Bytes(after.exclusive - before.exclusive))
+    }
+}
+
+/// [`Error::Stopped`] once the user has asked to stop.
+pub(crate) fn unless_stopped(engine: &dyn Engine) -> Result<()> {
+    if engine.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
+}
+
 /// What some work cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
@@ -67,6 +87,19 @@ pub(crate) struct Cost {
     pub(crate) device: Option<DeviceCounters>,
     /// This process and its children.
     pub(crate) processor: Processor,
+}
+
+impl AddAssign for Cost {
+    /// Of pieces of work that were metered one by one.
+    fn add_assign(&mut self, other: Self) {
+        self.wall += other.wall;
+        self.sync += other.sync;
+        self.device = match (self.device, other.device) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
+        self.processor = self.processor + other.processor;
+    }
 }
 
 /// Does `work` between two syncs and two readings.

@@ -81,6 +81,23 @@ impl Params {
         })
     }
 
+    /// A parameter that is some of a few words with commas between, or `all`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when one is another, or there are none.
+    pub fn choices<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Vec<T>> {
+        let text = self.text(name);
+        if text == "all" {
+            return Ok(choices.iter().map(|(_, choice)| *choice).collect());
+        }
+        let one = |text: &str| choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, choice)| *choice);
+        text.split(',').map(one).collect::<Option<Vec<T>>>().ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            let why = format!("it takes all, or of {} some with commas, not {text:?}", words.join(", "));
+            Error::Parameter { name: name.to_owned(), why }
+        })
+    }
+
     /// All of them, for the record.
     #[must_use]
     pub const fn pairs(&self) -> &BTreeMap<String, String> {
@@ -119,6 +136,12 @@ mod tests {
         assert_eq!(set.choice("files", &[("many", 1), ("few", 2)]).unwrap(), 2);
         let error = set.choice("files", &[("many", 1), ("none", 2)]).unwrap_err().to_string();
         assert!(error.contains("many or none"), "{error}");
+        let words = |text: &str| {
+            let set = Params::new(KNOWN, &given("files", text), false).unwrap();
+            set.choices("files", &[("many", 1), ("few", 2)]).ok()
+        };
+        assert_eq!((words("few, many"), words("all")), (Some(vec![2, 1]), Some(vec![1, 2])));
+        assert_eq!((words("few,"), words("none"), words("")), (None, None, None));
     }
 
     #[test]

@@ -80,6 +80,24 @@ impl Mapping {
         Ok(unsafe { rustix::mm::msync(self.start.cast(), self.len, MsyncFlags::SYNC) }?)
     }
 
+    /// How many of the mapped bytes are in the page cache, in whole pages; see mincore(2).
+    ///
+    /// # Errors
+    /// mincore(2)'s.
+    pub fn cached(&self) -> io::Result<u64> {
+        let page = rustix::param::page_size();
+        let mut pages = vec![0_u8; self.len.div_ceil(page)];
+        // SAFETY: the range is exactly the mapping, which starts at a page's boundary, and `pages` has one byte for each
+        // of its pages.
+        let answer = unsafe { libc::mincore(self.start.cast(), self.len, pages.as_mut_ptr()) };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The other bits are reserved.
+        let cached = pages.iter().filter(|page| **page & 1 == 1).count() * page;
+        Ok(cached.min(self.len) as u64)
+    }
+
     fn check(&self, offset: usize, len: usize) -> io::Result<()> {
         let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
         if inside { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
@@ -118,6 +136,16 @@ mod tests {
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 0).unwrap();
         assert_eq!(&found, b"0123abc789");
         assert_eq!(mapping.read(8, 100), b"89");
+    }
+
+    #[test]
+    fn what_was_just_written_is_cached() {
+        let file = file(&[7; 10_000]);
+        assert_eq!(Mapping::private(&file, 10_000).unwrap().cached().unwrap(), 10_000);
+        // A hole that nobody has read has no pages.
+        file.set_len(1 << 20).unwrap();
+        let cached = Mapping::private(&file, 1 << 20).unwrap().cached().unwrap();
+        assert!((10_000..100_000).contains(&cached), "{cached} bytes");
     }
 
     #[test]

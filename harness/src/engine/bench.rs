@@ -19,7 +19,7 @@ use workloads::{
     RunSpec, SharedContainers, StepReport, StepTimes,
 };
 
-use super::{bases, containers, holdings, long_lived::ImageContainers, processor};
+use super::{bases, containers, holdings, mapping, long_lived::ImageContainers, processor};
 use crate::{drivers, failure, signals::stopped};
 
 /// Output of a container beyond this is cut off.
@@ -42,7 +42,11 @@ impl BenchEngine {
         testbed: Testbed,
         stop: Arc<AtomicBool>,
     ) -> failure::Result<Self> {
-        let driver = entry.open(&testbed.path().join("driver"), options)?;
+        let mut options = options.clone();
+        if let Some(device) = testbed.device() {
+            options.entry("device".to_owned()).or_insert_with(|| device.display().to_string());
+        }
+        let driver = entry.open(&testbed.path().join("driver"), &options)?;
         Ok(Self { layers: Arc::new(Layers::new(store, driver)?), testbed, stop, left_out: BTreeMap::new() })
     }
 
@@ -129,6 +133,14 @@ impl Engine for BenchEngine {
     fn extents(&mut self, file: &Path) -> Result<Option<u64>> {
         let open = File::open(file).with_context(|| format!("cannot open {}", file.display())).map_err(engine)?;
         storage_sys::extents::count(&open).with_context(|| format!("cannot map {}", file.display())).map_err(engine)
+    }
+
+    fn map_write(&mut self, file: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
+        mapping::write(file, offset, bytes).with_context(|| format!("cannot map {}", file.display())).map_err(engine)
+    }
+
+    fn cached(&mut self, file: &Path) -> Result<Bytes> {
+        mapping::cached(file).with_context(|| format!("cannot map {}", file.display())).map_err(engine)
     }
 
     fn leave_out(&mut self, what: &str, why: &str) {

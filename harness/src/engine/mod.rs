@@ -6,6 +6,7 @@ pub mod containers;
 mod database;
 mod holdings;
 mod long_lived;
+mod mapping;
 mod processor;
 pub mod session;
 
