@@ -48,6 +48,17 @@ pub fn stat_path_of_holder(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(stat.exists().then_some(stat))
 }
 
+/// Makes a device count every request that a file system sends: merging neighbours into one depends on when they come
+/// (kernel: Documentation/ABI/stable/sysfs-block, `queue/nomerges`).
+///
+/// # Errors
+/// When the device has no queue, or the kernel does not let us.
+pub fn forbid_merges(device: &Path) -> io::Result<()> {
+    let device = fs::canonicalize(device)?;
+    let name = device.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::write(Path::new("/sys/class/block").join(name).join("queue/nomerges"), "2")
+}
+
 /// Counters since the device was made. A sector here is always 512 bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BlockStat {
