@@ -1,4 +1,5 @@
 //! The driver's own tests, on a btrfs of their own: loop devices, so they need root.
 
+mod changes;
 mod generations;
 mod support;

@@ -8,7 +8,9 @@ use std::{
 
 use driver_btrfs::{Btrfs, Options};
 use harness_testbed::Testbed;
+use rustix::mount::MountFlags;
 use storage_driver::{CreateOptions, LayerId, MountMode, StorageDriver};
+use storage_sys::{mount, mountinfo};
 
 /// A btrfs on a loop device, gone with the value.
 #[derive(Debug)]
@@ -34,6 +36,15 @@ impl Place {
 
     pub fn path(&self) -> &Path {
         self.bed.path()
+    }
+
+    /// Unmounts the file system and mounts it again, so that the kernel forgets what it knew.
+    pub fn remount(&self) {
+        let point = self.bed.path().parent().unwrap();
+        let held = mountinfo::holding(point).unwrap().unwrap();
+        // The testbed's loop device stays attached while it has it open.
+        mount::unmount_idle(point).unwrap();
+        rustix::mount::mount(&held.source, point, "btrfs", MountFlags::NOATIME, c"").unwrap();
     }
 
     pub fn root(&self) -> PathBuf {
