@@ -45,6 +45,11 @@ impl Footprint {
         Ok(found)
     }
 
+    /// The same paths, however much they take: on another file system that is another number.
+    pub fn of_any_size(&self) -> Self {
+        Self { paths: self.paths.clone(), bytes: Bytes(u64::MAX) }
+    }
+
     /// What `root` holds beyond this, in words.
     pub fn beyond(&self, root: &Path) -> io::Result<Vec<String>> {
         let found = Self::of(root)?;

@@ -19,13 +19,18 @@ pub enum Fault {
     EnospcOnce,
     /// This one sync fails, with EIO.
     Eio,
+    /// The disk is really full: a small one, filled to different levels.
+    Full,
     /// The power goes: what the disk holds at this moment is all that is left.
     Power,
+    /// The same, where somebody else's fsync(2) has brought the names of this moment to the disk, and not the content.
+    PowerCommit,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Kill, Self::Torn, Self::Enospc, Self::EnospcOnce, Self::Eio, Self::Power];
+    pub const ALL: [Self; 8] =
+        [Self::Kill, Self::Torn, Self::Enospc, Self::EnospcOnce, Self::Eio, Self::Full, Self::Power, Self::PowerCommit];
 
     /// As people write it.
     #[must_use]
@@ -36,7 +41,9 @@ impl Fault {
             Self::Enospc => "enospc",
             Self::EnospcOnce => "enospc-once",
             Self::Eio => "eio",
+            Self::Full => "full",
             Self::Power => "power",
+            Self::PowerCommit => "power-commit",
         }
     }
 
@@ -44,12 +51,14 @@ impl Fault {
     #[must_use]
     pub fn concerns(self, call: &Call) -> bool {
         match self {
-            Self::Kill | Self::Power => true,
+            Self::Kill => true,
             Self::Torn => call.can_be_torn(),
             // Taking names away needs room where the file system copies on write, and there only.
             Self::EnospcOnce => call.class() != Class::Unmount,
             Self::Enospc => !matches!(call.class(), Class::Unmount | Class::Remove),
             Self::Eio => call.class() == Class::Sync,
+            // These have steps of another kind.
+            Self::Full | Self::Power | Self::PowerCommit => false,
         }
     }
 
@@ -60,7 +69,7 @@ impl Fault {
             Self::Torn => Action::Tear,
             Self::Enospc | Self::EnospcOnce => Action::Refuse(libc::ENOSPC),
             Self::Eio => Action::Refuse(libc::EIO),
-            Self::Power => Action::Proceed,
+            Self::Full | Self::Power | Self::PowerCommit => Action::Proceed,
         }
     }
 

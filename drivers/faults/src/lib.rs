@@ -11,8 +11,10 @@
 
 mod baseline;
 mod content;
+mod disk;
 mod error;
 mod fault;
+mod full;
 mod look;
 mod matrix;
 mod operation;
@@ -31,4 +33,4 @@ pub use matrix::{Choice, run};
 pub use operation::Operation;
 pub use operations::operations;
 pub use report::{Lost, Report, Row};
-pub use subject::{Disk, Opener, Subject};
+pub use subject::{Disk, Ground, Opener, Subject};

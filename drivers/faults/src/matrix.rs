@@ -1,18 +1,21 @@
 //! The whole of it: every operation, every fault, every step.
 
-use std::{num::NonZero, thread::available_parallelism};
+use std::{num::NonZero, thread::available_parallelism, time::Duration};
 
 use crate::{
     Error, Fault, Operation, Report, Result, Row, Subject,
     baseline::measure,
     content::Oracle,
-    operations,
-    pool::run_all,
+    full, operations,
+    pool::Pool,
     power,
     report::Lost,
     room::Room,
     trial::{Outcome, Plan, Setting},
 };
+
+/// The longest that a trial may take; one that works takes milliseconds.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a step is tried again that an operation did not come to, because its threads ran in another order.
 const TRIES: usize = 3;
@@ -60,11 +63,12 @@ impl Choice {
 /// [`Error`] when the matrix itself cannot be run; what a driver loses is in the report.
 pub fn run(subject: &dyn Subject, choice: &Choice, done: &mut dyn FnMut(&Row)) -> Result<Report> {
     let chosen = choice.operations()?;
-    let room = Room::make(subject.base().as_deref())?;
+    let room = Room::make(&subject.ground())?;
     let oracle = Oracle::make(room.path())?;
     let baseline = measure(subject, room.path())?;
     let setting = Setting { subject, oracle: &oracle, baseline: &baseline };
     let jobs = available_parallelism().map_or(1, NonZero::get);
+    let pool = Pool { room: room.path(), jobs, deadline: DEADLINE };
     let mut report = Report::default();
     for operation in chosen {
         let mut add = |row: Row| {
@@ -72,7 +76,7 @@ pub fn run(subject: &dyn Subject, choice: &Choice, done: &mut dyn FnMut(&Row)) -
             report.rows.push(row);
         };
         let row = |fault| Row::new(subject.name(), operation.name, fault);
-        let control = run_all(&setting, &[Plan { operation, fault: None }], room.path(), 1)?.remove(0);
+        let control = pool.run(&[Plan { operation, fault: None }], |plan, dir| setting.run(plan, dir))?.remove(0);
         if !control.problems.is_empty() {
             let mut row = row(None);
             row.lost.push(Lost { step: 0, call: "nothing was disturbed".to_owned(), problems: control.problems });
@@ -81,11 +85,15 @@ pub fn run(subject: &dyn Subject, choice: &Choice, done: &mut dyn FnMut(&Row)) -
         }
         for fault in Fault::ALL.into_iter().filter(|fault| choice.has(*fault)) {
             let mut row = row(Some(fault));
-            if fault == Fault::Power {
-                power::lose(&setting, operation, choice.step, &room, &mut row)?;
-            } else {
-                let steps = control.steps.get(&fault).copied().unwrap_or_default();
-                try_all(&setting, (operation, fault), (choice, steps), (&room, jobs), &mut row)?;
+            match fault {
+                Fault::Full => full::fill(&setting, operation, choice.step, &pool, &mut row)?,
+                Fault::Power | Fault::PowerCommit => {
+                    power::lose(&setting, (operation, fault), choice.step, &pool, &mut row)?;
+                }
+                _ => {
+                    let steps = control.steps.get(&fault).copied().unwrap_or_default();
+                    try_all(&setting, (operation, fault), (choice, steps), &pool, &mut row)?;
+                }
             }
             add(row);
         }
@@ -98,12 +106,12 @@ fn try_all(
     setting: &Setting<'_>,
     (operation, fault): (&Operation, Fault),
     (choice, counted): (&Choice, usize),
-    (room, jobs): (&Room, usize),
+    pool: &Pool<'_>,
     row: &mut Row,
 ) -> Result<()> {
     let run = |steps: &[usize]| -> Result<Vec<(usize, Outcome)>> {
         let plans: Vec<_> = steps.iter().map(|step| Plan { operation, fault: Some((fault, *step)) }).collect();
-        Ok(steps.iter().copied().zip(run_all(setting, &plans, room.path(), jobs)?).collect())
+        Ok(steps.iter().copied().zip(pool.run(&plans, |plan, dir| setting.run(plan, dir))?).collect())
     };
     let mut left: Vec<usize> = choice.steps(counted).collect();
     for _ in 0..TRIES {

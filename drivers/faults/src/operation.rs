@@ -48,6 +48,8 @@ pub(crate) struct Fate {
     /// After it has succeeded.
     pub done: &'static [Shape],
     pub content: Content,
+    /// Whether `done` outlives a power loss once the operation has returned.
+    pub durable: bool,
 }
 
 /// A layer's state, or its absence.
@@ -82,17 +84,37 @@ impl Shape {
 /// Which of a [`Fate`]'s states is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
+    /// The process was killed.
     Crashed,
+    /// It has failed.
     Failed,
+    /// It has succeeded.
     Done,
+    /// The power went while it was under way.
+    Unpowered,
+    /// The power went when it had succeeded.
+    DoneUnpowered,
+}
+
+impl Due {
+    /// Whether what was never made durable may be gone.
+    pub(crate) const fn is_without_power(self) -> bool {
+        matches!(self, Self::Unpowered | Self::DoneUnpowered)
+    }
 }
 
 impl Fate {
-    pub(crate) const fn shapes(&self, due: Due) -> &'static [Shape] {
+    /// What the layer may be; `sealed` when it was sealed before, and so must not be lost.
+    pub(crate) fn shapes(&self, due: Due, sealed: bool) -> Vec<Shape> {
+        let with = |shapes: &[Shape], more: &[Shape]| [shapes, more].concat();
         match due {
-            Due::Crashed => self.crashed,
-            Due::Failed => self.failed,
-            Due::Done => self.done,
+            Due::Crashed => self.crashed.to_vec(),
+            Due::Failed => self.failed.to_vec(),
+            Due::Done => self.done.to_vec(),
+            Due::DoneUnpowered if self.durable => self.done.to_vec(),
+            Due::DoneUnpowered => with(self.done, &[Shape::Absent, Shape::Writable]),
+            Due::Unpowered if sealed => self.crashed.to_vec(),
+            Due::Unpowered => with(self.crashed, &[Shape::Absent]),
         }
     }
 }

@@ -131,6 +131,7 @@ const OPERATIONS: &[Operation] = &[
             failed: &[Writable],
             done: &[Sealed],
             content: Content::Kept,
+            durable: true,
         }],
         relabels: None,
     },
@@ -166,7 +167,7 @@ const OPERATIONS: &[Operation] = &[
         prepare: with_work,
         act: |driver, _| driver.remove(&id("work")?),
         back: nothing,
-        fates: &[removed("work", &[Writable, Absent], &[Writable])],
+        fates: &[removed("work", &[Writable, Absent], &[Writable], false)],
         relabels: None,
     },
     Operation {
@@ -176,7 +177,7 @@ const OPERATIONS: &[Operation] = &[
         prepare: |driver, _| two_sealed(driver),
         act: |driver, _| driver.remove(&id("middle")?),
         back: nothing,
-        fates: &[removed("middle", &[Sealed, Absent], &[Sealed])],
+        fates: &[removed("middle", &[Sealed, Absent], &[Sealed], true)],
         relabels: None,
     },
     Operation {
@@ -196,6 +197,7 @@ const OPERATIONS: &[Operation] = &[
                 failed: &[Absent, Writable, Sealed],
                 done: &[Absent],
                 content: Content::Becomes(|oracle| &oracle.base),
+                durable: true,
             },
             Fate {
                 id: "second",
@@ -203,6 +205,7 @@ const OPERATIONS: &[Operation] = &[
                 failed: &[Absent, Writable],
                 done: &[Absent],
                 content: Content::Becomes(|oracle| &oracle.middle),
+                durable: false,
             },
         ],
         relabels: None,
@@ -211,21 +214,21 @@ const OPERATIONS: &[Operation] = &[
 
 const fn made(id: &'static str, content: fn(&Oracle) -> &Manifest) -> Fate {
     let content = Content::Is(content);
-    Fate { id, crashed: &[Absent, Writable], failed: &[Absent], done: &[Writable], content }
+    Fate { id, crashed: &[Absent, Writable], failed: &[Absent], done: &[Writable], content, durable: false }
 }
 
 const fn changed(id: &'static str, content: fn(&Oracle) -> &Manifest) -> Fate {
     let content = Content::Becomes(content);
-    Fate { id, crashed: &[Writable], failed: &[Writable], done: &[Writable], content }
+    Fate { id, crashed: &[Writable], failed: &[Writable], done: &[Writable], content, durable: false }
 }
 
-const fn removed(id: &'static str, crashed: &'static [Shape], failed: &'static [Shape]) -> Fate {
-    Fate { id, crashed, failed, done: &[Absent], content: Content::Kept }
+const fn removed(id: &'static str, crashed: &'static [Shape], failed: &'static [Shape], durable: bool) -> Fate {
+    Fate { id, crashed, failed, done: &[Absent], content: Content::Kept, durable }
 }
 
 const fn may_be_absent(id: &'static str, content: fn(&Oracle) -> &Manifest) -> Fate {
     let shapes: &[Shape] = &[Absent, Writable];
-    Fate { id, crashed: shapes, failed: shapes, done: shapes, content: Content::Is(content) }
+    Fate { id, crashed: shapes, failed: shapes, done: shapes, content: Content::Is(content), durable: false }
 }
 
 fn nothing(_: &dyn StorageDriver, _: &Oracle) -> Result<()> {

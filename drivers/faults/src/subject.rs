@@ -5,7 +5,7 @@ use std::{
 
 use storage_driver::{Result, StorageDriver};
 
-/// How a disk for a power loss is made: the program, its arguments, and how large the disk is.
+/// How a small disk is made: the program, its arguments, and how large the disk is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// The file system, as mount(2) calls it.
@@ -32,6 +32,17 @@ impl Disk {
         Self { fs_type: "btrfs", mkfs: &["mkfs.btrfs", "-q", "-f"], package: "btrfs-progs", size: 128 << 20 };
 }
 
+/// Where trials are made in which the disk itself is not at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// In memory, on a tmpfs: fastest.
+    Memory,
+    /// Below this directory.
+    Below(PathBuf),
+    /// On a disk of its own in memory, for drivers that need one file system.
+    Disk(Disk),
+}
+
 /// A driver to be examined.
 pub trait Subject {
     /// What the report calls it.
@@ -43,12 +54,12 @@ pub trait Subject {
     /// What the driver said.
     fn open(&self, root: &Path) -> Result<Arc<dyn StorageDriver>>;
 
-    /// Below which directory the trials' roots are made; `None` for memory, which is fastest.
-    fn base(&self) -> Option<PathBuf> {
-        None
+    /// Where its trials are made.
+    fn ground(&self) -> Ground {
+        Ground::Memory
     }
 
-    /// What the power of which goes.
+    /// The disk that is full, and the power of which goes.
     fn disk(&self) -> Disk {
         Disk::EXT4
     }
@@ -63,7 +74,7 @@ pub trait Subject {
 /// A [`Subject`] made of a name and a function.
 pub struct Opener<F> {
     name: String,
-    base: Option<PathBuf>,
+    ground: Ground,
     disk: Disk,
     open: F,
 }
@@ -74,19 +85,20 @@ where
 {
     /// A driver that works in memory, on a tmpfs.
     pub fn new(name: impl Into<String>, open: F) -> Self {
-        Self { name: name.into(), base: None, disk: Disk::EXT4, open }
+        Self { name: name.into(), ground: Ground::Memory, disk: Disk::EXT4, open }
     }
 
     /// Examines it below this directory instead.
     #[must_use]
     pub fn below(mut self, base: impl Into<PathBuf>) -> Self {
-        self.base = Some(base.into());
+        self.ground = Ground::Below(base.into());
         self
     }
 
-    /// Loses the power of such a disk instead of ext4's.
+    /// Examines it on such disks only.
     #[must_use]
     pub fn on_disk(mut self, disk: Disk) -> Self {
+        self.ground = Ground::Disk(disk.clone());
         self.disk = disk;
         self
     }
@@ -104,8 +116,8 @@ where
         (self.open)(root)
     }
 
-    fn base(&self) -> Option<PathBuf> {
-        self.base.clone()
+    fn ground(&self) -> Ground {
+        self.ground.clone()
     }
 
     fn disk(&self) -> Disk {
@@ -115,6 +127,6 @@ where
 
 impl<F> std::fmt::Debug for Opener<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opener").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Opener").field("name", &self.name).field("ground", &self.ground).finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     look::{Layers, look},
     operation::{Due, Start, id},
     operations::create,
+    pool::Answer,
     verify::{Known, verify},
 };
 
@@ -44,6 +45,16 @@ pub struct Outcome {
     pub hit: Option<String>,
     /// What is wrong; empty when everything survived.
     pub problems: Vec<String>,
+}
+
+impl Answer for Outcome {
+    fn failed(why: String) -> Self {
+        Self { problems: vec![why], ..Self::default() }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.problems.is_empty()
+    }
 }
 
 /// What the traced process tells of itself.
@@ -194,25 +205,31 @@ impl Setting<'_> {
     }
 }
 
-/// An operation under way in the traced process.
-struct Attempt<'a> {
+/// An operation under way.
+pub struct Attempt<'a> {
     setting: &'a Setting<'a>,
     operation: &'a Operation,
     root: &'a Path,
     driver: Option<Arc<dyn StorageDriver>>,
-    problems: Vec<String>,
+    /// What was wrong so far.
+    pub problems: Vec<String>,
 }
 
-impl Attempt<'_> {
-    fn open(&mut self) {
+impl<'a> Attempt<'a> {
+    pub const fn new(setting: &'a Setting<'a>, operation: &'a Operation, root: &'a Path) -> Self {
+        Self { setting, operation, root, driver: None, problems: Vec::new() }
+    }
+
+    /// Opens the driver.
+    pub fn open(&mut self) {
         match self.setting.subject.open(self.root) {
             Ok(driver) => self.driver = Some(driver),
             Err(error) => self.problems.push(format!("it did not open: {error}")),
         }
     }
 
-    /// What it said if it failed, and whether that names a full disk.
-    fn make(&mut self) -> Option<(String, bool)> {
+    /// Does it, after opening the driver if it is not open; what it said if it failed, and whether that names a full disk.
+    pub fn make(&mut self) -> Option<(String, bool)> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             if self.driver.is_none() {
                 self.driver = Some(self.setting.subject.open(self.root)?);
@@ -230,14 +247,16 @@ impl Attempt<'_> {
         }
     }
 
-    fn look(&mut self, known: &Known<'_>) {
+    /// What is wrong right after a failure.
+    pub fn look(&mut self, known: &Known<'_>) {
         if let Some(driver) = &self.driver {
             let found = known.problems(&**driver, Due::Failed);
             self.problems.extend(found.into_iter().map(|problem| format!("right after the failure: {problem}")));
         }
     }
 
-    fn make_again(&mut self) {
+    /// After a failure, without the fault.
+    pub fn make_again(&mut self) {
         if let Some(driver) = &self.driver
             && let Err(error) = (self.operation.back)(&**driver, self.setting.oracle)
         {
@@ -248,7 +267,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn close(&mut self) {
+    pub fn close(&mut self) {
         if let Some(Err(error)) = self.driver.take().map(|driver| driver.shutdown()) {
             self.problems.push(format!("it does not shut down: {error}"));
         }

@@ -37,8 +37,11 @@ impl Known<'_> {
         let fates = self.operation.fates;
         let touched: BTreeSet<&str> = fates.iter().map(|fate| fate.id).collect();
         for (id, before) in self.before.iter().filter(|(id, _)| !touched.contains(id.as_str())) {
+            let durable = before.info.state == LayerState::Sealed || !due.is_without_power();
             match found.get(id) {
-                None => problems.push(format!("layer {id} is lost")),
+                None if durable => problems.push(format!("layer {id} is lost")),
+                Some(seen) if !durable && seen.info.state == LayerState::Writable => {}
+                None => {}
                 Some(seen) => self.untouched(id, before, seen, due, &mut problems),
             }
         }
@@ -46,8 +49,10 @@ impl Known<'_> {
             let Ok(id) = LayerId::new(fate.id) else { continue };
             let seen = found.get(&id);
             let shape = Shape::of(seen.map(|seen| seen.info.state));
-            if !fate.shapes(due).contains(&shape) {
-                problems.push(format!("layer {id} is {shape:?} and should be one of {:?}", fate.shapes(due)));
+            let sealed = self.before.get(&id).is_some_and(|before| before.info.state == LayerState::Sealed);
+            let allowed = fate.shapes(due, sealed);
+            if !allowed.contains(&shape) {
+                problems.push(format!("layer {id} is {shape:?} and should be one of {allowed:?}"));
             } else if let Some(seen) = seen {
                 self.touched(&id, fate.content, seen, due, &mut problems);
             }
@@ -64,9 +69,9 @@ impl Known<'_> {
             let old = info.labels == before.info.labels;
             let new = info.labels == labels("new");
             let right = match due {
-                Due::Crashed => old || new,
+                Due::Crashed | Due::Unpowered => old || new,
                 Due::Failed => old,
-                Due::Done => new,
+                Due::Done | Due::DoneUnpowered => new,
             };
             if !right {
                 problems.push(format!("layer {id} has the labels {:?}", info.labels));
@@ -85,6 +90,8 @@ impl Known<'_> {
             differences(id, expected, &seen.manifest, &rules, problems);
         };
         match content {
+            // What was written to a layer that was never sealed is as durable as the file system made it.
+            _ if due.is_without_power() && seen.info.state == LayerState::Writable => {}
             Content::Kept => {
                 if let Some(before) = self.before.get(id) {
                     kept(id, before, seen, problems);
