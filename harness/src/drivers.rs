@@ -23,7 +23,7 @@ pub struct Entry {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub about: &'static str,
-    /// The file system without which it does not work: testbeds have it unless another one is asked for.
+    /// The file system that it needs, or that it is at its best on: testbeds have it unless another one is asked for.
     pub file_system: Option<FileSystem>,
     open: Open,
 }
@@ -57,19 +57,17 @@ pub const DRIVERS: &[Entry] = &[
             Ok(Arc::new(driver_btrfs::Btrfs::open(root, driver_btrfs::Options::from_pairs(root, options)?)?))
         },
     },
+    Entry {
+        name: "devicemapper",
+        aliases: &["devicemapper-thin", "dm-thin"],
+        about: "device-mapper thin provisioning: a layer is a file system on a snapshot of its parent's device",
+        file_system: Some(FileSystem::Raw),
+        open: |root, options| {
+            let options = driver_devicemapper::Options::from_pairs(root, options)?;
+            Ok(Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?))
+        },
+    },
 ];
-
-/// Drivers that people know and that this version does not have.
-const ABSENT: &[(&str, &str)] = &[
-    ("devicemapper", "the devicemapper driver is not part of this version"),
-    ("devicemapper-thin", "the devicemapper driver is not part of this version"),
-    ("dm-thin", "the devicemapper driver is not part of this version"),
-];
-
-/// Drivers that people know and that this version does not have, by their first names, with the reason.
-pub fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ABSENT.iter().copied().take(1)
-}
 
 /// The names for help texts and error messages.
 pub fn names() -> impl Iterator<Item = &'static str> + Clone {
@@ -80,9 +78,6 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
 pub fn find(name: &str) -> Result<&'static Entry> {
     if let Some(entry) = DRIVERS.iter().find(|entry| entry.name == name || entry.aliases.contains(&name)) {
         return Ok(entry);
-    }
-    if let Some((_, why)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
-        return Err(Failure::usage(why));
     }
     Err(Failure::usage(nearest::unknown("driver", name, names())))
 }

@@ -66,6 +66,7 @@ fn says(status: Option<PoolSays>, block: u64) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("pool mode".to_owned(), status.mode.to_string()),
         ("pool data".to_owned(), shown(status.data, block)),
+        ("pool bytes used".to_owned(), status.data.used.saturating_mul(block).to_string()),
         ("pool metadata".to_owned(), shown(status.metadata, 4096)),
     ])
 }

@@ -256,7 +256,7 @@ fn activate_and_mount(pool: &Pool, merged: &Path, data: &Data, access: Access) -
 fn hide(pool: &Pool, memory: &Memory, tree: &Path, device: u32, written: bool) -> Result<()> {
     let merged = tree.parent().unwrap_or(tree);
     let synced = if written {
-        filesystem::sync(merged).and_then(|()| filesystem::held(merged)).map(|held| Known::Holds(held))
+        filesystem::sync(merged).and_then(|()| filesystem::held(merged)).map(Known::Holds)
     } else {
         Ok(memory.get(device).unwrap_or(Known::Holds(filesystem::held(merged).unwrap_or_default())))
     };

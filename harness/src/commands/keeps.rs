@@ -43,9 +43,6 @@ pub fn run(args: &ConformanceArgs, document: Option<&Path>) -> Result {
         bed.close()?;
         columns.extend(column.transpose()?);
     }
-    for (name, why) in drivers::absent().filter(|_| choice.all) {
-        say(&format!("{name} cannot run here: {why}"));
-    }
     let mut text = keeps::to_markdown(&columns);
     let kernel = results::Fingerprint::of_this_host().kernel;
     let _ = writeln!(text, "\nMeasured on Linux {kernel}: {}.", beds.join(", "));

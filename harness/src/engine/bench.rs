@@ -19,7 +19,7 @@ use workloads::{
     RunSpec, SharedContainers, StepReport, StepTimes,
 };
 
-use super::{bases, containers, holdings, mapping, long_lived::ImageContainers, processor};
+use super::{bases, containers, holdings, long_lived::ImageContainers, mapping, processor};
 use crate::{drivers, failure, signals::stopped};
 
 /// Output of a container beyond this is cut off.

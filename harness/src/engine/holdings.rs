@@ -17,9 +17,14 @@ pub fn count(driver: &dyn StorageDriver, data: &Path, own_device: bool) -> anyho
         // Without the one that reads the directory.
         descriptors: (fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1),
         layers: driver.list()?.len() as u64,
-        disk: own_device.then(|| used(&data)).transpose()?,
+        disk: own_device.then(|| told(driver).map_or_else(|| used(&data), Ok)).transpose()?,
         memory_available: memory_available()?,
     })
+}
+
+/// A driver with a pool of its own knows what that holds; the file system that its records are on does not.
+fn told(driver: &dyn StorageDriver) -> Option<Bytes> {
+    driver.status().pairs.get("pool bytes used")?.parse().ok().map(Bytes)
 }
 
 fn used(path: &Path) -> io::Result<Bytes> {

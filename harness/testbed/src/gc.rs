@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use storage_sys::{btrfs, mount::detach, mountinfo};
+use storage_sys::{btrfs, dm, loopdev, mount::detach, mountinfo};
 
 use crate::{
     Error, Result,
@@ -17,7 +17,7 @@ use crate::{
 /// Something that was taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// `mount` or `testbed`.
+    /// `mount`, `device` or `testbed`.
     pub kind: &'static str,
     /// Where it was.
     pub what: String,
@@ -57,12 +57,26 @@ fn is_owned(dir: &Path) -> bool {
     File::open(dir.join(OWNER)).is_ok_and(|owner| flock(&owner, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
+/// device-mapper devices keep the loop devices that they stand on.
+pub(crate) fn remove_devices(dir: &Path) -> Result<Vec<String>> {
+    let attached = loopdev::attached().map_err(Error::io("read", "/sys/block"))?;
+    let mut removed = Vec::new();
+    for (device, _) in attached.iter().filter(|(_, file)| file.starts_with(dir)) {
+        let name = device.file_name().unwrap_or_default().to_string_lossy();
+        removed.extend(dm::remove_above(&name).map_err(Error::io("remove what stands on", device))?);
+    }
+    Ok(removed)
+}
+
 fn remove(dir: PathBuf, gone: &mut Vec<Leftover>) -> Result<()> {
     let real = fs::canonicalize(&dir).map_err(Error::io("open", &dir))?;
     let mounts = mountinfo::below(&real).map_err(Error::io("read", "/proc/self/mountinfo"))?;
     for mount in mounts.iter().rev() {
         detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
         gone.push(Leftover { kind: "mount", what: mount.mount_point.display().to_string() });
+    }
+    for name in remove_devices(&real)? {
+        gone.push(Leftover { kind: "device", what: name });
     }
     btrfs::remove_tree(&dir).map_err(Error::io("remove", &dir))?;
     gone.push(Leftover { kind: "testbed", what: dir.display().to_string() });

@@ -17,12 +17,13 @@ const UUID_START_TEXT: &str = "6a617373-7465-7374-6265-";
 /// What stands for the UUID in the record, which is to be the same for every run.
 const UUID_WORD: &str = "UUID";
 
-/// The program and its Debian package.
-const fn program(file_system: FileSystem) -> (&'static str, &'static str) {
+/// The program and its Debian package, where one is needed.
+const fn program(file_system: FileSystem) -> Option<(&'static str, &'static str)> {
     match file_system {
-        FileSystem::Ext4 => ("mkfs.ext4", "e2fsprogs"),
-        FileSystem::Xfs => ("mkfs.xfs", "xfsprogs"),
-        FileSystem::Btrfs => ("mkfs.btrfs", "btrfs-progs"),
+        FileSystem::Ext4 => Some(("mkfs.ext4", "e2fsprogs")),
+        FileSystem::Xfs => Some(("mkfs.xfs", "xfsprogs")),
+        FileSystem::Btrfs => Some(("mkfs.btrfs", "btrfs-progs")),
+        FileSystem::Raw => None,
     }
 }
 
@@ -36,8 +37,9 @@ fn arguments(file_system: FileSystem, quota: bool, uuid: &str) -> Vec<String> {
         (FileSystem::Ext4, true) => format!("-q -F -U {uuid} -O quota,project -E {EXT4},quotatype=prjquota"),
         (FileSystem::Xfs, _) => format!("-q -f -K -m reflink=1,uuid={uuid}"),
         (FileSystem::Btrfs, _) => format!("-q -f -K -U {uuid}"),
+        (FileSystem::Raw, _) => String::new(),
     };
-    text.split(' ').map(str::to_owned).collect()
+    text.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 /// What was made, for the record.
@@ -47,17 +49,18 @@ pub struct Made {
     pub version: String,
 }
 
-/// Where the program is; /usr/sbin is not in every user's PATH.
-pub fn find(file_system: FileSystem) -> Result<PathBuf> {
-    let (program, package) = program(file_system);
+/// Where the program is, if one is needed; /usr/sbin is not in every user's PATH.
+pub fn find(file_system: FileSystem) -> Result<Option<PathBuf>> {
+    let Some((program, package)) = program(file_system) else { return Ok(None) };
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    dirs.map(|dir| dir.join(program)).find(|path| path.is_file()).ok_or(Error::NoMkfs { program, package })
+    let found = dirs.map(|dir| dir.join(program)).find(|path| path.is_file());
+    found.map(Some).ok_or(Error::NoMkfs { program, package })
 }
 
-/// Makes a file system on a device or in a file.
-pub fn make(file_system: FileSystem, quota: bool, device: &Path) -> Result<Made> {
-    let program = find(file_system)?;
+/// Makes a file system on a device or in a file, unless it is to stay raw.
+pub fn make(file_system: FileSystem, quota: bool, device: &Path) -> Result<Option<Made>> {
+    let Some(program) = find(file_system)? else { return Ok(None) };
     let uuid = uuid()?;
     let output = Command::new(&program)
         .args(arguments(file_system, quota, &uuid))
@@ -71,7 +74,7 @@ pub fn make(file_system: FileSystem, quota: bool, device: &Path) -> Result<Made>
         let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         return Err(Error::Mkfs { command, output: format!("{}: {said}", output.status) });
     }
-    Ok(Made { command, version: version(&program) })
+    Ok(Some(Made { command, version: version(&program) }))
 }
 
 fn uuid() -> Result<String> {

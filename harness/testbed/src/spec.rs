@@ -12,16 +12,19 @@ pub enum FileSystem {
     Xfs,
     /// btrfs.
     Btrfs,
+    /// None: the device is the driver's own, as it is.
+    Raw,
 }
 
 impl FileSystem {
-    /// The name in /proc/filesystems.
+    /// The name in /proc/filesystems, or `raw`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
+            Self::Raw => "raw",
         }
     }
 }
@@ -120,6 +123,7 @@ impl Given {
                 "ext4" => given.file_system = Some(FileSystem::Ext4),
                 "xfs" => given.file_system = Some(FileSystem::Xfs),
                 "btrfs" => given.file_system = Some(FileSystem::Btrfs),
+                "raw" => given.file_system = Some(FileSystem::Raw),
                 "quota" => given.quota = true,
                 "force" => given.force = true,
                 _ => {
@@ -174,6 +178,7 @@ mod tests {
         let read = |text: &str| text.parse::<Spec>().unwrap();
         let on = |file_system, size| Spec::Loop { file_system: Some(file_system), size, quota: false };
         assert_eq!(read("loop"), Spec::default());
+        assert_eq!(read("loop:raw"), on(FileSystem::Raw, Spec::DEFAULT_SIZE));
         assert_eq!(read("loop:xfs"), on(FileSystem::Xfs, Spec::DEFAULT_SIZE));
         assert_eq!(read("loop:btrfs,size=2G"), on(FileSystem::Btrfs, 2 << 30));
         assert_eq!(read("loop:ext4,size=512m"), on(FileSystem::Ext4, 512 << 20));

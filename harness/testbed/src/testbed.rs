@@ -12,7 +12,11 @@ use storage_sys::{
     mountinfo,
 };
 
-use crate::{Description, Error, FileSystem, Result, Spec, device, gc::lock, mkfs, mounting};
+use crate::{
+    Description, Error, FileSystem, Result, Spec, device,
+    gc::{lock, remove_devices},
+    mkfs, mounting,
+};
 
 /// Where testbeds are made.
 #[derive(Debug, Clone)]
@@ -38,6 +42,7 @@ pub struct Testbed {
     path: PathBuf,
     description: Description,
     counters: Option<PathBuf>,
+    device: Option<PathBuf>,
     own: Option<Own>,
 }
 
@@ -91,6 +96,7 @@ impl Testbed {
                 let made = mkfs::make(*file_system, *quota, &image)?;
                 let device = LoopDevice::attach(&image).map_err(Error::io("attach a loop device to", &image))?;
                 let path = device.path().to_owned();
+                block::forbid_merges(&path).map_err(Error::io("switch off merging on", &path))?;
                 let direct_io = Some(device.direct_io());
                 own.device = Some(device);
                 let backing = storage_sys::statfs::of(&own.dir).ok().map(|found| found.fs_type);
@@ -126,13 +132,19 @@ impl Testbed {
         };
         let path = own.dir.join("data");
         fs::create_dir(&path).map_err(Error::io("create", &path))?;
-        Ok(Self { path, description, counters: None, own: Some(own) })
+        Ok(Self { path, description, counters: None, device: None, own: Some(own) })
     }
 
     /// The directory for the driver's data.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The block device that is the driver's own, where the testbed is raw.
+    #[must_use]
+    pub fn device(&self) -> Option<&Path> {
+        self.device.as_deref()
     }
 
     /// What it is, for the record.
@@ -147,6 +159,11 @@ impl Testbed {
     /// When syncing fails, as it does on a broken device.
     pub fn counters(&self) -> Result<Option<BlockStat>> {
         let Some(stat) = &self.counters else { return Ok(None) };
+        if self.device.is_some() {
+            // Which file systems the driver has made on it is not known here.
+            rustix::fs::sync();
+            return block::read(stat).map(Some).map_err(Error::io("read", stat));
+        }
         let dir = File::open(&self.path).map_err(Error::io("open", &self.path))?;
         rustix::fs::syncfs(&dir).map_err(Error::io("sync", &self.path))?;
         block::read(stat).map(Some).map_err(Error::io("read", stat))
@@ -202,9 +219,10 @@ impl Own {
         device: &Path,
         file_system: FileSystem,
         quota: bool,
-        made: mkfs::Made,
+        made: Option<mkfs::Made>,
         description: Description,
     ) -> Result<Testbed> {
+        let Some(made) = made else { return self.raw(spec, device, description) };
         let point = self.dir.join(MOUNT_POINT);
         fs::create_dir(&point).map_err(Error::io("create", &point))?;
         mounting::mount(device, file_system, quota, &point)?;
@@ -219,7 +237,18 @@ impl Own {
             mount_options: mounting::options(file_system, quota).to_owned(),
             ..description
         };
-        Ok(Testbed { path, description, counters: block::stat_path(device), own: Some(self) })
+        Ok(Testbed { path, description, counters: block::stat_path(device), device: None, own: Some(self) })
+    }
+
+    /// The device stays as it is; what the driver keeps beside it is in a directory.
+    fn raw(self, spec: &Spec, device: &Path, description: Description) -> Result<Testbed> {
+        let path = self.dir.join("data");
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        let path = fs::canonicalize(&path).map_err(Error::io("open", &path))?;
+        let file_system = FileSystem::Raw.name().to_owned();
+        let description = Description { testbed: spec.to_string(), file_system, ..description };
+        let counters = block::stat_path(device);
+        Ok(Testbed { path, description, counters, device: Some(device.to_owned()), own: Some(self) })
     }
 
     fn take_away(mut self) -> Result<()> {
@@ -235,6 +264,13 @@ impl Own {
             for mount in mountinfo::below(&point).unwrap_or_default().iter().rev() {
                 detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
             }
+        }
+        if self.device.is_some() && self.dir.join("data").exists() {
+            let real = fs::canonicalize(&self.dir).map_err(Error::io("open", &self.dir))?;
+            for mount in mountinfo::below(&real).unwrap_or_default().iter().rev() {
+                detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
+            }
+            remove_devices(&real)?;
         }
         if let Some(device) = self.device.take() {
             let path = device.path().to_owned();

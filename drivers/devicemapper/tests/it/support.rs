@@ -61,7 +61,12 @@ impl Place {
     pub fn devices(&self) -> Vec<String> {
         let listed = said("dmsetup", &["ls"]);
         let own = format!("harness-{}-", self.identity());
-        listed.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
+        listed
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|name| name.starts_with(&own))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The pool must be whole, and have exactly these devices.

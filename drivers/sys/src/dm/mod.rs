@@ -7,9 +7,11 @@
 mod control;
 mod message;
 pub mod node;
+mod stack;
 pub mod thin;
 
 pub use control::{Control, Device, Suspend, Target, TargetStatus, Version};
+pub use stack::remove_above;
 
 /// Where commands go.
 pub const CONTROL: &str = "/dev/mapper/control";

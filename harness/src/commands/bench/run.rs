@@ -182,12 +182,6 @@ impl Run {
                 Err(error) => return Err(error),
             }
         }
-        if choice.all {
-            for (name, why) in drivers::absent() {
-                say(&format!("{name} cannot run here: {why}"));
-                self.record.unusable.insert(name.to_owned(), why.to_owned());
-            }
-        }
         if engines.is_empty() {
             return Err(Failure::usage("none of the drivers can run here"));
         }
