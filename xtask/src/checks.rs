@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::leftovers::Leftovers;
+use crate::{lab, leftovers::Leftovers};
 
 /// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
 const PRIVILEGED: &str = "privileged_";
@@ -32,6 +32,10 @@ pub fn all() -> Result<()> {
     let smoke = Scratch::new()?;
     step("smoke run of the main job", cargo(&["run", "--release", "-p", "harness", "--"]).args(smoke.arguments()))?;
     smoke.check()?;
+    println!("== lab");
+    let start = Instant::now();
+    lab::all(None).context("lab")?;
+    println!("== lab: {:.0} s", start.elapsed().as_secs_f64());
     before.compare(&Leftovers::find()?)?;
     println!("All checks passed.");
     Ok(())

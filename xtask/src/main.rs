@@ -2,10 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a person")]
 
 mod checks;
+mod lab;
 mod leftovers;
 mod packages;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -18,6 +19,16 @@ enum Command {
     Setup,
     /// Runs everything that must hold: format, clippy, docs, all tests, and a smoke run of the main job.
     Test,
+    /// Runs in a virtual machine what needs another kernel than this one: the tests of devicemapper, and the conformance
+    /// suite for all drivers; or any command, after --.
+    Lab {
+        /// Kernel to boot: a path, or a version such as 6.1 [default: the newest installed one]
+        #[arg(long, value_name = "PATH|VERSION")]
+        kernel: Option<String>,
+        /// A command instead
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -37,5 +48,10 @@ fn run(command: &Command) -> Result<()> {
             packages::ensure()?;
             checks::all()
         }
+        Command::Lab { kernel, command } if command.is_empty() => {
+            packages::ensure()?;
+            lab::all(kernel.as_deref())
+        }
+        Command::Lab { kernel, command } => lab::run(kernel.as_deref(), command.clone()),
     }
 }

@@ -11,13 +11,18 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "a whole user space in one file, for container tests"),
     ("btrfs-progs", "mkfs.btrfs for testbeds"),
     ("debootstrap", "a real Debian root file system to import"),
+    ("dmsetup", "device-mapper as another program sees it"),
     ("e2fsprogs", "mkfs.ext4 for testbeds"),
+    ("fio", "a job of the database workload"),
     ("libcap2-bin", "file capabilities as another program writes them"),
+    ("linux-image-amd64", "a kernel with device-mapper for the lab"),
     ("make", "the host base image carries it"),
     ("python3", "tarfile reads what the layer codec writes"),
+    ("qemu-system-x86", "runs the lab's virtual machines"),
     ("runc", "runs the same container configuration as the runtime"),
     ("skopeo", "reads the image store as an OCI layout"),
     ("strace", "counts system calls"),
+    ("thin-provisioning-tools", "checks and dumps thin pools"),
     ("uidmap", "newuidmap, for user namespaces with many ids"),
     ("umoci", "unpacks images that were built"),
     ("util-linux", "unshare, setpriv, losetup"),
@@ -47,9 +52,14 @@ pub fn ensure() -> Result<()> {
 }
 
 fn apt(args: &[&str]) -> Result<()> {
-    let status = Command::new("apt-get")
-        .args(args)
-        .env("DEBIAN_FRONTEND", "noninteractive")
+    let mut apt = Command::new("apt-get");
+    apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    if !boots_from_here() {
+        // The lab's kernel needs no initial RAM file system of Debian's, which takes a minute to make
+        // (/etc/kernel/postinst.d/initramfs-tools).
+        apt.env("INITRD", "No");
+    }
+    let status = apt
         .stdout(Stdio::null())
         .status()
         .context("cannot run apt-get")?;
@@ -57,6 +67,12 @@ fn apt(args: &[&str]) -> Result<()> {
         bail!("apt-get {} failed: {status}", args.join(" "));
     }
     Ok(())
+}
+
+/// A machine that has a kernel already may be started with the next one that is installed.
+fn boots_from_here() -> bool {
+    let boot = std::fs::read_dir("/boot").into_iter().flatten().flatten();
+    boot.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
 }
 
 fn is_installed(package: &str) -> bool {

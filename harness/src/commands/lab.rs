@@ -47,6 +47,9 @@ pub struct LabArgs {
     /// End the guest when the command takes longer [default: no limit]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
+    /// A directory in which the command may change this machine's files; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub share: Vec<PathBuf>,
     /// The harness command and its arguments, after --
     #[arg(last = true, required = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
@@ -70,14 +73,16 @@ pub fn run(args: &LabArgs) -> Result {
     let kernels = kernels(&args.kernel)?;
     let stop = signals::stop_flag()?;
     let mut lab = machine(args, &kernels[0])?;
+    let shares = args.share.iter().map(|dir| shared(dir)).collect::<Result<Vec<_>>>()?;
     match (command, kernels.as_slice()) {
         (Command::Bench(bench), [_]) => {
             let out = RunDir::create(&absolute(&out(&bench))?)?;
-            let status = boot(&mut lab, &with_out(&args.args, out.path()), &[out.path()], Words::All, &stop);
+            let status =
+                boot(&mut lab, &with_out(&args.args, out.path()), &with(&shares, out.path()), Words::All, &stop);
             discard_if_empty(out.path());
             passed_on(status?)
         }
-        (Command::Bench(bench), kernels) => compare(args, &mut lab, &bench, kernels, &stop),
+        (Command::Bench(bench), kernels) => compare(args, &mut lab, &bench, kernels, &shares, &stop),
         (_, kernels) => {
             let mut outcome = Ok(());
             for kernel in kernels {
@@ -85,7 +90,7 @@ pub fn run(args: &LabArgs) -> Result {
                     say(&format!("Linux {}:", kernel.release()));
                 }
                 lab.kernel = kernel.clone();
-                let status = boot(&mut lab, &args.args, &[], Words::All, &stop)?;
+                let status = boot(&mut lab, &args.args, &shares, Words::All, &stop)?;
                 outcome = outcome.and(passed_on(status));
             }
             outcome
@@ -116,6 +121,16 @@ fn out(bench: &bench::BenchArgs) -> PathBuf {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?)
+}
+
+/// A mount point for what is shared must be there and be a directory; the guest is too late to say so.
+fn shared(dir: &Path) -> Result<PathBuf> {
+    let path = std::fs::canonicalize(dir).with_context(|| format!("cannot share {}", dir.display()))?;
+    if path.is_dir() { Ok(path) } else { Err(Failure::usage(format!("{} is no directory", dir.display()))) }
+}
+
+fn with(shares: &[PathBuf], out: &Path) -> Vec<PathBuf> {
+    shares.iter().cloned().chain([out.to_owned()]).collect()
 }
 
 /// The same arguments with another run directory.
@@ -165,13 +180,13 @@ fn machine(args: &LabArgs, kernel: &Kernel) -> Result<Lab> {
     Ok(lab)
 }
 
-fn boot(lab: &mut Lab, command: &[OsString], shares: &[&Path], words: Words, stop: &AtomicBool) -> Result<u8> {
+fn boot(lab: &mut Lab, command: &[OsString], shares: &[PathBuf], words: Words, stop: &AtomicBool) -> Result<u8> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut job = Job {
         command: vec![program.into()],
         dir: std::env::current_dir().context("cannot find the current directory")?,
         environment: environment().collect(),
-        shares: shares.iter().map(|path| path.to_path_buf()).collect(),
+        shares: shares.to_vec(),
     };
     job.command.extend(command.iter().cloned());
     let out: Box<dyn io::Write + Send> = match words {
@@ -199,7 +214,14 @@ fn passed_on(status: u8) -> Result {
 }
 
 /// The same job on every kernel, then one run directory of all. The guests' own are kept in it, in `kernels/`.
-fn compare(args: &LabArgs, lab: &mut Lab, bench: &bench::BenchArgs, kernels: &[Kernel], stop: &AtomicBool) -> Result {
+fn compare(
+    args: &LabArgs,
+    lab: &mut Lab,
+    bench: &bench::BenchArgs,
+    kernels: &[Kernel],
+    shares: &[PathBuf],
+    stop: &AtomicBool,
+) -> Result {
     let start = SystemTime::now();
     let whole = RunDir::create(&absolute(&out(bench))?)?;
     let mut outcome = Ok(());
@@ -208,7 +230,7 @@ fn compare(args: &LabArgs, lab: &mut Lab, bench: &bench::BenchArgs, kernels: &[K
         say(&format!("Linux {}:", kernel.release()));
         let part = RunDir::create(&whole.path().join("kernels").join(kernel.release()))?;
         lab.kernel = kernel.clone();
-        let booted = boot(lab, &with_out(&args.args, part.path()), &[part.path()], Words::Err, stop);
+        let booted = boot(lab, &with_out(&args.args, part.path()), &with(shares, part.path()), Words::Err, stop);
         let stopped = signals::stopped(stop);
         discard_if_empty(part.path());
         outcome = outcome.and(booted.and_then(passed_on));
