@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod build_features;
+mod containers;
 mod crash;
 mod debian;
 mod dockerfile;
@@ -10,3 +11,4 @@ mod engine;
 mod migrate;
 mod ordinary_user;
 mod place;
+mod resume;

@@ -26,8 +26,8 @@ impl Workload for Churn {
     fn params(&self) -> Vec<Param> {
         let param = |name, default, quick, about| Param { name, default, quick, about };
         vec![
-            param("iterations", "6", "3", "how often in a round; the first one is where the slopes begin"),
-            param("files", "300", "50", "files that the image's steps make, change and remove in part"),
+            param("iterations", "4", "2", "how often in a round; the first one is where the slopes begin"),
+            param("files", "200", "50", "files that the image's steps make, change and remove in part"),
         ]
     }
 

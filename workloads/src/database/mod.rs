@@ -56,10 +56,10 @@ impl Workload for Database {
         vec![
             param("journal", "both", "both", "SQLite's journal: wal, delete or both"),
             param("file", "both", "both", "image: the file lies in the image; new: the container makes it; both"),
-            param("transactions", "100", "15", "durable transactions, each of four rows changed and one added"),
-            param("rows", "16384", "2048", "rows of about 1 KiB in the database before that"),
+            param("transactions", "40", "10", "durable transactions, each of four rows changed and one added"),
+            param("rows", "8192", "2048", "rows of about 1 KiB in the database before that"),
             param("fio", "yes", "yes", "yes: fio's job too, if fio is installed; no"),
-            param("writes", "200", "30", "fio's writes of 4 KiB, each followed by fsync"),
+            param("writes", "60", "20", "fio's writes of 4 KiB, each followed by fsync"),
         ]
     }
 

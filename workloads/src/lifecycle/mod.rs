@@ -34,8 +34,8 @@ impl Workload for Lifecycle {
         let param = |name, default, quick, about| Param { name, default, quick, about };
         vec![
             param("level", "both", "both", "container: with processes; driver: layers and mounts only; both"),
-            param("parallel", "1,4,16,64", "1,8", "how many live at once: one number, or several with commas"),
-            param("serial", "10", "3", "lives one after the other, where one lives at a time"),
+            param("parallel", "1,8,64", "1,8", "how many live at once: one number, or several with commas"),
+            param("serial", "5", "2", "lives one after the other, where one lives at a time"),
             param("image", "host", "host", "what the containers are of; it needs a shell and sleep"),
         ]
     }
