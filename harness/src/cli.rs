@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, conformance, doctor, gc, history, images, import, lab, list, migrate, ps, rm, rmi, run,
+    bench, build, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, rm, rmi, run,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -53,6 +53,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Run the conformance suite on drivers
     Conformance(conformance::ConformanceArgs),
+    /// Kill, fill the disk and cut the power at every step of every operation
+    Faults(faults::FaultsArgs),
     /// Build an image from a Dockerfile
     Build(build::BuildArgs),
     /// Run a command in a new container

@@ -66,10 +66,10 @@ impl Footprint {
 pub fn measure(subject: &dyn Subject, room: &Path) -> Result<Footprint> {
     let root = room.join("baseline");
     fs::create_dir(&root).map_err(Error::io("create", &root))?;
-    let failed = |why: storage_driver::Error| Error::Driver {
-        driver: subject.name().to_owned(),
-        what: "an empty root was looked at",
-        why: why.to_string(),
+    let driver = || subject.name().to_owned();
+    let failed = |error| match error {
+        error @ storage_driver::Error::Unusable { .. } => Error::Unusable { driver: driver(), why: error.to_string() },
+        error => Error::Driver { driver: driver(), what: "an empty root was looked at", why: error.to_string() },
     };
     let live = |driver: &Arc<dyn StorageDriver>| -> storage_driver::Result<()> {
         layer(&**driver, "first", None, write_base)?;

@@ -14,6 +14,14 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
+    /// A driver cannot work here at all.
+    #[error("{driver} cannot run here: {why}")]
+    Unusable {
+        /// The driver.
+        driver: String,
+        /// What it said.
+        why: String,
+    },
     /// A driver failed where nothing was made to fail.
     #[error("{driver} failed without a fault while {what}: {why}")]
     Driver {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use storage_driver::{LayerId, LayerState, StorageDriver};
 use storage_layer::{Manifest, Rules};
-use storage_sys::mountinfo;
+use storage_sys::{loopdev, mountinfo};
 
 use crate::{
     Subject,
@@ -200,5 +200,13 @@ fn finish(driver: Arc<dyn StorageDriver>, root: &Path, problems: &mut Vec<String
             problems.extend(points.map(|mount| format!("{} stays mounted", mount.mount_point.display())));
         }
         Err(error) => problems.push(format!("the mounts cannot be read: {error}")),
+    }
+    match loopdev::attached() {
+        Ok(loops) => {
+            let left = loops.iter().filter(|(_, backing)| backing.starts_with(root));
+            problems
+                .extend(left.map(|(device, backing)| format!("{} stays on {}", backing.display(), device.display())));
+        }
+        Err(error) => problems.push(format!("the loop devices cannot be read: {error}")),
     }
 }

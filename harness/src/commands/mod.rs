@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod conformance;
 pub mod doctor;
+pub mod faults;
 pub mod gc;
 pub mod history;
 pub mod images;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result {
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Images(args) => images::run(&args),
@@ -62,6 +64,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::List(args) => &args.common,
         Command::Doctor(args) => &args.common,
         Command::Conformance(args) => &args.common,
+        Command::Faults(args) => &args.common,
         Command::Build(args) => &args.common,
         Command::Run(args) => &args.common,
         Command::Images(args) => &args.common,
