@@ -58,12 +58,10 @@ impl Btrfs {
         let dir = File::open(path).map_err(Error::io("open", path))?;
         let examine = || Error::io("examine", path);
         let is_subvolume = btrfs::is_subvolume(&dir).map_err(examine())?;
-        let quota = match btrfs::quota::mode(&dir).map_err(examine())? {
-            None if options.quota == Quota::On => {
-                Some(btrfs::quota::enable(&dir).map_err(Error::io("switch on quotas for", path))?)
-            }
-            mode => mode,
-        };
+        let mut quota = btrfs::quota::mode(&dir).map_err(examine())?;
+        if options.quota == Quota::On {
+            quota = Some(own_quotas(&dir, quota).map_err(Error::io("switch on quotas for", path))?);
+        }
         let block = btrfs::geometry(&dir).map_err(examine())?.sector;
         let capabilities = capabilities(&options, quota, block, path);
         Ok(Self { root, options, quota, is_subvolume, trash, capabilities })
@@ -290,6 +288,14 @@ impl StorageDriver for Btrfs {
     fn shutdown(&self) -> Result<()> {
         self.root.shutdown()?;
         self.wait_for_space()
+    }
+}
+
+/// Quotas that are this driver's to manage: they are on, and groups that killed processes left are gone.
+fn own_quotas(dir: &File, mode: Option<Mode>) -> io::Result<Mode> {
+    match mode {
+        None => btrfs::quota::enable(dir),
+        Some(mode) => btrfs::quota::forget_stale(dir).map(|()| mode),
     }
 }
 

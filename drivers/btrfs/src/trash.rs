@@ -25,12 +25,6 @@ impl Trash {
     pub fn delete(&self, layer: &Path) -> Result<()> {
         let gone = destroy_tree(layer).map_err(Error::io("delete the subvolume in", layer))?;
         delete_tree(layer)?;
-        if let Some(directory) = layer.parent().and_then(|parent| File::open(parent).ok()) {
-            for &id in &gone {
-                // Best effort: without quotas there is no group, and newer kernels remove it themselves.
-                _ = btrfs::quota::forget(&directory, id);
-            }
-        }
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
         Ok(())
     }
@@ -47,7 +41,12 @@ impl Trash {
             let root = File::open(root)?;
             btrfs::sync(&root)?;
             leaving.iter().try_for_each(|&id| btrfs::wait_for_cleaner(&root, id, LIMIT))?;
-            btrfs::sync(&root)
+            btrfs::sync(&root)?;
+            for &id in &leaving {
+                // Without quotas there is none, and mostly the kernel was quicker.
+                _ = btrfs::quota::forget(&root, id);
+            }
+            Ok(())
         };
         wait().map_err(Error::io("wait for the space of layers removed from", root))
     }

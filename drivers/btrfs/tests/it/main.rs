@@ -2,4 +2,8 @@
 
 mod changes;
 mod generations;
+mod ioctls;
+mod nested;
+mod protection;
+mod space;
 mod support;

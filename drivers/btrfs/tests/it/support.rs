@@ -1,9 +1,13 @@
 //! A file system for each test, and what most tests do.
 
 use std::{
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use driver_btrfs::{Btrfs, Options};
@@ -42,8 +46,11 @@ impl Place {
     pub fn remount(&self) {
         let point = self.bed.path().parent().unwrap();
         let held = mountinfo::holding(point).unwrap().unwrap();
-        // The testbed's loop device stays attached while it has it open.
-        mount::unmount_idle(point).unwrap();
+        // The testbed's loop device stays attached, since it has it open. A child process of another test, or one in a mount
+        // namespace of its own, may hold the file system a moment longer.
+        let device = Path::new(&held.source).file_name().unwrap();
+        wait_until(|| mount::unmount_idle(point).is_ok());
+        wait_until(|| !is_known(device));
         rustix::mount::mount(&held.source, point, "btrfs", MountFlags::NOATIME, c"").unwrap();
     }
 
@@ -63,6 +70,20 @@ impl Place {
     pub fn tree(&self, layer: &LayerId) -> PathBuf {
         self.root().join("layers").join(layer.as_str()).join("tree")
     }
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < end, "a file system stays mounted");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether the kernel has a file system on a device open.
+fn is_known(device: &OsStr) -> bool {
+    let known = fs::read_dir("/sys/fs/btrfs").unwrap();
+    known.flatten().any(|file_system| file_system.path().join("devices").join(device).exists())
 }
 
 pub fn id(name: &str) -> LayerId {
@@ -86,7 +107,7 @@ pub fn sealed(driver: &Btrfs, name: &str, parent: Option<&LayerId>, change: impl
 }
 
 /// What `btrfs` says, which must succeed.
-pub fn btrfs(args: &[&str], path: &Path) -> String {
+pub fn tool(args: &[&str], path: &Path) -> String {
     let output = Command::new("btrfs").args(args).arg(path).output().expect("install btrfs-progs");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "btrfs {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));

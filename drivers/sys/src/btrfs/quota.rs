@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::{
+    collections::BTreeSet,
     io,
     mem::size_of,
     os::fd::{AsFd, AsRawFd},
@@ -13,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    MAGIC,
+    MAGIC, ROOT_INODE,
     search::{Key, Range, kind, search, tree},
 };
 
@@ -169,15 +170,40 @@ pub fn counted(file_system: impl AsFd, id: u64) -> io::Result<Option<Counted>> {
     Ok(found)
 }
 
-/// Removes the quota group of a subvolume that is deleted. Since Linux 6.11 the kernel does that when it has dropped the
-/// subvolume; before, the group stays for ever.
+/// Removes the quota group of a subvolume that is deleted, dropped by the cleaner, and that in a committed transaction.
+/// Since Linux 6.11 the kernel tries to do that, but not always when all is counted back yet; before, the group stays for ever.
 ///
 /// # Errors
-/// The ioctl's: `ENOENT` when it is gone, `EBUSY` when the kernel removes it, `ENOTCONN` when quotas are off.
+/// The ioctl's: `ENOENT` when it is gone, `EBUSY` when something is still counted in it, `ENOTCONN` when quotas are off.
 pub fn forget(file_system: impl AsFd, id: u64) -> io::Result<()> {
     let args = CreateArgs { create: 0, id };
     // SAFETY: the opcode reads one `struct btrfs_ioctl_qgroup_create_args`, which `CreateArgs` mirrors (its size is asserted).
     Ok(unsafe { ioctl::ioctl(file_system, Setter::<QGROUP_CREATE, CreateArgs>::new(args)) }?)
+}
+
+/// Removes the quota groups of all subvolumes of the file system that are no more, as `btrfs qgroup clear-stale` does.
+///
+/// # Errors
+/// The ioctls'. A group in which something is still counted is no error, and stays.
+pub fn forget_stale(file_system: impl AsFd) -> io::Result<()> {
+    let key = |object, kind, offset| Key { object, kind, offset };
+    let mut stale = BTreeSet::new();
+    // A group of groups has a level in its number's upper bits (btrfs_qgroup_level).
+    let (first, last) = (key(0, kind::QGROUP_INFO, ROOT_INODE), key(0, kind::QGROUP_INFO, (1 << 48) - 1));
+    search(&file_system, &Range { tree: tree::QUOTA, first, last, since: 0 }, |item| {
+        stale.insert(item.key.offset);
+    })?;
+    let (first, last) = (key(ROOT_INODE, kind::ROOT_ITEM, 0), key(1 << 48, kind::ROOT_ITEM, u64::MAX));
+    search(&file_system, &Range { tree: tree::ROOTS, first, last, since: 0 }, |item| {
+        stale.remove(&item.key.object);
+    })?;
+    for id in stale {
+        match forget(&file_system, id).map_err(|error| (Errno::from_io_error(&error), error)) {
+            Ok(()) | Err((Some(Errno::BUSY | Errno::NOENT), _)) => {}
+            Err((_, error)) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 const _: () = assert!(size_of::<ControlArgs>() == 16);
