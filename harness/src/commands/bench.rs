@@ -35,7 +35,7 @@ pub struct BenchArgs {
     /// A parameter of the workloads that have it, or of one of them; `harness list` shows them
     #[arg(long = "param", short = 'p', value_name = "[WORKLOAD:]NAME=VALUE")]
     pub params: Vec<String>,
-    /// Where the drivers' data lives: loop[:ext4|xfs|btrfs][,size=4G], dir:PATH or dev:PATH; the file system is the one that
+    /// Where the drivers' data lives: loop[:ext4|xfs|btrfs][,size=4G][,memory], dir:PATH or dev:PATH; the file system is the one that
     /// the driver needs, else ext4 [default: loop as root where loop devices and mkfs are there, else a directory below
     /// --root]
     #[arg(long, value_name = "TESTBED")]

@@ -67,3 +67,10 @@ fn by_mount(device: &Path, name: &str, quota: bool, point: &Path) -> Result<(), 
 fn failed(step: &str, source: io::Error) -> FsContextError {
     FsContextError { step: step.to_owned(), log: String::new(), source }
 }
+
+/// A tmpfs for a device's file.
+pub fn memory(point: &Path, options: &str) -> Result<()> {
+    let options = std::ffi::CString::new(options).map_err(Error::io("mount", point))?;
+    rustix::mount::mount("harness-testbed", point, "tmpfs", MountFlags::NOATIME, options.as_c_str())
+        .map_err(Error::io("mount a file system in memory on", point))
+}

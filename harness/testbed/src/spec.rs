@@ -40,6 +40,8 @@ pub enum Spec {
         size: u64,
         /// Made and mounted such that quotas are enforced: of projects, on btrfs of subvolumes.
         quota: bool,
+        /// The file is in memory and not on the disk that holds the data directory.
+        memory: bool,
     },
     /// A directory, as it is.
     Dir(PathBuf),
@@ -73,7 +75,7 @@ impl Spec {
 impl Default for Spec {
     /// A loop device.
     fn default() -> Self {
-        Self::Loop { file_system: None, size: Self::DEFAULT_SIZE, quota: false }
+        Self::Loop { file_system: None, size: Self::DEFAULT_SIZE, quota: false, memory: false }
     }
 }
 
@@ -89,17 +91,17 @@ impl FromStr for Spec {
             "dir" if text.starts_with("dir:") && !rest.is_empty() => Ok(Self::Dir(rest.into())),
             "dev" if text.starts_with("dev:") && !rest.is_empty() => {
                 let (path, options) = rest.split_once(',').unwrap_or((rest, ""));
-                let Given { file_system, size: None, quota, force } = parsed(options)? else {
-                    return Err(wrong("a device has its own size"));
+                let Given { file_system, size: None, quota, force, memory: false } = parsed(options)? else {
+                    return Err(wrong("a device has its own size, and is where it is"));
                 };
                 Ok(Self::Dev { path: path.into(), file_system, quota, force })
             }
             "dir" | "dev" => Err(wrong("it needs a path")),
             "loop" => {
-                let Given { file_system, size, quota, force: false } = parsed(rest)? else {
+                let Given { file_system, size, quota, force: false, memory } = parsed(rest)? else {
                     return Err(wrong("there is nothing to force with loop"));
                 };
-                Ok(Self::Loop { file_system, size: size.unwrap_or(Self::DEFAULT_SIZE), quota })
+                Ok(Self::Loop { file_system, size: size.unwrap_or(Self::DEFAULT_SIZE), quota, memory })
             }
             _ => Err(wrong("unknown kind")),
         }
@@ -113,6 +115,7 @@ struct Given {
     size: Option<u64>,
     quota: bool,
     force: bool,
+    memory: bool,
 }
 
 impl Given {
@@ -126,6 +129,7 @@ impl Given {
                 "raw" => given.file_system = Some(FileSystem::Raw),
                 "quota" => given.quota = true,
                 "force" => given.force = true,
+                "memory" => given.memory = true,
                 _ => {
                     let text = option.strip_prefix("size=").ok_or_else(|| format!("unknown option {option:?}"))?;
                     given.size = Some(bytes(text).ok_or_else(|| format!("{text:?} is no size from 64M on"))?);
@@ -154,10 +158,11 @@ impl fmt::Display for Spec {
         let word = |set: bool, word: &'static str| if set { word } else { "" };
         let name = |file_system: &Option<FileSystem>| file_system.map_or("", FileSystem::name);
         match self {
-            Self::Loop { file_system, size, quota } => {
+            Self::Loop { file_system, size, quota, memory } => {
                 let (size, unit) = if size.is_multiple_of(1 << 20) { (size >> 20, "M") } else { (*size, "") };
                 let comma = word(file_system.is_some(), ",");
-                write!(f, "loop:{}{comma}size={size}{unit}{}", name(file_system), word(*quota, ",quota"))
+                let (quota, memory) = (word(*quota, ",quota"), word(*memory, ",memory"));
+                write!(f, "loop:{}{comma}size={size}{unit}{quota}{memory}", name(file_system))
             }
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Dev { path, file_system, quota, force } => {
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         let read = |text: &str| text.parse::<Spec>().unwrap();
-        let on = |file_system, size| Spec::Loop { file_system: Some(file_system), size, quota: false };
+        let on = |file_system, size| Spec::Loop { file_system: Some(file_system), size, quota: false, memory: false };
         assert_eq!(read("loop"), Spec::default());
         assert_eq!(read("loop:raw"), on(FileSystem::Raw, Spec::DEFAULT_SIZE));
         assert_eq!(read("loop:xfs"), on(FileSystem::Xfs, Spec::DEFAULT_SIZE));
@@ -185,11 +190,17 @@ mod tests {
         assert_eq!(read("dir:/a:b"), Spec::Dir("/a:b".into()));
         let dev = Spec::Dev { path: "/dev/x".into(), file_system: Some(FileSystem::Xfs), quota: false, force: true };
         assert_eq!(read("dev:/dev/x,xfs,force"), dev);
-        let quota = Spec::Loop { file_system: None, size: 100_000_000, quota: true };
+        let quota = Spec::Loop { file_system: None, size: 100_000_000, quota: true, memory: false };
         assert_eq!(read("loop:quota,size=100000000"), quota);
-        for spec in
-            ["loop:xfs,size=2G,quota", "loop,size=100000000", "dir:/x", "dev:/dev/x,ext4", "dev:/x,force", "dev:/x"]
-        {
+        for spec in [
+            "loop:xfs,size=2G,quota",
+            "loop:memory,size=1G",
+            "loop,size=100000000",
+            "dir:/x",
+            "dev:/dev/x,ext4",
+            "dev:/x,force",
+            "dev:/x",
+        ] {
             assert_eq!(read(&read(spec).to_string()), read(spec));
         }
         assert_eq!(read("loop:quota").or_on(FileSystem::Btrfs), read("loop:btrfs,quota"));

@@ -33,6 +33,7 @@ pub struct Options {
 pub(crate) const OWNER: &str = "owner";
 pub(crate) const MOUNT_POINT: &str = "mnt";
 const IMAGE: &str = "image";
+const MEMORY: &str = "memory";
 /// All testbeds' directories start so.
 pub(crate) const PREFIX: &str = "harness-";
 
@@ -53,6 +54,7 @@ struct Own {
     /// In the order in which they are to go.
     mounted: Option<PathBuf>,
     device: Option<LoopDevice>,
+    memory: Option<PathBuf>,
     owner: Option<File>,
     keep: bool,
 }
@@ -83,26 +85,9 @@ impl Testbed {
         let spec = &spec.clone().or_on(FileSystem::default());
         match spec {
             Spec::Dir(path) => Self::directory(spec, path, options),
-            Spec::Loop { file_system, size, quota } => {
-                let file_system = &file_system.unwrap_or_default();
-                loop_is_possible(*file_system)?;
-                let mut own = Own::make(options)?;
-                own.needs(*size)?;
-                let image = own.dir.join(IMAGE);
-                let file = File::create(&image).map_err(Error::io("create", &image))?;
-                file.set_len(*size).map_err(Error::io("size", &image))?;
-                drop(file);
-                // mkfs writes the file itself: quicker than through the device, and none of it counts.
-                let made = mkfs::make(*file_system, *quota, &image)?;
-                let device = LoopDevice::attach(&image).map_err(Error::io("attach a loop device to", &image))?;
-                let path = device.path().to_owned();
-                block::forbid_merges(&path).map_err(Error::io("switch off merging on", &path))?;
-                let direct_io = Some(device.direct_io());
-                own.device = Some(device);
-                let backing = storage_sys::statfs::of(&own.dir).ok().map(|found| found.fs_type);
-                let description =
-                    Description { device_size: Some(*size), direct_io, backing, ..Description::default() };
-                own.mount(spec, &path, *file_system, *quota, made, description)
+            Spec::Loop { file_system, size, quota, memory } => {
+                let file_system = file_system.unwrap_or_default();
+                Self::on_loop(spec, file_system, *size, *quota, *memory, options)
             }
             Spec::Dev { path, file_system, quota, force } => {
                 let file_system = &file_system.unwrap_or_default();
@@ -117,6 +102,34 @@ impl Testbed {
                 own.mount(spec, path, *file_system, *quota, made, description)
             }
         }
+    }
+
+    fn on_loop(
+        spec: &Spec,
+        file_system: FileSystem,
+        size: u64,
+        quota: bool,
+        memory: bool,
+        options: &Options,
+    ) -> Result<Self> {
+        loop_is_possible(file_system)?;
+        let mut own = Own::make(options)?;
+        let dir = if memory { own.memory(size)? } else { own.dir.clone() };
+        needs(&dir, size)?;
+        let image = dir.join(IMAGE);
+        let file = File::create(&image).map_err(Error::io("create", &image))?;
+        file.set_len(size).map_err(Error::io("size", &image))?;
+        drop(file);
+        // mkfs writes the file itself: quicker than through the device, and none of it counts.
+        let made = mkfs::make(file_system, quota, &image)?;
+        let device = LoopDevice::attach(&image).map_err(Error::io("attach a loop device to", &image))?;
+        let path = device.path().to_owned();
+        let direct_io = Some(device.direct_io());
+        own.device = Some(device);
+        block::forbid_merges(&path).map_err(Error::io("switch off merging on", &path))?;
+        let backing = storage_sys::statfs::of(&dir).ok().map(|found| found.fs_type);
+        let description = Description { device_size: Some(size), direct_io, backing, ..Description::default() };
+        own.mount(spec, &path, file_system, quota, made, description)
     }
 
     fn directory(spec: &Spec, path: &Path, options: &Options) -> Result<Self> {
@@ -188,6 +201,24 @@ impl Drop for Testbed {
     }
 }
 
+/// The file is sparse, and a device that cannot write what it promised fails with EIO and not ENOSPC.
+fn needs(dir: &Path, size: u64) -> Result<()> {
+    let found = storage_sys::statfs::of(dir).map_err(Error::io("examine", dir))?;
+    let memory = if dir.ends_with(MEMORY) { available_memory() } else { None };
+    let available = memory.map_or(found.available, |memory| memory.min(found.available));
+    if available >= size {
+        return Ok(());
+    }
+    Err(Error::NoRoom { base: dir.parent().unwrap_or(dir).to_owned(), needed: size, available })
+}
+
+/// `MemAvailable` of proc_meminfo(5), in bytes.
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 impl Own {
     fn make(options: &Options) -> Result<Self> {
         fs::create_dir_all(&options.base).map_err(Error::io("create", &options.base))?;
@@ -195,7 +226,7 @@ impl Own {
         // Until the new directory has its owner, it looks like a dead run's.
         let _no_gc = lock(&options.base)?;
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
-        let mut own = Self { dir, mounted: None, device: None, owner: None, keep: options.keep };
+        let mut own = Self { dir, mounted: None, device: None, memory: None, owner: None, keep: options.keep };
         let path = own.dir.join(OWNER);
         let owner = File::create(&path).map_err(Error::io("create", &path))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Error::io("lock", &path))?;
@@ -203,14 +234,15 @@ impl Own {
         Ok(own)
     }
 
-    /// The file is sparse, and a device that cannot write what it promised fails with EIO and not ENOSPC.
-    fn needs(&self, size: u64) -> Result<()> {
-        let found = storage_sys::statfs::of(&self.dir).map_err(Error::io("examine", &self.dir))?;
-        if found.available >= size {
-            return Ok(());
-        }
-        let base = self.dir.parent().unwrap_or(&self.dir).to_owned();
-        Err(Error::NoRoom { base, needed: size, available: found.available })
+    /// A file system in memory for the device's file.
+    fn memory(&mut self, size: u64) -> Result<PathBuf> {
+        let point = self.dir.join(MEMORY);
+        fs::create_dir(&point).map_err(Error::io("create", &point))?;
+        // The file's last page, and the directory.
+        let limit = format!("size={},mode=0700", size + (1 << 20));
+        mounting::memory(&point, &limit)?;
+        self.memory = Some(point.clone());
+        Ok(point)
     }
 
     fn mount(
@@ -275,6 +307,9 @@ impl Own {
         if let Some(device) = self.device.take() {
             let path = device.path().to_owned();
             device.detach().map_err(Error::io("detach", path))?;
+        }
+        if let Some(point) = self.memory.take() {
+            detach(&point).map_err(Error::io("unmount", &point))?;
         }
         self.owner = None;
         btrfs::remove_tree(&self.dir).map_err(Error::io("remove", &self.dir))
