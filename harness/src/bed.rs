@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use harness_testbed::{Options, Spec, Testbed, loop_is_possible};
+use harness_testbed::{FileSystem, Options, Spec, Testbed, loop_is_possible};
 
 use crate::{
     drivers::{self, Entry},
@@ -24,7 +24,7 @@ impl Bed {
     /// On the data directory's file system where the driver works there, else on the one that it needs.
     pub fn here(place: &Place, entry: &Entry) -> Result<Self> {
         let dir = drivers::scratch(place)?;
-        match entry.file_system {
+        match needed(entry) {
             Some(file_system) if entry.try_out(&dir.path().join("trial")).is_err() => {
                 dir.close().with_context(|| format!("cannot clean up in {}", place.path().display()))?;
                 Ok(Self::Loop(Box::new(testbed(place, entry, &format!("loop:{},size=4G", file_system.name()))?)))
@@ -36,7 +36,7 @@ impl Bed {
     /// On a fresh file system, the same on every machine, with quotas where the kernel has them; or the reason why there is
     /// none, and a directory.
     pub fn fresh(place: &Place, entry: &Entry) -> Result<(Self, Option<String>)> {
-        let file_system = entry.file_system.unwrap_or_default();
+        let file_system = needed(entry).unwrap_or_default();
         if let Err(why) = loop_is_possible(file_system) {
             return Ok((Self::Directory(drivers::scratch(place)?), Some(why.to_string())));
         }
@@ -90,6 +90,12 @@ impl Bed {
             }
         }
     }
+}
+
+/// The file system without which the driver does not work. One that works on devices makes its own, in files, when it is given
+/// none.
+fn needed(entry: &Entry) -> Option<FileSystem> {
+    entry.file_system.filter(|file_system| *file_system != FileSystem::Raw)
 }
 
 fn testbed(place: &Place, entry: &Entry, spec: &str) -> Result<Testbed> {

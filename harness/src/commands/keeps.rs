@@ -20,6 +20,8 @@ const END: &str = "<!-- measured: end -->";
 
 /// Prints the table, or writes it between the marks of a document.
 pub fn run(args: &ConformanceArgs, document: Option<&Path>) -> Result {
+    // A document that cannot take the table is told of at once.
+    let document = document.map(Document::read).transpose()?;
     let place = Place::choose(args.common.root.as_deref());
     let choice = drivers::choose(&args.driver)?;
     let mut columns = Vec::new();
@@ -48,16 +50,28 @@ pub fn run(args: &ConformanceArgs, document: Option<&Path>) -> Result {
     let _ = writeln!(text, "\nMeasured on Linux {kernel}: {}.", beds.join(", "));
     match document {
         None => print(&text),
-        Some(path) => replace(path, &text),
+        Some(document) => document.write(&text),
     }
 }
 
-/// Puts `text` between the marks of a document.
-fn replace(path: &Path, text: &str) -> Result {
-    let old = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let marks = || Failure::usage(format!("{} lacks the lines {BEGIN} and {END}", path.display()));
-    let (before, rest) = old.split_once(BEGIN).ok_or_else(marks)?;
-    let (_, after) = rest.split_once(END).ok_or_else(marks)?;
-    let new = format!("{before}{BEGIN}\n\n{text}\n{END}{after}");
-    Ok(std::fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))?)
+/// A document with a place for the table.
+struct Document<'a> {
+    path: &'a Path,
+    before: String,
+    after: String,
+}
+
+impl<'a> Document<'a> {
+    fn read(path: &'a Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        let (before, after) =
+            parts.ok_or_else(|| Failure::usage(format!("{} lacks the lines {BEGIN} and {END}", path.display())))?;
+        Ok(Self { path, before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn write(&self, text: &str) -> Result {
+        let new = format!("{}{BEGIN}\n\n{text}\n{END}{}", self.before, self.after);
+        Ok(std::fs::write(self.path, new).with_context(|| format!("cannot write {}", self.path.display()))?)
+    }
 }

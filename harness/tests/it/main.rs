@@ -8,6 +8,8 @@ mod crash;
 mod debian;
 mod dockerfile;
 mod engine;
+mod keeps;
+mod lab;
 mod migrate;
 mod ordinary_user;
 mod place;
