@@ -141,6 +141,7 @@ pub enum Error {
     #[error("{cause}; and cleaning up failed: {cleanup}")]
     Rollback {
         /// The first failure.
+        #[source]
         cause: Box<Error>,
         /// What the clean-up met.
         cleanup: Box<Error>,
@@ -195,6 +196,8 @@ mod tests {
         let wrapped = Error::Layer { id, source: Box::new(full()) };
         assert!(wrapped.is_no_space());
         assert!(wrapped.source().is_some());
+        let cleanup = Box::new(Error::io::<io::Error>("remove", "/x")(io::Error::from_raw_os_error(5)));
+        assert!(Error::Rollback { cause: Box::new(wrapped), cleanup }.is_no_space());
         assert!(!Error::io::<io::Error>("write", "/x")(io::Error::from_raw_os_error(5)).is_no_space());
     }
 }
