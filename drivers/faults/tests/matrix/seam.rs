@@ -130,6 +130,7 @@ fn killed() -> Result<(), Failed> {
     expect(dir.path().join("d").exists(), false)
 }
 
+#[allow(clippy::zombie_processes, reason = "whether it outlives its parent is what is looked at")]
 fn no_survivors() -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     let note = dir.path().join("pid");
