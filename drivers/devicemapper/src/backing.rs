@@ -105,19 +105,7 @@ pub fn read_idle(root: &Path, options: &Options, has_record: bool) -> Result<Opt
         Store::Devices { data, metadata } => vec![metadata, data],
     };
     if !has_record {
-        for device in &devices {
-            let empty = Source::at_work(device).and_then(|source| is_empty(&source));
-            if !empty.map_err(Error::io("read", *device))? {
-                let path = device.display();
-                return Err(unusable(
-                    root,
-                    format!(
-                        "{path} holds data; if nobody needs it: blkdiscard -f {path}, or: wipefs -a {path} and dd if=/dev/zero of={path} bs=64K count=1"
-                    ),
-                ));
-            }
-        }
-        return Ok(None);
+        return refuse_foreign(root, &devices).map(|()| None);
     }
     let (path, source) = match devices.first() {
         Some(device) => ((*device).to_owned(), Source::at_work(device)),
@@ -135,6 +123,28 @@ pub fn read_idle(root: &Path, options: &Options, has_record: bool) -> Result<Opt
         Ok(superblock) => Ok(superblock.map(|superblock| (source, superblock))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(Error::Corrupt { path, why: error.to_string() }),
+    }
+}
+
+/// A pool without a record is somebody else's, or its record is lost.
+fn refuse_foreign(root: &Path, devices: &[&Path]) -> Result<()> {
+    for device in devices {
+        let empty = Source::at_work(device).and_then(|source| is_empty(&source));
+        if !empty.map_err(Error::io("read", *device))? {
+            let path = device.display();
+            let remedy = format!("if nobody needs it: dd if=/dev/zero of={path} bs=64K count=1");
+            return Err(unusable(root, format!("{path} holds data that is not this root's; {remedy}")));
+        }
+    }
+    let files = FILES.iter().map(|file| root.join(file)).filter(|_| devices.is_empty());
+    let mut written =
+        files.filter(|path| Source::idle(path).and_then(|source| is_empty(&source)).is_ok_and(|empty| !empty));
+    match written.next() {
+        None => Ok(()),
+        Some(path) => Err(Error::Corrupt {
+            path,
+            why: format!("it is a pool's, and {} is missing; restore that, or remove both files", crate::record::FILE),
+        }),
     }
 }
 

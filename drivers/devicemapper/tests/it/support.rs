@@ -20,11 +20,12 @@ fn need_device_mapper() {
     );
 }
 
-/// A directory for one root, and its clean-up.
+/// A directory for one root, and its clean-up, also when a test failed: nothing of it stays active.
 pub struct Place {
-    dir: TempDir,
-    /// Also when a test failed: nothing of it stays active.
+    /// None in a process that works on another one's place.
+    dir: Option<TempDir>,
     pub root: PathBuf,
+    metadata: String,
 }
 
 impl Place {
@@ -32,11 +33,28 @@ impl Place {
         need_device_mapper();
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
-        Self { dir, root }
+        let metadata = root.join("metadata").to_str().unwrap().to_owned();
+        Self { dir: Some(dir), root, metadata }
     }
 
+    pub fn at(root: PathBuf) -> Self {
+        let metadata = root.join("metadata").to_str().unwrap().to_owned();
+        Self { dir: None, root, metadata }
+    }
+
+    /// Where more can be put.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        self.root.parent().unwrap()
+    }
+
+    /// The pool's metadata file.
+    pub fn metadata(&self) -> &str {
+        &self.metadata
+    }
+
+    /// The name of one of this root's devices: `pool`, or a number.
+    pub fn device(&self, part: &str) -> String {
+        format!("harness-{}-{part}", self.identity())
     }
 
     pub fn open(&self, options: &[(&str, &str)]) -> DeviceMapper {
@@ -71,17 +89,15 @@ impl Place {
 
     /// The pool must be whole, and have exactly these devices.
     pub fn check_idle_pool(&self, devices: usize) {
-        let metadata = self.root.join("metadata");
-        let metadata = metadata.to_str().unwrap();
-        said("thin_check", &[metadata]);
-        let listed = said("thin_ls", &["--no-headers", "-o", "DEV", metadata]);
+        said("thin_check", &[self.metadata()]);
+        let listed = said("thin_ls", &["--no-headers", "-o", "DEV", self.metadata()]);
         assert_eq!(listed.lines().count(), devices, "{listed}");
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.root.join("pool.json").exists() {
+        if self.dir.is_none() || !self.root.join("pool.json").exists() {
             return;
         }
         for mount in storage_sys::mountinfo::below(&self.root).unwrap_or_default().iter().rev() {
