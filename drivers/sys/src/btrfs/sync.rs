@@ -47,7 +47,8 @@ pub fn sync(file_system: impl AsFd) -> io::Result<()> {
 /// the cleaner sleeps, and after, since dropped space can be used again when that is committed.
 ///
 /// # Errors
-/// `ETIMEDOUT` when it takes longer than `limit`, on kernels before 6.13; the ioctls'.
+/// `ETIMEDOUT` when it takes longer than `limit`, where the kernel does not wait itself; `EEXIST` when it is not deleted;
+/// the ioctls'.
 pub fn wait_for_cleaner(file_system: impl AsFd, id: u64, limit: Duration) -> io::Result<()> {
     /// The kernel's own call looks once a second (fs/btrfs/ioctl.c), and most subvolumes are dropped sooner.
     const BRIEFLY: Duration = Duration::from_millis(500);
@@ -58,10 +59,9 @@ pub fn wait_for_cleaner(file_system: impl AsFd, id: u64, limit: Duration) -> io:
     loop {
         // SAFETY: the opcode reads one `struct btrfs_ioctl_subvol_wait`, which `SubvolWait` mirrors (its size is asserted).
         match unsafe { ioctl::ioctl(&file_system, Setter::<SUBVOL_SYNC_WAIT, SubvolWait>::new(wait)) } {
-            // It is gone without a trace.
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            // The call knows only subvolumes that were used since the file system was mounted.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTTY) => break,
             Err(Errno::INTR) => {}
-            Err(Errno::NOTTY) => break,
             Err(error) => return Err(error.into()),
         }
     }
