@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::FileExt,
     path::Path,
     time::{Duration, SystemTime},
@@ -13,8 +13,10 @@ use crate::{Error, Result, Scratch};
 /// Content comes in blocks of this many bytes, each made without those before it.
 pub(crate) const BLOCK: usize = 4096;
 
-/// The mtime of everything that goes into a layer tar, which would not be the same bytes twice otherwise.
-const MTIME: Duration = Duration::from_secs(1_704_067_200);
+/// The mtime of what goes into a layer tar, which would not be the same bytes twice otherwise.
+const MADE: Duration = Duration::from_secs(1_704_067_200);
+/// The mtime of what a layer above has changed.
+const CHANGED: Duration = Duration::from_secs(1_704_153_600);
 
 const SEED_FILE: &str = "seed";
 
@@ -64,13 +66,6 @@ impl Content {
         block
     }
 
-    /// The first bytes of it.
-    pub(crate) fn bytes(self, len: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..len.div_ceil(BLOCK) as u64).flat_map(|number| self.block(number)).collect();
-        bytes.truncate(len);
-        bytes
-    }
-
     /// A new file of so many bytes.
     pub(crate) fn write(self, path: &Path, len: u64) -> Result<()> {
         let fail = || Error::io("write", path);
@@ -87,7 +82,7 @@ impl Content {
                 piece.clear();
             }
         }
-        fix_time(&file).map_err(fail())
+        When::Made.mark(&file).map_err(fail())
     }
 
     /// Whether the file has this content's block there.
@@ -133,19 +128,34 @@ impl Random {
     }
 }
 
-/// Gives a file or directory the time that everything has.
-pub(crate) fn fix_time(file: &File) -> std::io::Result<()> {
-    file.set_modified(SystemTime::UNIX_EPOCH + MTIME)
+/// When something was done, in a world where clocks stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Made,
+    Changed,
 }
 
-/// The same for a directory whose entries are all there.
-pub(crate) fn fix_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|dir| fix_time(&dir)).map_err(Error::io("set the time of", path))
+impl When {
+    /// Gives a file this mtime.
+    pub(crate) fn mark(self, file: &File) -> io::Result<()> {
+        let since = if self == Self::Made { MADE } else { CHANGED };
+        file.set_modified(SystemTime::UNIX_EPOCH + since)
+    }
+
+    /// The same for a directory whose entries are all there.
+    pub(crate) fn mark_directory(self, path: &Path) -> Result<()> {
+        File::open(path).and_then(|dir| self.mark(&dir)).map_err(Error::io("set the time of", path))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bytes(content: Content, len: usize) -> Vec<u8> {
+        let blocks = (0..len.div_ceil(BLOCK) as u64).flat_map(|number| content.block(number));
+        blocks.take(len).collect()
+    }
 
     #[test]
     fn content_is_of_seed_and_key_alone() {
@@ -153,9 +163,9 @@ mod tests {
         let scratch = Scratch::new(dir.path().to_owned());
         Seed::keep(7, &scratch).unwrap();
         let content = Seed::of(&scratch).unwrap().content("a");
-        assert_eq!(content.bytes(9000), Seed(7).content("a").bytes(9000));
-        assert_ne!(content.bytes(100), Seed(7).content("b").bytes(100));
-        assert_ne!(content.bytes(100), Seed(8).content("a").bytes(100));
+        assert_eq!(content.block(2), Seed(7).content("a").block(2));
+        assert_ne!(content.block(0), Seed(7).content("b").block(0));
+        assert_ne!(content.block(0), Seed(8).content("a").block(0));
         assert_ne!(content.block(0), content.block(1));
     }
 
@@ -165,8 +175,8 @@ mod tests {
         let path = dir.path().join("f");
         let content = Seed(1).content("f");
         content.write(&path, 2 << 20 | 5).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), content.bytes(2 << 20 | 5));
-        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH + MTIME);
+        assert_eq!(fs::read(&path).unwrap(), bytes(content, 2 << 20 | 5));
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH + MADE);
         content.check(&path, 300).unwrap();
         assert!(Seed(1).content("g").check(&path, 300).is_err());
     }

@@ -6,24 +6,36 @@
 
 #![deny(missing_docs)]
 
+mod apply;
 mod build;
+mod cases;
 mod churn;
+mod commit;
 mod containers;
 mod content;
 mod copyup;
 mod database;
+mod delete;
 mod density;
+mod diff;
 mod empty;
 mod engine;
 mod error;
 mod ids;
+mod large;
+mod layers;
 mod lifecycle;
 mod measure;
+mod metadata;
 mod own_layers;
 mod params;
+mod read;
 mod runner;
 mod slope;
+mod snapshotter;
+mod tars;
 mod tree;
+mod walk;
 mod workload;
 
 pub use containers::{
@@ -43,10 +55,18 @@ pub fn all() -> Vec<Box<dyn Workload>> {
     vec![
         Box::new(build::Build),
         Box::new(copyup::CopyUp),
+        Box::new(metadata::Metadata),
+        Box::new(read::Read),
         Box::new(lifecycle::Lifecycle),
         Box::new(density::Density),
+        Box::new(layers::Layers),
+        Box::new(diff::Diff),
+        Box::new(commit::Commit),
+        Box::new(apply::Apply),
+        Box::new(delete::Delete),
         Box::new(churn::Churn),
         Box::new(database::Database),
+        Box::new(snapshotter::Snapshotter),
         Box::new(empty::Empty),
     ]
 }
