@@ -113,7 +113,7 @@ fn privileged_fio_is_used_where_it_is_installed_and_named_where_not() {
     let (answer, samples) = bench(&place, "database", &small);
     answer.ok();
     let row = samples.iter().find(|row| row[PARAMS].contains("fio=fio-")).expect("the version is in the cell");
-    assert_eq!(values(&samples, &row[2], &row[PARAMS], "fsync", "mean").len(), 1);
+    assert_eq!(values(&samples, &row[2], &row[PARAMS], "fdatasync", "mean").len(), 1);
 
     // A search path with everything that is needed but fio.
     let tools = place.dir.path().join("tools");

@@ -51,12 +51,14 @@ struct Write {
 
 #[derive(Debug, Deserialize)]
 struct Sync {
-    total_ios: u64,
     lat_ns: Latency,
 }
 
 #[derive(Debug, Deserialize)]
 struct Latency {
+    /// How many were timed; of syncs `total_ios` leaves fdatasync(2) out.
+    #[serde(rename = "N", default)]
+    samples: u64,
     mean: f64,
     #[serde(default)]
     percentile: BTreeMap<String, u64>,
@@ -111,7 +113,7 @@ impl Fio {
         let (output, cost) = metered(engine, |_| self.job(dir, &file, size, sizes.writes))?;
         let job = check(output, sizes.writes)?;
         let params = [("file", origin.name()), ("fio", self.version.as_str())];
-        for (phase, latency) in [("write", &job.write.clat_ns), ("fsync", &job.sync.lat_ns)] {
+        for (phase, latency) in [("write", &job.write.clat_ns), ("fdatasync", &job.sync.lat_ns)] {
             let cell = Cell { params: &params, phase };
             latency
                 .times()
@@ -154,8 +156,8 @@ fn check(output: Output, writes: u64) -> Result<Job> {
         return Err(Error::effect("writes of fio's job", writes, job.write.total_ios));
     }
     // The last write's may be left to the end of the job.
-    if job.sync.total_ios + 1 < writes {
-        return Err(Error::effect("syncs of fio's job", writes, job.sync.total_ios));
+    if job.sync.lat_ns.samples + 1 < writes {
+        return Err(Error::effect("syncs of fio's job", writes, job.sync.lat_ns.samples));
     }
     Ok(job)
 }
@@ -168,7 +170,7 @@ mod tests {
         let json = format!(
             r#"{{"fio version": "fio-3.33", "jobs": [{{"jobname": "random-write", "error": {error},
             "write": {{"total_ios": {writes}, "clat_ns": {{"mean": 2500.0, "percentile": {{"50.000000": 2400}}}}}},
-            "sync": {{"total_ios": {syncs}, "lat_ns": {{"mean": 1000000.0}}}}}}]}}"#
+            "sync": {{"total_ios": 0, "lat_ns": {{"mean": 1000000.0, "N": {syncs}}}}}}}]}}"#
         );
         serde_json::from_str(&json).unwrap()
     }

@@ -59,7 +59,7 @@ impl Workload for Database {
             param("transactions", "40", "10", "durable transactions, each of four rows changed and one added"),
             param("rows", "8192", "2048", "rows of about 1 KiB in the database before that"),
             param("fio", "yes", "yes", "yes: fio's job too, if fio is installed; no"),
-            param("writes", "60", "20", "fio's writes of 4 KiB, each followed by fsync"),
+            param("writes", "60", "20", "fio's writes of 4 KiB, each followed by fdatasync"),
         ]
     }
 
