@@ -59,10 +59,7 @@ fn apt(args: &[&str]) -> Result<()> {
         // (/etc/kernel/postinst.d/initramfs-tools).
         apt.env("INITRD", "No");
     }
-    let status = apt
-        .stdout(Stdio::null())
-        .status()
-        .context("cannot run apt-get")?;
+    let status = apt.stdout(Stdio::null()).status().context("cannot run apt-get")?;
     if !status.success() {
         bail!("apt-get {} failed: {status}", args.join(" "));
     }

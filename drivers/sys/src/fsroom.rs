@@ -11,6 +11,7 @@ const EXT4_IOC_RESIZE_FS: ioctl::Opcode = opcode::write::<u64>(b'f', 16);
 const XFS_IOC_FSGEOMETRY_V1: ioctl::Opcode = opcode::read::<XfsGeometry>(b'X', 100);
 const XFS_IOC_FSGROWFSDATA: ioctl::Opcode = opcode::write::<XfsGrow>(b'X', 110);
 const XFS_IOC_SET_RESBLKS: ioctl::Opcode = opcode::read_write::<XfsReserved>(b'X', 114);
+const XFS_IOC_GET_RESBLKS: ioctl::Opcode = opcode::read::<XfsReserved>(b'X', 115);
 
 /// `struct xfs_fsop_geom_v1`.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +70,18 @@ pub fn grow_xfs(inside: &File, bytes: u64) -> io::Result<()> {
     Ok(unsafe { ioctl::ioctl(inside, Setter::<XFS_IOC_FSGROWFSDATA, XfsGrow>::new(grow)) }?)
 }
 
-/// Holds this many free blocks of the mounted xfs that `inside` is on back, even from root, until it is unmounted.
+/// Holds this many of the free blocks of the mounted xfs that `inside` is on back, even from root, until it is unmounted;
+/// the file system's own reserve, which does not count as free, stays beside.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN`; `ENOTTY` when it is no xfs.
 pub fn reserve_xfs(inside: &File, blocks: u64) -> io::Result<()> {
-    let mut reserved = XfsReserved { wanted: blocks, available: 0 };
-    // SAFETY: XFS_IOC_SET_RESBLKS reads and writes one `struct xfs_fsop_resblks`, which `XfsReserved` mirrors (its size
-    // is asserted); it is borrowed mutably for the call.
+    // SAFETY: XFS_IOC_GET_RESBLKS writes one `struct xfs_fsop_resblks`, which `XfsReserved` mirrors (its size is asserted,
+    // and its fields are integers), into memory that `Getter` provides.
+    let own = unsafe { ioctl::ioctl(inside, Getter::<XFS_IOC_GET_RESBLKS, XfsReserved>::new()) }?;
+    let mut reserved = XfsReserved { wanted: own.wanted.saturating_add(blocks), available: 0 };
+    // SAFETY: XFS_IOC_SET_RESBLKS reads and writes one `struct xfs_fsop_resblks`, which `XfsReserved` mirrors; it is
+    // borrowed mutably for the call.
     unsafe { ioctl::ioctl(inside, Updater::<XFS_IOC_SET_RESBLKS, XfsReserved>::new(&mut reserved)) }?;
     Ok(())
 }
@@ -92,6 +97,7 @@ mod tests {
         assert_eq!(XFS_IOC_FSGEOMETRY_V1, 0x8070_5864);
         assert_eq!(XFS_IOC_FSGROWFSDATA, 0x4010_586e);
         assert_eq!(XFS_IOC_SET_RESBLKS, 0xc010_5872);
+        assert_eq!(XFS_IOC_GET_RESBLKS, 0x8010_5873);
     }
 
     #[test]

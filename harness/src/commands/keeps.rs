@@ -33,6 +33,7 @@ pub fn run(args: &ConformanceArgs, document: Option<&Path>) -> Result {
         }
         let column = match bed.try_out(entry) {
             Ok(()) => {
+                say(&format!("{}: {} things to try out", entry.name, keeps::rows().len()));
                 beds.push(format!("{} on {}", entry.name, bed.about()));
                 Some(keeps::measure(&bed.subject(entry)).map_err(Failure::failed))
             }

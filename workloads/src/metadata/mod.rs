@@ -66,8 +66,9 @@ impl Workload for Metadata {
     fn params(&self) -> Vec<Param> {
         let param = |name, default, quick, about| Param { name, default, quick, about };
         vec![
-            param("trees", "all", MANY, "slim: the base image of this name; many: files of the workload's own; all"),
+            param("trees", "all", "many", "slim: the base image of this name; many: files of the workload's own; all"),
             param("files", "5000", "1000", "files in many"),
+            param("most", "400", "200", "entries of a tree that are changed at most, spread over all of it"),
             param("storm", "2000", "500", "files that are made, renamed and removed"),
         ]
     }
@@ -76,6 +77,7 @@ impl Workload for Metadata {
         params.choices("trees", &TREES)?;
         storm(params)?;
         files(params)?;
+        most(params)?;
         Seed::keep(seed, scratch)
     }
 
@@ -107,7 +109,7 @@ impl Workload for Metadata {
                     engine.leave_out("the phase chown of the workload metadata", ids::WHY_NOT);
                     continue;
                 }
-                change_all(change, tree, &parent, engine, recorder)?;
+                change_all(change, most(params)?, tree, &parent, engine, recorder)?;
             }
             unless_stopped(engine)?;
             let large = LargeTree { seed: Seed::of(scratch)?, files: files(params)? };
@@ -134,6 +136,22 @@ fn storm(params: &Params) -> Result<u64> {
     params.number("storm", 1..=10_000_000)
 }
 
+fn most(params: &Params) -> Result<usize> {
+    params.number("most", 1..=10_000_000).map(|most| most as usize)
+}
+
+/// As many as are wanted, at equal distances.
+fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
+    let len = items.len();
+    let mut taken = 0;
+    let chosen = items.into_iter().enumerate().filter(|(index, _)| {
+        let wanted = *index * most >= taken * len && taken < most;
+        taken += usize::from(wanted);
+        wanted
+    });
+    chosen.map(|(_, item)| item).collect()
+}
+
 fn mounted(parent: &LayerId, engine: &dyn Engine) -> Result<(LayerId, MountedLayer)> {
     let layer = OwnLayers::new(engine.driver(), NAME).create(ROUND, Some(parent))?;
     let mounted = engine.driver().mount(&layer, MountMode::ReadWrite)?;
@@ -142,6 +160,7 @@ fn mounted(parent: &LayerId, engine: &dyn Engine) -> Result<(LayerId, MountedLay
 
 fn change_all(
     change: Change,
+    most: usize,
     tree: Tree,
     parent: &LayerId,
     engine: &mut dyn Engine,
@@ -150,7 +169,8 @@ fn change_all(
     let (layer, mounted) = mounted(parent, engine)?;
     let params = [("tree", tree.name())];
     let cell = Cell { params: &params, phase: change.name() };
-    let entries: Vec<_> = walk::entries(mounted.path())?.into_iter().filter(|entry| change.applies(entry)).collect();
+    let entries = walk::entries(mounted.path())?.into_iter().filter(|entry| change.applies(entry)).collect();
+    let entries = spread(entries, most);
     let before = entries.iter().map(|entry| examine(&entry.path)).collect::<Result<Vec<_>>>()?;
     // Names of the same file are changed one after the other, which would undo the change of the mode.
     let mut seen = HashSet::new();
@@ -219,4 +239,17 @@ fn look_and_storm(
     ["create", "rename", "unlink"].into_iter().try_for_each(|phase| count(phase, files as usize, recorder))?;
     mounted.close()?;
     OwnLayers::new(engine.driver(), NAME).remove(ROUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_taken_from_everywhere() {
+        assert_eq!(spread((0..10).collect(), 4), [0, 3, 5, 8]);
+        assert_eq!(spread((0..3).collect(), 3), [0, 1, 2]);
+        assert_eq!(spread((0..3).collect(), 7), [0, 1, 2]);
+        assert_eq!(spread((0..1001).collect(), 500).len(), 500);
+    }
 }

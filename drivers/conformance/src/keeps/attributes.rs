@@ -27,7 +27,7 @@ features! {
 fn kept(cx: &Context<'_>, names: &[&str]) -> Verdict<Cell> {
     let base = cx.changed("base", None, &[Op::file("f", "content")])?;
     for name in names {
-        if let Err(error) = cx.change(&base, &[Op::xattr("f", *name, "value")]) {
+        if let Err(error) = cx.change(&base, &[Op::xattr("f", name, "value")]) {
             return Ok(Cell::No(format!("{name} cannot be set: {}", text(&error))));
         }
     }

@@ -8,7 +8,7 @@ mod attributes;
 mod files;
 mod limits;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Instant};
 
 use crate::{Context, Stop, Subject, Verdict, run::in_room_of_its_own};
 
@@ -67,10 +67,12 @@ pub struct Column {
 pub fn measure(subject: &dyn Subject) -> Result<Column, String> {
     let cell = |feature: &Feature| {
         let mut found = Cell::Yes;
+        let started = Instant::now();
         let outcome = in_room_of_its_own(subject, |context| {
             found = (feature.measure)(context)?;
             Ok(())
         });
+        tracing::debug!(driver = subject.name(), feature = feature.name, took = ?started.elapsed());
         match outcome {
             Ok(()) => Ok(found),
             Err(Stop::NotApplicable(why)) => Ok(Cell::Unknown(why)),

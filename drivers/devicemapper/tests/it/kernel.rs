@@ -49,8 +49,8 @@ fn privileged_tables_status_and_messages_are_dmsetups() {
 }
 
 #[test]
-fn privileged_a_device_is_made_suspended_waited_for_and_removed() {
-    // For the check of the kernel alone.
+fn privileged_a_device_is_made_suspended_kept_and_removed() {
+    // Fails where the kernel cannot.
     let place = Place::new();
     let control = Control::open().unwrap();
     let name = format!("harness-test-{}", std::process::id());
@@ -64,18 +64,8 @@ fn privileged_a_device_is_made_suspended_waited_for_and_removed() {
     assert!(control.load(&name, &[Target::whole(8, "no-such-target", String::new())], false).is_err());
     control.suspend(&name, Suspend::Flush).unwrap();
     assert!(control.find(&name).unwrap().unwrap().suspended);
-    let resumed = control.resume(&name).unwrap();
+    assert!(!control.resume(&name).unwrap().suspended);
     assert!(control.devices().unwrap().contains(&(name.clone(), device.dev)));
-    // Another table is an event.
-    let waited = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| Control::open().unwrap().wait(&name, resumed.event).unwrap());
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        control.load(&name, &[Target::whole(4096, "error", String::new())], false).unwrap();
-        control.suspend(&name, Suspend::Flush).unwrap();
-        control.resume(&name).unwrap();
-        waiting.join().unwrap()
-    });
-    assert!(waited.event > resumed.event);
     let node = storage_sys::dm::node::of(&name, device.dev).unwrap();
     let open = std::fs::File::open(node).unwrap();
     assert_eq!(control.remove(&name).unwrap_err().kind(), std::io::ErrorKind::ResourceBusy);

@@ -1,7 +1,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::{
-    fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, utimensat},
+    fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, fstat, futimens, utimensat},
     io::Errno,
 };
 
@@ -65,14 +65,22 @@ impl Setter<'_> {
     }
 
     /// Of an open file or directory. `inherited` says that the directory it was made in hands ACLs down.
+    ///
+    /// Most files are born with the owner and mode that they are to have; to see that is much cheaper than to set them,
+    /// which writes to the file system's journal.
     pub fn open(self, fd: BorrowedFd<'_>, to: &Attributes, inherited: bool, path: &[u8]) -> Result<(), Fault> {
-        if let Some((uid, gid)) = self.owner(to) {
+        let now = fstat(fd).map_err(io("examine"))?;
+        let owner = self.owner(to).filter(|(uid, gid)| (uid.as_raw(), gid.as_raw()) != (now.st_uid, now.st_gid));
+        if let Some((uid, gid)) = owner {
             fchown(fd, Some(uid), Some(gid)).map_err(io("set the owner of"))?;
         }
         if inherited {
             Self::disinherit(Of::Fd(fd), to);
         }
-        fchmod(fd, Mode::from_raw_mode(to.mode)).map_err(io("set the mode of"))?;
+        let mode = Mode::from_raw_mode(to.mode);
+        if owner.is_some() || inherited || Mode::from_raw_mode(now.st_mode) != mode {
+            fchmod(fd, mode).map_err(io("set the mode of"))?;
+        }
         self.xattrs(Of::Fd(fd), to, path)?;
         futimens(fd, &times(to.mtime)).map_err(io("set the times of"))
     }

@@ -58,10 +58,10 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Makes an empty file. Its attributes come with its content.
-    pub fn file(&mut self, at: &Dir, name: &[u8]) -> Result<File, Fault> {
+    /// Makes an empty file, with its mode as far as the umask lets it. Its other attributes come with its content.
+    pub fn file(&mut self, at: &Dir, name: &[u8], to: &Attributes) -> Result<File, Fault> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
+        let mode = Mode::from_raw_mode(to.mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
         let file = self.place(at, name, || openat(&at.fd, name, flags, mode), "make the file")?;
         Ok(file.into())
     }

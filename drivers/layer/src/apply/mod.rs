@@ -156,7 +156,7 @@ impl<R: BufRead> Run<'_, R> {
         attributes: Attributes,
         offset: u64,
     ) -> Result<bool> {
-        let file = self.target.file(at, name).map_err(|why| self.reader.fail(why))?;
+        let file = self.target.file(at, name, &attributes).map_err(|why| self.reader.fail(why))?;
         let bytes: u64 = data.iter().map(|region| region.length).sum();
         self.content += bytes;
         let path = crate::source::join(&at.path, name);

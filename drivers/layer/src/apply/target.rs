@@ -263,7 +263,8 @@ impl<'a> Target<'a> {
 
     /// Makes a directory and remembers its times for the end.
     pub fn make_dir(&mut self, at: &Arc<Dir>, name: &[u8], to: &Attributes) -> Result<Arc<Dir>, Fault> {
-        mkdirat(&at.fd, name, Mode::RWXU).map_err(io("make the directory"))?;
+        let mode = Mode::RWXU | (Mode::from_raw_mode(to.mode) & (Mode::RWXG | Mode::RWXO));
+        mkdirat(&at.fd, name, mode).map_err(io("make the directory"))?;
         let fd = open_dir(at.fd.as_fd(), name).map_err(io("open the directory"))?;
         let path = join(&at.path, name);
         self.setter.open(fd.as_fd(), to, at.default_acl, &path)?;

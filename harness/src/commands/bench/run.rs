@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     commands::print,
-    drivers::{self, Choice, Entry},
+    drivers::{Choice, Entry},
     engine::bench::BenchEngine,
     failure::{Failure, Result},
     place::Place,
