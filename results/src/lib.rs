@@ -7,10 +7,13 @@
 #![deny(missing_docs)]
 
 pub mod charts;
+pub mod compare;
+mod derived;
 mod error;
 mod host;
 mod merge;
 mod record;
+mod recorded;
 mod run_dir;
 mod sample;
 mod statistics;
@@ -18,10 +21,12 @@ mod summary;
 mod table;
 mod time;
 
+pub use derived::derive;
 pub use error::{Error, Result};
 pub use host::Fingerprint;
 pub use merge::merge;
 pub use record::{DriverRecord, RunRecord};
+pub use recorded::Recorded;
 pub use run_dir::{RunDir, SampleWriter, read_samples};
 pub use sample::{Kind, Params, SCHEMA, Sample, Unit};
 pub use statistics::{Estimate, estimate, mad, median};

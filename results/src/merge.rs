@@ -49,6 +49,7 @@ mod tests {
             drivers: BTreeMap::from([("vfs".to_owned(), DriverRecord::default())]),
             unusable: BTreeMap::from([("btrfs".to_owned(), "no".to_owned())]),
             left_out: BTreeMap::new(),
+            images: BTreeMap::new(),
             measured: BTreeMap::new(),
             directory: std::path::PathBuf::new(),
             resumed: Vec::new(),

@@ -29,6 +29,9 @@ pub struct RunRecord {
     /// What workloads left out for want of something, by driver, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, BTreeMap<String, String>>,
+    /// Base images, by name, with their ids: the same id is the same content.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Workloads with the parameters in force.
     pub workloads: BTreeMap<String, BTreeMap<String, String>>,
     /// Rounds that are measured whole, by workload and driver; further samples are of a round that was interrupted.

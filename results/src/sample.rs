@@ -73,6 +73,13 @@ impl Params {
         self
     }
 
+    /// The same without one.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
     /// One parameter's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -39,7 +39,7 @@ pub fn mad(values: &[f64]) -> f64 {
 /// All of it at once.
 #[must_use]
 pub fn estimate(values: &[f64]) -> Estimate {
-    Estimate { n: values.len(), median: median(values), interval: interval(values), mad: mad(values) }
+    Estimate { n: values.len(), median: median(values), interval: bootstrap_medians(values), mad: mad(values) }
 }
 
 fn middle(sorted: &[f64]) -> f64 {
@@ -51,7 +51,7 @@ fn middle(sorted: &[f64]) -> f64 {
 }
 
 /// Percentile bootstrap (Efron): medians of resamples with replacement, and where 2.5 % of them lie on each side.
-fn interval(values: &[f64]) -> (f64, f64) {
+pub(crate) fn bootstrap_medians(values: &[f64]) -> (f64, f64) {
     let first = values.first().copied().unwrap_or(f64::NAN);
     if values.iter().all(|value| value.total_cmp(&first) == Ordering::Equal) {
         return (first, first);

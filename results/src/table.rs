@@ -107,7 +107,7 @@ pub(crate) fn quantity(value: f64, unit: Unit) -> String {
     }
 }
 
-fn aligned(header: &[String], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(header: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter()
             .chain([&header.to_vec()])

@@ -21,6 +21,7 @@ fn run(dir: &Path) -> RunDir {
         drivers: names.iter().map(|name| driver(name)).collect(),
         unusable: BTreeMap::new(),
         left_out: BTreeMap::new(),
+        images: BTreeMap::new(),
         measured: BTreeMap::new(),
         directory: PathBuf::new(),
         resumed: Vec::new(),

@@ -65,6 +65,7 @@ impl Run {
             drivers: BTreeMap::new(),
             unusable: BTreeMap::new(),
             left_out: BTreeMap::new(),
+            images: BTreeMap::new(),
             workloads: BTreeMap::new(),
             measured: BTreeMap::new(),
             seed: args.seed,
@@ -263,7 +264,8 @@ impl Run {
         });
         self.dir.write_record(&self.record)?;
         let samples = results::read_samples(&self.dir.samples())?;
-        let summaries = results::summarise(&samples);
+        let derived = results::derive(&samples);
+        let summaries = results::summarise(&[samples.as_slice(), &derived].concat());
         self.dir.write_summary(&summaries)?;
         if samples.is_empty() {
             return outcome;

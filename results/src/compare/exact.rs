@@ -1,0 +1,187 @@
+//! Counters and shapes: what is counted exactly is compared exactly, up to what the kernel itself varies.
+
+use super::{CellId, Side, Verdict};
+use crate::{Kind, Unit, mad};
+
+/// From how many rounds of the base its own spread is known well enough to widen a tolerance.
+const CALIBRATED: usize = 20;
+/// So many times its median absolute deviation.
+const DEVIATIONS: f64 = 6.0;
+
+/// What is said of a counter or a shape, and why.
+pub(super) fn judge(cell: &CellId, base: &[f64], new: &[f64]) -> (Verdict, String) {
+    let (old, now) = (Side::of(base), Side::of(new));
+    if cell.kind == Kind::Shape
+        && let Some(limits) = Limits::of(&cell.metric, old.median)
+    {
+        return limits.judge(old.median, now.median);
+    }
+    let tolerance = tolerance(cell, base);
+    let difference = now.median - old.median;
+    if now.least - old.most > tolerance {
+        return (Verdict::Regress, format!("every round of it costs more; tolerance {}", text(tolerance)));
+    }
+    if old.least - now.most > tolerance {
+        return (Verdict::Improve, format!("every round of it costs less; tolerance {}", text(tolerance)));
+    }
+    if now.most - now.least > tolerance && difference.abs() > tolerance {
+        let spread = text(now.most - now.least);
+        return (Verdict::Unstable, format!("its rounds differ by {spread}; tolerance {}", text(tolerance)));
+    }
+    match difference {
+        d if d > tolerance => (Verdict::Regress, format!("more by {}; tolerance {}", text(d), text(tolerance))),
+        d if -d > tolerance => (Verdict::Improve, format!("less by {}; tolerance {}", text(-d), text(tolerance))),
+        _ => (Verdict::Pass, format!("tolerance {}", text(tolerance))),
+    }
+}
+
+/// How far a median may move: the kernel's own variation (a journal block more or less), or what this cell varied by in
+/// many rounds of the base.
+fn tolerance(cell: &CellId, base: &[f64]) -> f64 {
+    let median = crate::median(base).abs();
+    let usual = match cell.unit {
+        Unit::Bytes => (0.01 * median).max(65536.0),
+        Unit::Count if cell.metric.starts_with("device_") => (0.02 * median).max(2.0),
+        Unit::Count | Unit::Seconds => 0.02 * median,
+        Unit::Ratio => (0.02 * median).max(ratio_floor(&cell.metric)),
+    };
+    if base.len() < CALIBRATED { usual } else { usual.max(DEVIATIONS * mad(base)) }
+}
+
+/// Ratios whose numerator is a count of few: their smallest step that means something.
+fn ratio_floor(metric: &str) -> f64 {
+    match metric {
+        "disk_bytes_slope" => 65536.0,
+        "extents_slope" => 1.0,
+        _ if metric.ends_with("_slope") => 0.01,
+        // Two flushes of ten.
+        _ if metric.starts_with("flushes_per_") => 0.2,
+        // 64 KiB of a few files.
+        _ if metric.ends_with("_amplification") => 0.1,
+        _ => 0.0,
+    }
+}
+
+/// Where a shape must lie, whatever the base had there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Limits {
+    from: f64,
+    to: f64,
+    what: &'static str,
+}
+
+impl Limits {
+    /// By what the driver was in the base: one that copies files, or shares their blocks, or shares their cache.
+    fn of(metric: &str, base: f64) -> Option<Self> {
+        let limits = |from, to, what| Some(Self { from, to, what });
+        match metric {
+            "allocated_slope" if base >= 0.5 => limits(0.98, 1.02, "a file-copying driver copies a file once"),
+            "allocated_slope" if base < 0.01 => limits(-0.01, 0.01, "a block-sharing driver copies no file"),
+            // Whole blocks, of a pool whose block size is the intercept.
+            "allocated_intercept" if base > 0.0 => {
+                limits(0.95 * base, (1.05 * base).max(base + 8192.0), "a first write costs one block")
+            }
+            "device_read_factor" | "page_cache_factor" if base <= 1.3 => {
+                limits(0.0, 1.3, "a shared page cache is read into once")
+            }
+            _ => None,
+        }
+    }
+
+    fn judge(self, base: f64, new: f64) -> (Verdict, String) {
+        let Self { from, to, what } = self;
+        let why = format!("{what}: {} to {}", text(from), text(to));
+        // What already lay outside is no news until it gets worse.
+        let verdict = match new {
+            new if new > to.max(base * 1.02) => Verdict::Regress,
+            new if new < from.min(base * 0.98) => Verdict::Improve,
+            _ => Verdict::Pass,
+        };
+        (verdict, why)
+    }
+}
+
+/// At most three decimals, and none that are zero.
+pub(super) fn text(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Params;
+
+    fn cell(metric: &str, unit: Unit, kind: Kind) -> CellId {
+        let own = str::to_owned;
+        CellId {
+            driver: own("vfs"),
+            workload: own("copyup"),
+            params: Params::default(),
+            phase: own("first"),
+            metric: own(metric),
+            unit,
+            kind,
+        }
+    }
+
+    fn verdict(metric: &str, unit: Unit, base: &[f64], new: &[f64]) -> Verdict {
+        let kind = if unit == Unit::Ratio { Kind::Shape } else { Kind::Counter };
+        judge(&cell(metric, unit, kind), base, new).0
+    }
+
+    const MIB: f64 = 1_048_576.0;
+
+    #[test]
+    fn bytes_may_vary_by_a_hundredth_or_64_kib() {
+        let bytes = |base: f64, new: f64| verdict("device_written_bytes", Unit::Bytes, &[base; 3], &[new; 3]);
+        assert_eq!(bytes(MIB, MIB + 65536.0), Verdict::Pass);
+        assert_eq!(bytes(MIB, MIB + 65537.0), Verdict::Regress);
+        assert_eq!(bytes(MIB, MIB - 65537.0), Verdict::Improve);
+        assert_eq!(bytes(100.0 * MIB, 100.9 * MIB), Verdict::Pass);
+        assert_eq!(bytes(100.0 * MIB, 101.1 * MIB), Verdict::Regress);
+        assert_eq!(bytes(0.0, 0.0), Verdict::Pass);
+    }
+
+    #[test]
+    fn requests_may_vary_by_two_and_what_a_driver_counts_not_at_all() {
+        let count = |metric, base: f64, new: f64| verdict(metric, Unit::Count, &[base; 3], &[new; 3]);
+        assert_eq!(count("device_flushes", 4.0, 6.0), Verdict::Pass);
+        assert_eq!(count("device_flushes", 4.0, 7.0), Verdict::Regress);
+        assert_eq!(count("device_flushes", 1000.0, 1021.0), Verdict::Regress);
+        assert_eq!(count("copied_up_files", 0.0, 1.0), Verdict::Regress);
+        assert_eq!(count("copied_up_files", 1.0, 0.0), Verdict::Improve);
+    }
+
+    #[test]
+    fn rounds_that_disagree_are_unstable_unless_all_of_them_are_worse() {
+        let flushes = |base: &[f64], new: &[f64]| verdict("device_flushes", Unit::Count, base, new);
+        assert_eq!(flushes(&[4.0, 4.0, 4.0], &[4.0, 40.0, 90.0]), Verdict::Unstable);
+        assert_eq!(flushes(&[4.0, 4.0, 4.0], &[20.0, 40.0, 90.0]), Verdict::Regress);
+        assert_eq!(flushes(&[4.0, 4.0, 4.0], &[4.0, 4.0, 90.0]), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_well_known_cell_has_the_tolerance_that_it_needs() {
+        let base: Vec<f64> = (0..20).map(|round| if round % 2 == 0 { 100.0 } else { 110.0 }).collect();
+        assert_eq!(verdict("device_writes", Unit::Count, &base, &[130.0; 3]), Verdict::Pass);
+        assert_eq!(verdict("device_writes", Unit::Count, &base[..19], &[130.0; 3]), Verdict::Regress);
+        assert_eq!(verdict("device_writes", Unit::Count, &base, &[145.0; 3]), Verdict::Regress);
+    }
+
+    #[test]
+    fn shapes_have_their_own_limits() {
+        let shape = |metric, base: f64, new: f64| verdict(metric, Unit::Ratio, &[base], &[new]);
+        assert_eq!(shape("allocated_slope", 1.0, 1.01), Verdict::Pass);
+        assert_eq!(shape("allocated_slope", 1.0, 1.03), Verdict::Regress);
+        assert_eq!(shape("allocated_slope", 1.0, 0.0), Verdict::Improve);
+        assert_eq!(shape("allocated_slope", 0.0, 0.02), Verdict::Regress);
+        assert_eq!(shape("page_cache_factor", 1.0, 1.29), Verdict::Pass);
+        assert_eq!(shape("page_cache_factor", 1.0, 4.0), Verdict::Regress);
+        assert_eq!(shape("page_cache_factor", 4.0, 4.0), Verdict::Pass);
+        let kind = Kind::Shape;
+        let intercept = |base: f64, new: f64| judge(&cell("allocated_intercept", Unit::Bytes, kind), &[base], &[new]).0;
+        assert_eq!(intercept(65536.0, 65536.0), Verdict::Pass);
+        assert_eq!(intercept(65536.0, 524_288.0), Verdict::Regress);
+    }
+}

@@ -1,0 +1,47 @@
+use serde::Serialize;
+
+use super::unit;
+use crate::{Recorded, compare::CellId, summarise};
+
+/// One benchmark of github-action-benchmark's `customSmallerIsBetter`.
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    unit: &'static str,
+    value: f64,
+    range: String,
+    extra: String,
+}
+
+/// What is new, for the history page of [github-action-benchmark](https://github.com/benchmark-action/github-action-benchmark):
+/// the tool `customSmallerIsBetter`.
+///
+/// # Errors
+/// A value that JSON cannot hold.
+pub fn benchmark_action(run: &Recorded) -> serde_json::Result<String> {
+    let entries: Vec<Entry> = summarise(&run.samples)
+        .into_iter()
+        .map(|summary| Entry {
+            name: CellId::from(&summary).to_string(),
+            unit: unit(summary.unit),
+            value: summary.median,
+            range: format!("± {}", (summary.ci_high - summary.ci_low) / 2.0),
+            extra: format!("{}, n = {}", summary.kind, summary.n),
+        })
+        .collect();
+    serde_json::to_string_pretty(&entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::tests::run;
+
+    #[test]
+    fn smaller_is_better() {
+        let json: serde_json::Value = serde_json::from_str(&benchmark_action(&run(4.0, 0.5)).unwrap()).unwrap();
+        assert_eq!(json[0]["name"], "vfs commit[case=many] all device_flushes");
+        assert_eq!((&json[0]["unit"], json[0]["value"].as_f64()), (&"count".into(), Some(4.0)));
+        assert_eq!((&json[1]["unit"], json[1]["value"].as_f64()), (&"s".into(), Some(0.5)));
+    }
+}

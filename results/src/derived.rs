@@ -1,0 +1,163 @@
+//! Shapes: what counters come to when one is held against another.
+
+use std::collections::BTreeMap;
+
+use crate::{Kind, Params, Sample, Unit};
+
+/// The parameter of `copyup` that its cells are a line over.
+const SIZE: &str = "size";
+
+/// What can be derived from these samples, round by round:
+///
+/// - of `copyup`, for each kind of write and depth, the line of the first write's allocated bytes over the file's size:
+///   `allocated_slope` is 1 where the file is copied and 0 where its blocks are shared, `allocated_intercept` is what any
+///   first write costs, such as one block of a thin pool;
+/// - `write_amplification`: bytes that the device wrote for a byte of a layer's content, where a workload records that;
+/// - `space_amplification`: bytes that the driver allocated for one of them.
+#[must_use]
+pub fn derive(samples: &[Sample]) -> Vec<Sample> {
+    let mut derived = copy_up_lines(samples);
+    derived.extend(amplification(samples, "device_written_bytes", "write_amplification"));
+    derived.extend(amplification(samples, "allocated_bytes", "space_amplification"));
+    derived
+}
+
+/// A cell of one round, without its metric.
+type Place<'a> = (&'a str, &'a str, Params, &'a str, u32);
+
+fn copy_up_lines(samples: &[Sample]) -> Vec<Sample> {
+    let mut lines: BTreeMap<Place<'_>, Vec<(f64, f64, &Sample)>> = BTreeMap::new();
+    for sample in samples {
+        if (sample.workload.as_str(), sample.phase.as_str(), sample.metric.as_str())
+            != ("copyup", "first", "allocated_bytes")
+        {
+            continue;
+        }
+        let Some(size) = sample.params.get(SIZE).and_then(|size| size.parse::<f64>().ok()) else { continue };
+        let place =
+            (&*sample.driver, &*sample.workload, sample.params.clone().without(SIZE), &*sample.phase, sample.round);
+        lines.entry(place).or_default().push((size, sample.value, sample));
+    }
+    let shapes = lines.into_iter().filter_map(|((.., params, _, _), points)| {
+        let (slope, intercept) = line(&points.iter().map(|(x, y, _)| (*x, *y)).collect::<Vec<_>>())?;
+        let of = points[0].2;
+        let shape = |metric: &str, value, unit| Sample {
+            params: params.clone(),
+            metric: metric.to_owned(),
+            value,
+            unit,
+            kind: Kind::Shape,
+            ..of.clone()
+        };
+        Some([shape("allocated_slope", slope, Unit::Ratio), shape("allocated_intercept", intercept, Unit::Bytes)])
+    });
+    shapes.flatten().collect()
+}
+
+/// Least squares; `None` where all sizes are the same.
+///
+/// The sizes span orders of magnitude, so the largest decide the slope, and the intercept is the median of what is left.
+fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    let (mean_x, mean_y) =
+        (points.iter().map(|(x, _)| x).sum::<f64>() / n, points.iter().map(|(_, y)| y).sum::<f64>() / n);
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    if spread == 0.0 || points.is_empty() {
+        return None;
+    }
+    let slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread;
+    let rest: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
+    Some((slope, crate::median(&rest)))
+}
+
+/// Where `metric` and the bytes of content that it is for are in one cell of one round.
+fn amplification(samples: &[Sample], metric: &str, name: &str) -> Vec<Sample> {
+    /// Bytes of content, best first.
+    const CONTENT: [&str; 3] = ["content_bytes", "layer_bytes", "tar_bytes"];
+    let mut cells: BTreeMap<Place<'_>, (Vec<&Sample>, BTreeMap<&str, f64>)> = BTreeMap::new();
+    for sample in samples {
+        let place = (&*sample.driver, &*sample.workload, sample.params.clone(), &*sample.phase, sample.round);
+        if sample.metric == metric {
+            cells.entry(place).or_default().0.push(sample);
+        } else if CONTENT.contains(&&*sample.metric) {
+            *cells.entry(place).or_default().1.entry(&sample.metric).or_default() += sample.value;
+        }
+    }
+    let shapes = cells.into_values().filter_map(|(costs, contents)| {
+        let content = CONTENT.iter().find_map(|name| contents.get(name)).filter(|bytes| **bytes > 0.0)?;
+        let first = costs.first()?;
+        let cost: f64 = costs.iter().map(|sample| sample.value).sum();
+        Some(Sample {
+            metric: name.to_owned(),
+            value: cost / content,
+            unit: Unit::Ratio,
+            kind: Kind::Shape,
+            ..(*first).clone()
+        })
+    });
+    shapes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SCHEMA;
+
+    fn sample(driver: &str, workload: &str, params: &str, phase: &str, metric: &str, value: f64) -> Sample {
+        Sample {
+            schema: SCHEMA,
+            run: "r".to_owned(),
+            driver: driver.to_owned(),
+            workload: workload.to_owned(),
+            params: params.parse().unwrap(),
+            round: 1,
+            phase: phase.to_owned(),
+            metric: metric.to_owned(),
+            value,
+            unit: Unit::Bytes,
+            kind: Kind::Counter,
+        }
+    }
+
+    fn value(derived: &[Sample], driver: &str, metric: &str) -> f64 {
+        derived.iter().find(|s| s.driver == driver && s.metric == metric).unwrap().value
+    }
+
+    #[test]
+    fn copying_is_a_slope_of_one_and_sharing_an_intercept() {
+        let sizes = [4096.0, 65536.0, 1_048_576.0];
+        let samples: Vec<_> = sizes
+            .iter()
+            .flat_map(|size| {
+                let params = format!("depth=1;op=append;size={size}");
+                [
+                    sample("copies", "copyup", &params, "first", "allocated_bytes", size + 4096.0),
+                    sample("shares", "copyup", &params, "first", "allocated_bytes", 65536.0),
+                    sample("shares", "copyup", &params, "second", "allocated_bytes", 1.0),
+                ]
+            })
+            .collect();
+        let derived = derive(&samples);
+        assert_eq!(derived.len(), 4);
+        assert!((value(&derived, "copies", "allocated_slope") - 1.0).abs() < 1e-9);
+        assert!((value(&derived, "copies", "allocated_intercept") - 4096.0).abs() < 1.0);
+        assert!(value(&derived, "shares", "allocated_slope").abs() < 1e-9);
+        assert_eq!(value(&derived, "shares", "allocated_intercept"), 65536.0);
+        assert!(derived.iter().all(|s| s.kind == Kind::Shape && s.params.to_string() == "depth=1;op=append"));
+    }
+
+    #[test]
+    fn one_size_is_no_line() {
+        let samples = [sample("d", "copyup", "op=append;size=4096", "first", "allocated_bytes", 1.0)];
+        assert_eq!(derive(&samples), []);
+    }
+
+    #[test]
+    fn amplification_is_cost_over_content() {
+        let cell = |metric, value| sample("d", "apply", "case=many", "apply", metric, value);
+        let samples = [cell("content_bytes", 100.0), cell("tar_bytes", 400.0), cell("device_written_bytes", 250.0)];
+        let derived = derive(&samples);
+        assert_eq!(derived.len(), 1);
+        assert_eq!((derived[0].metric.as_str(), derived[0].value), ("write_amplification", 2.5));
+    }
+}
