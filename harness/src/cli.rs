@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, rm, rmi, run,
+    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, rm, rmi,
+    run,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -55,6 +56,8 @@ pub enum Command {
     Conformance(conformance::ConformanceArgs),
     /// Kill, fill the disk and cut the power at every step of every operation
     Faults(faults::FaultsArgs),
+    /// Fail when a run costs more than another
+    Compare(compare::CompareArgs),
     /// Build an image from a Dockerfile
     Build(build::BuildArgs),
     /// Run a command in a new container

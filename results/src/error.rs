@@ -31,6 +31,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// There is no reference run of this kernel, file system and base image.
+    #[error("{} has no reference run of fingerprint {fingerprint}: run the base here, too (--rebase REVISION), or keep this run as one (--record)", .dir.display())]
+    NoReference {
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// Of the run that was to be compared.
+        fingerprint: String,
+    },
     /// A chart could not be drawn.
     #[error("cannot draw {}: {why}", .path.display())]
     Chart {

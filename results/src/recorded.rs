@@ -7,7 +7,7 @@ use crate::{Result, RunDir, RunRecord, Sample, derive, read_samples};
 pub struct Recorded {
     /// run.json.
     pub record: RunRecord,
-    /// samples.csv, and what is [derived](derive) from it.
+    /// samples.csv.
     pub samples: Vec<Sample>,
 }
 
@@ -19,8 +19,14 @@ impl Recorded {
     pub fn read(path: &Path) -> Result<Self> {
         let dir = RunDir::open(path);
         let record = dir.read_record()?;
-        let mut samples = read_samples(&dir.samples())?;
+        Ok(Self { record, samples: read_samples(&dir.samples())? })
+    }
+
+    /// The samples, and what is [derived](derive) from them.
+    #[must_use]
+    pub fn with_derived(&self) -> Vec<Sample> {
+        let mut samples = self.samples.clone();
         samples.extend(derive(&samples));
-        Ok(Self { record, samples })
+        samples
     }
 }

@@ -7,6 +7,7 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::Args;
+use driver_inject::Mistake;
 use harness_testbed::{FileSystem, Spec, loop_is_possible};
 
 use self::{resume::Resumed, run::Run};
@@ -55,6 +56,10 @@ pub struct BenchArgs {
     /// What to print on standard output
     #[arg(long, default_value = "table", value_parser = ["table", "json", "csv"])]
     pub format: String,
+    /// Make the driver dearer by a known mistake, to see that `harness compare` finds out: fsync-per-file, copy-for-reflink,
+    /// metacopy-off, redirect-off, chunk-512k, copy-twice, diff-walks-base, fsync-strict or sleep-30
+    #[arg(long, value_name = "MISTAKE", help_heading = "Trying the gate out")]
+    pub inject: Option<Mistake>,
     /// Keep the testbeds, to look at what is on them
     #[arg(long)]
     pub keep: bool,

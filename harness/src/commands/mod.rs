@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod compare;
 pub mod conformance;
 pub mod doctor;
 pub mod faults;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result {
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
@@ -55,7 +57,10 @@ pub fn run(cli: Cli) -> Result {
 
 /// Reading records needs no privilege; everything that opens a driver may mount.
 fn needs_mounts(command: &Command) -> bool {
-    !matches!(command, Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_))
+    !matches!(
+        command,
+        Command::Compare(_) | Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_)
+    )
 }
 
 fn common(command: &Command) -> &crate::cli::Common {
@@ -64,6 +69,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::List(args) => &args.common,
         Command::Doctor(args) => &args.common,
         Command::Conformance(args) => &args.common,
+        Command::Compare(args) => &args.common,
         Command::Faults(args) => &args.common,
         Command::Build(args) => &args.common,
         Command::Run(args) => &args.common,

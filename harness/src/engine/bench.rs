@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use driver_inject::{Mistake, Spoiled};
 use harness_builder::{BuildRequest, Builder, Observer, Stream};
 use harness_image::{Layers, PrepareOptions, Purpose, Reference, Store};
 use harness_runtime::{Launch, Stdio, config::spec};
@@ -40,13 +41,20 @@ impl BenchEngine {
         options: &drivers::Options,
         store: Arc<Store>,
         testbed: Testbed,
+        inject: Option<Mistake>,
         stop: Arc<AtomicBool>,
     ) -> failure::Result<Self> {
         let mut options = options.clone();
+        if let Some(mistake) = inject {
+            mistake.options(&mut options);
+        }
         if let Some(device) = testbed.device() {
             options.entry("device".to_owned()).or_insert_with(|| device.display().to_string());
         }
-        let driver = entry.open(&testbed.path().join("driver"), &options)?;
+        let mut driver = entry.open(&testbed.path().join("driver"), &options)?;
+        if let Some(mistake) = inject {
+            driver = Arc::new(Spoiled::new(driver, mistake, testbed.path().join("inject")));
+        }
         Ok(Self { layers: Arc::new(Layers::new(store, driver)?), testbed, stop, left_out: BTreeMap::new() })
     }
 

@@ -8,6 +8,7 @@ mod exact;
 pub mod formats;
 mod identity;
 mod paired;
+pub mod reference;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +111,7 @@ pub fn compare(base: &Recorded, new: &Recorded, options: &Options) -> Comparison
     if !comparison.refused.is_empty() {
         return comparison;
     }
-    let (old, now) = (cell::cells(&base.samples), cell::cells(&new.samples));
+    let (old, now) = (cell::cells(&base.with_derived()), cell::cells(&new.with_derived()));
     let (has_old, has_now) = (groups(&old), groups(&now));
     let only = |(driver, workload): &(String, String), place: &str| format!("{driver} {workload} (only in {place})");
     comparison.unmatched.extend(has_old.difference(&has_now).map(|group| only(group, "the base")));

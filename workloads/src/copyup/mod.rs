@@ -55,7 +55,12 @@ impl Workload for CopyUp {
         let mut top = own.sealed(&base(1), None, |root| {
             let dir = root.join(DIRECTORY);
             fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
-            grid.targets(root, seed).iter().try_for_each(|target| target.content.write(&target.path, target.size))
+            grid.targets(root, seed).iter().try_for_each(|target| {
+                if target.operation == Operation::Move {
+                    target.path.parent().map_or(Ok(()), fs::create_dir).map_err(Error::io("create", &target.path))?;
+                }
+                target.content.write(&target.path, target.size)
+            })
         })?;
         for depth in 2..=grid.deepest(engine) {
             unless_stopped(engine)?;
@@ -133,7 +138,10 @@ impl Grid {
     fn targets(&self, root: &Path, seed: Seed) -> Vec<Target> {
         let of = |(size, operation): (u64, Operation)| {
             let name = format!("{}-{size}", operation.name());
-            let path = root.join(DIRECTORY).join(&name);
+            let path = match operation {
+                Operation::Move => root.join(DIRECTORY).join(&name).join("file"),
+                _ => root.join(DIRECTORY).join(&name),
+            };
             Target { operation, path, size, content: seed.content(&name) }
         };
         let pairs = self.sizes.iter().flat_map(|size| self.operations.iter().map(|operation| (*size, *operation)));

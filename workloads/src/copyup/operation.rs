@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
@@ -27,12 +27,13 @@ pub(super) enum Operation {
     Chown,
     Setxattr,
     Rename,
+    Move,
     Link,
     Unlink,
 }
 
 /// All of them, in the order in which they are done.
-pub(super) const OPERATIONS: [(&str, Operation); 10] = [
+pub(super) const OPERATIONS: [(&str, Operation); 11] = [
     ("append", Operation::Append),
     ("overwrite", Operation::Overwrite),
     ("truncate", Operation::Truncate),
@@ -41,6 +42,7 @@ pub(super) const OPERATIONS: [(&str, Operation); 10] = [
     ("chown", Operation::Chown),
     ("setxattr", Operation::Setxattr),
     ("rename", Operation::Rename),
+    ("move", Operation::Move),
     ("link", Operation::Link),
     ("unlink", Operation::Unlink),
 ];
@@ -102,7 +104,7 @@ impl Operation {
 
     /// The file stays where it is and is another than in the parent.
     pub(super) const fn stays(self) -> bool {
-        !matches!(self, Self::Rename | Self::Link | Self::Unlink)
+        !matches!(self, Self::Rename | Self::Move | Self::Link | Self::Unlink)
     }
 }
 
@@ -135,6 +137,10 @@ impl Target {
                 let from = if turn == Turn::First { path.clone() } else { self.other(Turn::First) };
                 fs::rename(from, self.other(turn))
             }
+            Operation::Move => {
+                let from = if turn == Turn::First { self.directory().to_owned() } else { self.moved(Turn::First) };
+                move_directory(&from, &self.moved(turn))
+            }
             Operation::Link => fs::hard_link(path, self.other(turn)),
             Operation::Unlink => fs::remove_file(path),
         }
@@ -164,6 +170,12 @@ impl Target {
                 self.expect_size(&self.other(turn), self.size)?;
                 self.expect_old(&self.other(turn))
             }
+            Operation::Move => {
+                self.expect_gone()?;
+                let file = self.moved(turn).join(self.path.file_name().unwrap_or_default());
+                self.expect_size(&file, self.size)?;
+                self.expect_old(&file)
+            }
             Operation::Link => {
                 self.expect("links", 1 + turn.number(), MetadataExt::nlink)?;
                 self.expect_old(&self.other(turn))
@@ -181,6 +193,15 @@ impl Target {
 
     fn other(&self, turn: Turn) -> PathBuf {
         self.path.with_extension(turn.name())
+    }
+
+    /// Where the file of [`Operation::Move`] lies; it is that directory that is moved.
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    fn moved(&self, turn: Turn) -> PathBuf {
+        self.directory().with_extension(turn.name())
     }
 
     fn expect<T: PartialEq + ToString>(&self, what: &str, expected: T, of: impl Fn(&fs::Metadata) -> T) -> Result<()> {
@@ -220,7 +241,7 @@ impl Target {
 
     fn expect_gone(&self) -> Result<()> {
         match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(Error::io("examine", &self.path)(error)),
             Ok(_) => Err(self.missing("the file", "none", "one")),
         }
@@ -229,6 +250,21 @@ impl Target {
     fn missing(&self, what: &str, expected: impl ToString, found: impl ToString) -> Error {
         Error::effect(format!("{what} of {} after {}", self.path.display(), self.operation.name()), expected, found)
     }
+}
+
+/// As mv(1) does: where the kernel says that a directory cannot be renamed, which overlayfs says of those of lower layers
+/// (`EXDEV`, see "Renaming directories" in Documentation/filesystems/overlayfs.rst), its files are copied and removed.
+fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        answer => return answer,
+    }
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    fs::remove_dir_all(from)
 }
 
 /// Neither is what files are made with.

@@ -33,7 +33,7 @@ pub fn workloads(asked: &[String]) -> Result<Vec<Box<dyn Workload>>> {
 /// The parameters of each of the workloads: `NAME=VALUE` is for all that have it, `WORKLOAD:NAME=VALUE` for one.
 pub fn params(workloads: &[Box<dyn Workload>], given: &[String], quick: bool) -> Result<Vec<Params>> {
     let given = given.iter().map(|text| Given::parse(workloads, text)).collect::<Result<Vec<_>>>()?;
-    let of = |workload: &Box<dyn Workload>| -> Result<Params> {
+    let of = |workload: &dyn Workload| -> Result<Params> {
         let known = workload.params();
         let has = |name: &str| known.iter().any(|param| param.name == name);
         let mine = given.iter().filter(|given| match &given.workload {
@@ -43,7 +43,7 @@ pub fn params(workloads: &[Box<dyn Workload>], given: &[String], quick: bool) ->
         let mine: BTreeMap<_, _> = mine.map(|given| (given.name.clone(), given.value.clone())).collect();
         Ok(Params::new(&known, &mine, quick)?)
     };
-    workloads.iter().map(of).collect()
+    workloads.iter().map(|workload| of(workload.as_ref())).collect()
 }
 
 /// One `--param`.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use harness_image::Store;
+use harness_image::{Store, base::Base};
 use harness_testbed::{Spec, Testbed};
 use results::{DriverRecord, Fingerprint, RunDir, RunRecord, SCHEMA, SampleWriter};
 use workloads::{Engine, Params, Plan, Round, Scratch, Workload};
@@ -150,9 +150,12 @@ impl Run {
         spec: &Spec,
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<(&'static Entry, BenchEngine)>> {
-        let store = Store::open_with(&self.scratch.path().join("images"), harness_image::Durability::Skip)?;
+        let store = self.store()?;
         let mut engines = Vec::new();
         for entry in &choice.entries {
+            if let Some(mistake) = args.inject {
+                mistake.check(entry.name).map_err(Failure::usage)?;
+            }
             let options = harness_testbed::Options {
                 base: self.place.testbeds(),
                 // That of an attempt that was killed may still be there.
@@ -166,6 +169,7 @@ impl Run {
                 &choice::driver_options(&args.driver_options, entry)?,
                 store.clone(),
                 testbed,
+                args.inject,
                 stop.clone(),
             ) {
                 Ok(engine) => {
@@ -187,6 +191,22 @@ impl Run {
             return Err(Failure::usage("none of the drivers can run here"));
         }
         Ok(engines)
+    }
+
+    fn store(&self) -> Result<Arc<Store>> {
+        Ok(Store::open_with(&self.scratch.path().join("images"), harness_image::Durability::Skip)?)
+    }
+
+    /// Notes which base images the run stood on: counters of other content are other counters.
+    fn note_bases(&mut self) -> Result {
+        for image in self.store()?.list()? {
+            let Some(chain) = image.chain() else { continue };
+            let names = image.references.iter().map(ToString::to_string);
+            let bases = names.filter_map(|name| Some(name.strip_suffix(":latest")?.to_owned()));
+            let bases = bases.filter(|name| name.parse::<Base>().is_ok());
+            self.record.images.extend(bases.map(|name| (name, chain.to_string())));
+        }
+        Ok(())
     }
 
     fn measure(
@@ -256,6 +276,7 @@ impl Run {
 
     /// Writes what the samples come to, whatever happened.
     fn finish(mut self, args: &BenchArgs, outcome: Result) -> Result {
+        self.note_bases()?;
         self.record.end = Some(results::rfc3339(SystemTime::now()));
         self.record.outcome = Some(match &outcome {
             Ok(()) => "complete".to_owned(),

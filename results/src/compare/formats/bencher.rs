@@ -19,7 +19,7 @@ struct Metric {
 /// A value that JSON cannot hold.
 pub fn bencher(run: &Recorded) -> serde_json::Result<String> {
     let mut benchmarks: BTreeMap<String, BTreeMap<String, Metric>> = BTreeMap::new();
-    for summary in summarise(&run.samples) {
+    for summary in summarise(&run.with_derived()) {
         let cell = CellId::from(&summary);
         let (measure, scale) = match (summary.unit, summary.metric.as_str()) {
             (Unit::Seconds, "wall") => ("latency".to_owned(), 1e9),

@@ -19,7 +19,7 @@ struct Entry {
 /// # Errors
 /// A value that JSON cannot hold.
 pub fn benchmark_action(run: &Recorded) -> serde_json::Result<String> {
-    let entries: Vec<Entry> = summarise(&run.samples)
+    let entries: Vec<Entry> = summarise(&run.with_derived())
         .into_iter()
         .map(|summary| Entry {
             name: CellId::from(&summary).to_string(),

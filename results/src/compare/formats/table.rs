@@ -19,11 +19,12 @@ pub fn table(comparison: &Comparison) -> String {
         .notable()
         .map(|judgement| {
             let (base, new, by) = change(judgement);
-            vec![judgement.verdict.to_string(), judgement.cell.to_string(), base, new, by, judgement.why.clone()]
+            let cell = format!("{:<12}  {}", judgement.verdict, judgement.cell);
+            vec![cell, base, new, by, judgement.why.clone()]
         })
         .collect();
     if !rows.is_empty() {
-        let header = ["", "cell", "base", "new", "change", "why"].map(str::to_owned);
+        let header = ["", "base", "new", "change", "why"].map(str::to_owned);
         text += &aligned(&header, &rows);
         text.push('\n');
     }
