@@ -34,6 +34,6 @@ fn base() -> PathBuf {
 /// Nothing drops what is static.
 pub fn take_away() {
     let beds = std::mem::take(&mut *BEDS.lock().unwrap_or_else(PoisonError::into_inner));
-    let failed: Vec<_> = beds.into_iter().filter_map(|(_, bed)| bed.close().err()).collect();
+    let failed: Vec<_> = beds.into_values().filter_map(|bed| bed.close().err()).collect();
     assert!(failed.is_empty(), "{failed:?}");
 }

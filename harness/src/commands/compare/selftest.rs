@@ -86,8 +86,8 @@ const FAULTS: [Fault; 9] = [
     },
     Fault {
         name: "copy-for-reflink",
-        args: "--driver vfs --driver-opt copy=reflink --testbed loop:xfs --workload lifecycle --quick",
-        seen_by: ("lifecycle", "device_written_bytes"),
+        args: "--driver vfs --driver-opt copy=reflink --testbed loop:xfs --workload build --quick",
+        seen_by: ("build", "device_written_bytes"),
     },
     Fault {
         name: "metacopy-off",
