@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, rm, rmi,
-    run,
+    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, report,
+    rm, rmi, run,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -58,6 +58,8 @@ pub enum Command {
     Faults(faults::FaultsArgs),
     /// Fail when a run costs more than another
     Compare(compare::CompareArgs),
+    /// Tell what runs found, on one HTML page
+    Report(report::ReportArgs),
     /// Build an image from a Dockerfile
     Build(build::BuildArgs),
     /// Run a command in a new container

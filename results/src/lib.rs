@@ -14,6 +14,7 @@ mod host;
 mod merge;
 mod record;
 mod recorded;
+pub mod report;
 mod run_dir;
 mod sample;
 mod statistics;

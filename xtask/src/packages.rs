@@ -10,6 +10,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("attr", "extended attributes as another program writes them"),
     ("busybox-static", "a whole user space in one file, for container tests"),
     ("btrfs-progs", "mkfs.btrfs for testbeds"),
+    ("chromium", "opens reports as people do"),
+    ("chromium-driver", "steers chromium"),
     ("debootstrap", "a real Debian root file system to import"),
     ("dmsetup", "device-mapper as another program sees it"),
     ("e2fsprogs", "mkfs.ext4 for testbeds"),

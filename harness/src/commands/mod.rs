@@ -15,6 +15,7 @@ pub mod lab;
 pub mod list;
 pub mod migrate;
 pub mod ps;
+pub mod report;
 pub mod rm;
 pub mod rmi;
 pub mod run;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Doctor(args) => doctor::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
@@ -59,7 +61,7 @@ pub fn run(cli: Cli) -> Result {
 fn needs_mounts(command: &Command) -> bool {
     !matches!(
         command,
-        Command::Compare(_) | Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_)
+        Command::Compare(_) | Command::Report(_) | Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_)
     )
 }
 
@@ -70,6 +72,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Doctor(args) => &args.common,
         Command::Conformance(args) => &args.common,
         Command::Compare(args) => &args.common,
+        Command::Report(args) => &args.common,
         Command::Faults(args) => &args.common,
         Command::Build(args) => &args.common,
         Command::Run(args) => &args.common,

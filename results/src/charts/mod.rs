@@ -21,6 +21,7 @@ use plotters::{
 };
 
 use self::bars::Bars;
+pub(crate) use self::colours::driver as driver_colour;
 use crate::{Error, Result, RunDir, read_samples, summarise};
 
 /// Draws all charts of a run into its `charts/`; returns the files.

@@ -1,0 +1,106 @@
+//! The key figures: one line a driver, its median and interval on a common scale.
+
+use maud::{Markup, html};
+use plotters::style::RGBColor;
+
+use super::{
+    Named,
+    cells::{Answer, KEYS, shown, shown_whole},
+};
+use crate::{Summary, charts};
+
+const WIDTH: f64 = 520.0;
+const LEFT: f64 = 120.0;
+const RIGHT: f64 = 84.0;
+const LINE: f64 = 30.0;
+
+pub fn all(runs: &[Named<'_>]) -> Markup {
+    html! {
+        p.note { "Medians with their 95 % intervals; shorter is cheaper. Where the dearest takes more than twenty times the cheapest, the scale is "
+            "logarithmic, which is said. Point at a bar for its numbers." }
+        @for named in runs {
+            @if !named.label.is_empty() { h3 { (named.label) } }
+            div.figures {
+                @for answer in KEYS.iter().filter_map(|key| key.answer(named.run)) { (figure(&answer)) }
+            }
+        }
+    }
+}
+
+fn figure(answer: &Answer<'_>) -> Markup {
+    let scale = Scale::of(&answer.cells);
+    let height = LINE * answer.cells.len() as f64 + 4.0;
+    html! {
+        figure.key {
+            figcaption { (capital(&answer.what)) @if scale.is_log() { span.note { " (logarithmic)" } } }
+            svg viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label={ (answer.what) ": " (spoken(answer)) } {
+                @for (index, cell) in answer.cells.iter().enumerate() { (bar(cell, index as f64 * LINE + 2.0, &scale)) }
+            }
+        }
+    }
+}
+
+fn bar(cell: &Summary, top: f64, scale: &Scale) -> Markup {
+    let RGBColor(r, g, b) = charts::driver_colour(&cell.driver);
+    let middle = top + LINE / 2.0;
+    let (low, high) = (scale.at(cell.ci_low), scale.at(cell.ci_high));
+    html! {
+        g {
+            title { (cell.driver) ": " (shown_whole(cell)) }
+            rect x="0" y=(top) width=(WIDTH) height=(LINE) fill="transparent" {}
+            text.name x=(LEFT - 10.0) y=(middle + 5.0) text-anchor="end" { (short(&cell.driver)) }
+            rect x=(LEFT) y=(top + 5.0) width=(round(scale.at(cell.median) - LEFT)) height=(LINE - 10.0) rx="2"
+                fill={ "rgb(" (r) "," (g) "," (b) ")" } {}
+            path.whisker d={ "M" (round(low)) " " (middle) "H" (round(high)) "M" (round(low)) " " (middle - 5.0) "v10M" (round(high)) " " (middle - 5.0) "v10" } {}
+            text.value x=(round(scale.at(cell.ci_high.max(cell.median)) + 8.0)) y=(middle + 5.0) { (shown(cell)) }
+        }
+    }
+}
+
+struct Scale {
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    fn of(cells: &[&Summary]) -> Self {
+        let values = || cells.iter().flat_map(|s| [s.median, s.ci_low, s.ci_high]).filter(|value| value.is_finite());
+        let high = values().fold(f64::MIN_POSITIVE, f64::max);
+        let low = values().fold(high, f64::min);
+        // Zero has no logarithm; a bar that begins a little below the lowest is still seen.
+        let low = if low > 0.0 && high / low > 20.0 { low / 2.0 } else { 0.0 };
+        Self { low, high }
+    }
+
+    fn is_log(&self) -> bool {
+        self.low > 0.0
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        let share =
+            if self.is_log() { (value / self.low).ln() / (self.high / self.low).ln() } else { value / self.high };
+        LEFT + (WIDTH - LEFT - RIGHT) * if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn spoken(answer: &Answer<'_>) -> String {
+    let each: Vec<_> = answer.cells.iter().map(|cell| format!("{} {}", cell.driver, shown(cell))).collect();
+    each.join(", ")
+}
+
+fn short(name: &str) -> String {
+    let mut short: String = name.chars().take(15).collect();
+    if short.len() < name.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,76 @@
+//! The summary in words, made of nothing but medians whose intervals do not overlap.
+
+use maud::{Markup, html};
+
+use super::{
+    Named,
+    cells::{Answer, KEYS, differ, is_interval, shown, times},
+};
+use crate::Summary;
+
+pub fn summary(runs: &[Named<'_>]) -> Markup {
+    html! {
+        @for named in runs {
+            @if !named.label.is_empty() { h3 { (named.label) } }
+            (of(named))
+        }
+    }
+}
+
+fn of(named: &Named<'_>) -> Markup {
+    let answers: Vec<_> =
+        KEYS.iter().filter_map(|key| key.answer(named.run)).filter(|answer| answer.cells.len() > 1).collect();
+    let said: Vec<_> = answers.iter().filter_map(sentence).collect();
+    let alike: Vec<_> = answers.iter().filter(|answer| sentence(answer).is_none()).collect();
+    let (few, alike): (Vec<_>, Vec<_>) =
+        alike.into_iter().partition(|answer| answer.cells.iter().any(|cell| !is_interval(cell)));
+    html! {
+        @if answers.is_empty() {
+            p { "No two drivers measured the same key figure, so there is nothing to tell apart; the tables have what was measured." }
+        }
+        @if !said.is_empty() { p.lead { @for text in &said { (text) " " } } }
+        @if !alike.is_empty() {
+            p { "No difference beyond the intervals: " (list(&whats(&alike))) "." }
+        }
+        @if !few.is_empty() {
+            p.note { "Measured too rarely (fewer than three values) to tell drivers apart: " (list(&whats(&few)))
+                ". More rounds: " code { "--runs 5" } "." }
+        }
+    }
+}
+
+fn whats(answers: &[&Answer<'_>]) -> Vec<String> {
+    answers.iter().map(|answer| answer.what.clone()).collect()
+}
+
+/// "The first write to a file of 64 MiB costs btrfs least (25 µs): 15× less than overlay2 and 40× less than vfs."
+fn sentence(answer: &Answer<'_>) -> Option<Markup> {
+    let (best, others) = answer.cells.split_first()?;
+    let dearer: Vec<_> = others.iter().filter(|other| differ(best, other)).map(|other| against(best, other)).collect();
+    if dearer.is_empty() {
+        return None;
+    }
+    let equal: Vec<_> = others.iter().filter(|other| !differ(best, other)).map(|other| other.driver.clone()).collect();
+    Some(html! {
+        "The " (answer.what) " costs " b { (best.driver) } " least (" (shown(best)) "): " (list(&dearer))
+        @if !equal.is_empty() { "; " (list(&equal)) @if equal.len() == 1 { " is" } @else { " are" } " within the intervals" }
+        "."
+    })
+}
+
+fn against(best: &Summary, other: &Summary) -> String {
+    if best.median > 0.0 {
+        format!("{} less than {}", times(other.median / best.median), other.driver)
+    } else {
+        format!("{} takes {}", other.driver, shown(other))
+    }
+}
+
+/// `a, b and c`.
+pub fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
