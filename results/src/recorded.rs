@@ -22,7 +22,7 @@ impl Recorded {
         Ok(Self { record, samples: read_samples(&dir.samples())? })
     }
 
-    /// The samples, and what is [derived](derive) from them.
+    /// The samples, and what is [derived](fn@derive) from them.
     #[must_use]
     pub fn with_derived(&self) -> Vec<Sample> {
         let mut samples = self.samples.clone();

@@ -7,7 +7,7 @@ use crate::content::Oracle;
 
 /// One operation of the matrix.
 ///
-/// `prepare` brings an empty root to where the operation starts, `act` does it, and the [`Fate`]s say what may be of
+/// `prepare` brings an empty root to where the operation starts, `act` does it, and the `Fate`s say what may be of
 /// the layers that it touches; every other layer must be as it was.
 #[derive(Debug)]
 pub struct Operation {

@@ -15,11 +15,11 @@ pub enum Stdio {
     Inherit,
     /// Nowhere: reads are at the end, writes vanish.
     Null,
-    /// To pipes, see [`Container::take_stdin`](crate::Container::take_stdin) and the like.
+    /// To pipes, see [`Process::take_stdin`](crate::Process::take_stdin) and the like.
     Pipes,
     /// Output to pipes; no input.
     Output,
-    /// To a new terminal, see [`Container::take_pty`](crate::Container::take_pty).
+    /// To a new terminal, see [`Process::take_pty`](crate::Process::take_pty).
     Pty {
         /// Its height in lines.
         rows: u16,

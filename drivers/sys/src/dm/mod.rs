@@ -1,6 +1,6 @@
 //! device-mapper by its ioctls on /dev/mapper/control (linux/dm-ioctl.h), without libdevmapper.
 //!
-//! udev is told to keep its hands off our devices ([`QUIET`]): scanning them would hold them open just when they are
+//! udev is told to keep its hands off our devices (`QUIET`): scanning them would hold them open just when they are
 //! to go, and clones of one file system share a UUID. So nothing here waits for udev, and nothing needs it:
 //! [`node::of`] finds a device's node, or makes one.
 
