@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps,
-    report, rm, rmi, run,
+    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, report,
+    rm, rmi, run,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.

@@ -61,7 +61,12 @@ pub fn run(cli: Cli) -> Result {
 fn needs_mounts(command: &Command) -> bool {
     !matches!(
         command,
-        Command::Compare(_) | Command::Report(_) | Command::Lab(_) | Command::Ps(_) | Command::Images(_) | Command::History(_)
+        Command::Compare(_)
+            | Command::Report(_)
+            | Command::Lab(_)
+            | Command::Ps(_)
+            | Command::Images(_)
+            | Command::History(_)
     )
 }
 

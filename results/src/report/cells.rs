@@ -14,7 +14,7 @@ pub struct Key {
     with: &'static [(&'static str, &'static str)],
     /// A parameter whose greatest value is the one to take.
     greatest: Option<&'static str>,
-    /// What was done, after "the".
+    /// What was done, as a noun.
     what: fn(&Params) -> String,
 }
 
@@ -24,7 +24,7 @@ pub const KEYS: &[Key] = &[
         format!("first write to a file of {}", bytes(p, "size"))
     }),
     key("copyup", "first", "device_written_bytes", &[("op", "append")], Some("size"), |p| {
-        format!("writing to the device at the first write to a file of {}", bytes(p, "size"))
+        format!("bytes written to the device by the first write to a file of {}", bytes(p, "size"))
     }),
     key("lifecycle", "start", "wall", &[("level", "container")], None, |_| "start of a container".to_owned()),
     key("build", "build", "wall", &[], None, |p| format!("build of {}", p.get("dockerfile").unwrap_or("an image"))),
@@ -40,7 +40,10 @@ pub const KEYS: &[Key] = &[
         &[("cache", "cold"), ("pattern", "sequential")],
         Some("containers"),
         |p| {
-            format!("reading from the device in a cold read by {} containers", p.get("containers").unwrap_or("several"))
+            format!(
+                "bytes read from the device in a cold read by {} containers",
+                p.get("containers").unwrap_or("several")
+            )
         },
     ),
     key("delete", "remove", "wall", &[("case", "many")], None, |_| "removal of a layer of many files".to_owned()),

@@ -5,7 +5,8 @@ use plotters::style::RGBColor;
 
 use super::{
     Named,
-    cells::{Answer, KEYS, shown, shown_whole},
+    cells::{Answer, KEYS, is_interval, shown, shown_whole},
+    words::capital,
 };
 use crate::{Summary, charts};
 
@@ -51,10 +52,15 @@ fn bar(cell: &Summary, top: f64, scale: &Scale) -> Markup {
             text.name x=(LEFT - 10.0) y=(middle + 5.0) text-anchor="end" { (short(&cell.driver)) }
             rect x=(LEFT) y=(top + 5.0) width=(round(scale.at(cell.median) - LEFT)) height=(LINE - 10.0) rx="2"
                 fill={ "rgb(" (r) "," (g) "," (b) ")" } {}
-            path.whisker d={ "M" (round(low)) " " (middle) "H" (round(high)) "M" (round(low)) " " (middle - 5.0) "v10M" (round(high)) " " (middle - 5.0) "v10" } {}
+            @if is_interval(cell) { path.whisker d=(whisker(low, high, middle)) {} }
             text.value x=(round(scale.at(cell.ci_high.max(cell.median)) + 8.0)) y=(middle + 5.0) { (shown(cell)) }
         }
     }
+}
+
+fn whisker(low: f64, high: f64, middle: f64) -> String {
+    let (low, high, top) = (round(low), round(high), middle - 5.0);
+    format!("M{low} {middle}H{high}M{low} {top}v10M{high} {top}v10")
 }
 
 struct Scale {
@@ -98,9 +104,4 @@ fn short(name: &str) -> String {
         short.push('…');
     }
     short
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -28,7 +28,11 @@ fn of(named: &Named<'_>) -> Markup {
         @if answers.is_empty() {
             p { "No two drivers measured the same key figure, so there is nothing to tell apart; the tables have what was measured." }
         }
-        @if !said.is_empty() { p.lead { @for text in &said { (text) " " } } }
+        @if !said.is_empty() {
+            p.lead { "Of " (answers.len()) " key figures " (said.len()) @if said.len() == 1 { " differs" } @else { " differ" }
+                " between drivers by more than the intervals of the medians:" }
+            ul.lead { @for text in &said { li { (text) } } }
+        }
         @if !alike.is_empty() {
             p { "No difference beyond the intervals: " (list(&whats(&alike))) "." }
         }
@@ -43,7 +47,7 @@ fn whats(answers: &[&Answer<'_>]) -> Vec<String> {
     answers.iter().map(|answer| answer.what.clone()).collect()
 }
 
-/// "The first write to a file of 64 MiB costs btrfs least (25 µs): 15× less than overlay2 and 40× less than vfs."
+/// "First write to a file of 64 MiB: btrfs least (25 µs), 15× cheaper than overlay2 and 40× cheaper than vfs."
 fn sentence(answer: &Answer<'_>) -> Option<Markup> {
     let (best, others) = answer.cells.split_first()?;
     let dearer: Vec<_> = others.iter().filter(|other| differ(best, other)).map(|other| against(best, other)).collect();
@@ -52,7 +56,7 @@ fn sentence(answer: &Answer<'_>) -> Option<Markup> {
     }
     let equal: Vec<_> = others.iter().filter(|other| !differ(best, other)).map(|other| other.driver.clone()).collect();
     Some(html! {
-        "The " (answer.what) " costs " b { (best.driver) } " least (" (shown(best)) "): " (list(&dearer))
+        (capital(&answer.what)) ": " b { (best.driver) } " least (" (shown(best)) "), " (list(&dearer))
         @if !equal.is_empty() { "; " (list(&equal)) @if equal.len() == 1 { " is" } @else { " are" } " within the intervals" }
         "."
     })
@@ -60,10 +64,16 @@ fn sentence(answer: &Answer<'_>) -> Option<Markup> {
 
 fn against(best: &Summary, other: &Summary) -> String {
     if best.median > 0.0 {
-        format!("{} less than {}", times(other.median / best.median), other.driver)
+        format!("{} cheaper than {}", times(other.median / best.median), other.driver)
     } else {
-        format!("{} takes {}", other.driver, shown(other))
+        format!("against {} of {}", shown(other), other.driver)
     }
+}
+
+/// With its first letter large.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// `a, b and c`.
