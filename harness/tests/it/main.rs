@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod browser;
 mod build_features;
 mod containers;
 mod crash;
@@ -13,4 +14,5 @@ mod lab;
 mod migrate;
 mod ordinary_user;
 mod place;
+mod report;
 mod resume;
