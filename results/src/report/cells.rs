@@ -26,6 +26,10 @@ pub const KEYS: &[Key] = &[
     key("copyup", "first", "device_written_bytes", &[("op", "append")], Some("size"), |p| {
         format!("bytes written to the device by the first write to a file of {}", bytes(p, "size"))
     }),
+    // Where a driver that copies pays what it saves at the first write.
+    key("lifecycle", "create", "wall", &[("level", "container")], None, |_| {
+        "making a container's writable layer".to_owned()
+    }),
     key("lifecycle", "start", "wall", &[("level", "container")], None, |_| "start of a container".to_owned()),
     key("build", "build", "wall", &[], None, |p| format!("build of {}", p.get("dockerfile").unwrap_or("an image"))),
     key("commit", "all", "wall", &[("case", "many")], None, |_| "commit of many changed files".to_owned()),

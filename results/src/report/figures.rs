@@ -47,7 +47,7 @@ fn bar(cell: &Summary, top: f64, scale: &Scale) -> Markup {
     let (low, high) = (scale.at(cell.ci_low), scale.at(cell.ci_high));
     html! {
         g {
-            title { (cell.driver) ": " (shown_whole(cell)) }
+            title { (cell.driver) ": " (shown_whole(cell)) "; " (cell.workload) " " (cell.params) ", " (cell.phase) }
             rect x="0" y=(top) width=(WIDTH) height=(LINE) fill="transparent" {}
             text.name x=(LEFT - 10.0) y=(middle + 5.0) text-anchor="end" { (short(&cell.driver)) }
             rect x=(LEFT) y=(top + 5.0) width=(round(scale.at(cell.median) - LEFT)) height=(LINE - 10.0) rx="2"

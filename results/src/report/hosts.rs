@@ -8,7 +8,7 @@ use super::{
     Named,
     cells::{KEYS, differ, shown, shown_whole, times},
 };
-use crate::Summary;
+use crate::{RunRecord, Summary};
 
 pub fn tables(runs: &[Named<'_>]) -> Markup {
     html! {
@@ -56,22 +56,32 @@ fn find<'a>(cells: &[&'a Summary], driver: &str) -> Option<&'a Summary> {
 
 fn cell(first: Option<&Summary>, this: Option<&Summary>, base: &Named<'_>, named: &Named<'_>) -> Markup {
     let Some(this) = this else { return html! { td.none { "–" } } };
-    let ratio = first.filter(|first| {
-        comparable(base, named, this) && first.params == this.params && differ(first, this) && first.median > 0.0
-    });
+    let mismatch = mismatch(&base.run.record, &named.run.record, this);
+    let apart = |first: &&Summary| mismatch.is_none() && first.params == this.params && differ(first, this);
+    let first = first.filter(apart).filter(|first| first.median > 0.0);
     html! {
         td title=(shown_whole(this)) {
             (shown(this))
-            @if let Some(first) = ratio { " " span.note { "(" (times(this.median / first.median)) ")" } }
-            @if !comparable(base, named, this) { " " span.note { "(other parameters)" } }
+            @if let Some(first) = first { " " span.note { "(" (times(this.median / first.median)) ")" } }
+            @if let Some(why) = mismatch { " " span.note { "(" (why) ")" } }
         }
     }
 }
 
-fn comparable(a: &Named<'_>, b: &Named<'_>, cell: &Summary) -> bool {
-    let (a, b) = (&a.run.record, &b.run.record);
-    let bed = |record: &crate::RunRecord| {
-        record.drivers.get(&cell.driver).map(|driver| driver.testbed.get("testbed").cloned())
+/// What was not the same, so that a multiple would say something else than what the hosts differ in. Of base images, what only
+/// one run has was not used in the other.
+fn mismatch(a: &RunRecord, b: &RunRecord, cell: &Summary) -> Option<&'static str> {
+    let bed = |record: &RunRecord| {
+        let testbed = record.drivers.get(&cell.driver).map(|driver| &driver.testbed)?;
+        Some(["testbed", "direct_io", "mount_options"].map(|name| testbed.get(name).cloned()))
     };
-    a.workloads.get(&cell.workload) == b.workloads.get(&cell.workload) && a.images == b.images && bed(a) == bed(b)
+    if a.workloads.get(&cell.workload) != b.workloads.get(&cell.workload) {
+        Some("other parameters")
+    } else if a.images.iter().any(|(name, id)| b.images.get(name).is_some_and(|other| other != id)) {
+        Some("other base images")
+    } else if bed(a) != bed(b) {
+        Some("other testbed")
+    } else {
+        None
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     Named,
     cells::{Answer, KEYS, differ, is_interval, shown, times},
 };
-use crate::Summary;
+use crate::{Summary, Unit};
 
 pub fn summary(runs: &[Named<'_>]) -> Markup {
     html! {
@@ -64,7 +64,8 @@ fn sentence(answer: &Answer<'_>) -> Option<Markup> {
 
 fn against(best: &Summary, other: &Summary) -> String {
     if best.median > 0.0 {
-        format!("{} cheaper than {}", times(other.median / best.median), other.driver)
+        let verb = if best.unit == Unit::Seconds { "cheaper" } else { "less" };
+        format!("{} {verb} than {}", times(other.median / best.median), other.driver)
     } else {
         format!("against {} of {}", shown(other), other.driver)
     }
