@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{
     Named,
-    cells::{KEYS, differ, shown, shown_whole, times},
+    cells::{Answer, KEYS, Key, differ, shown, shown_whole, times},
 };
 use crate::{RunRecord, Summary};
 
@@ -16,16 +16,28 @@ pub fn tables(runs: &[Named<'_>]) -> Markup {
             "One column a run; samples are not mixed. The multiple is of the first column, and is given only where the intervals do not overlap "
             "and the workload had the same parameters, base images and kind of testbed in both."
         }
-        @for key in KEYS {
-            @let answers: Vec<_> = runs.iter().map(|named| key.answer(named.run)).collect();
-            @let whats: BTreeSet<_> = answers.iter().flatten().map(|answer| answer.what.as_str()).collect();
-            @for what in whats {
-                @let of: Vec<&[&Summary]> = answers.iter()
-                    .map(|answer| answer.as_ref().filter(|answer| answer.what == what).map_or(&[][..], |answer| &answer.cells)).collect();
-                (table(what, runs, &of))
-            }
-        }
+        @let tables: Vec<_> = KEYS.iter().flat_map(|key| key_tables(key, runs)).collect();
+        @if tables.is_empty() { p { "No key figure was measured in more than one of the runs." } }
+        @for table in tables { (table) }
     }
+}
+
+/// One table for each cell that the key has, where more than one run has that cell.
+fn key_tables(key: &Key, runs: &[Named<'_>]) -> Vec<Markup> {
+    let answers: Vec<_> = runs.iter().map(|named| key.answer(named.run)).collect();
+    let whats: BTreeSet<_> = answers.iter().flatten().map(|answer| answer.what.as_str()).collect();
+    let columns = |what: &str| -> Vec<&[&Summary]> {
+        let column = |answer| match answer {
+            &Some(Answer { what: ref its, ref cells }) if *its == what => cells.as_slice(),
+            _ => &[],
+        };
+        answers.iter().map(column).collect()
+    };
+    let shared = |what: &str| {
+        let columns = columns(what);
+        (columns.iter().filter(|cells| !cells.is_empty()).count() > 1).then(|| table(what, runs, &columns))
+    };
+    whats.into_iter().filter_map(shared).collect()
 }
 
 fn table(what: &str, runs: &[Named<'_>], columns: &[&[&Summary]]) -> Markup {

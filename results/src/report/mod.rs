@@ -144,7 +144,8 @@ fn named(runs: &[Run]) -> Vec<Named<'_>> {
 
 /// Hosts are told apart by kernel and CPU; runs of equal hosts by their id, too.
 fn label(runs: &[Run], index: usize) -> String {
-    let host = |run: &Run| format!("{} · {} ({})", run.record.host.kernel, run.record.host.cpu, run.record.host.cpus);
+    let host =
+        |run: &Run| format!("{} · {}, {} CPUs", run.record.host.kernel, run.record.host.cpu, run.record.host.cpus);
     let full = |run: &Run| format!("{} · {}", host(run), run.record.run);
     let is_alone =
         |name: &dyn Fn(&Run) -> String| runs.iter().filter(|other| name(other) == name(&runs[index])).count() == 1;
