@@ -103,6 +103,7 @@ pub(crate) fn quantity(value: f64, unit: Unit) -> String {
         Unit::Seconds => scaled(&[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")]),
         Unit::Bytes => scaled(&[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")]),
         Unit::Count => format!("{value:.0}"),
+        Unit::Ratio if value.abs() >= 99.95 => format!("{value:.0}"),
         Unit::Ratio => format!("{value:.2}"),
     }
 }

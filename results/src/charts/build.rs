@@ -4,20 +4,22 @@ use std::collections::BTreeSet;
 
 use super::{
     bars::{Bar, Bars, Group},
+    canvas::Frame,
     colours,
+    view::{self, View},
 };
-use crate::{Kind, RunRecord, Sample, Summary, Unit};
+use crate::{Kind, Sample, Summary, Unit};
 
 const PHASES: [&str; 5] = ["prepare", "mount", "run", "diff", "commit"];
 
 /// Names and charts.
-pub fn charts(record: &RunRecord, samples: &[Sample], summaries: &[Summary]) -> Vec<(String, Bars)> {
-    let mine: Vec<&Summary> = summaries.iter().filter(|summary| summary.workload == "build").collect();
+pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
+    let mine = view.of("build");
     let dockerfiles: BTreeSet<&str> = mine.iter().filter_map(|summary| summary.params.get("dockerfile")).collect();
     if dockerfiles.is_empty() {
         return Vec::new();
     }
-    let view = View { record, samples, summaries: mine };
+    let view = Builds { view: *view, summaries: mine };
     let mut charts = vec![("comparison".to_owned(), view.comparison(&dockerfiles))];
     for dockerfile in dockerfiles {
         charts.push((format!("steps-{}", file_name(dockerfile)), view.steps(dockerfile)));
@@ -42,44 +44,18 @@ fn file_name(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
-struct View<'a> {
-    record: &'a RunRecord,
-    samples: &'a [Sample],
+struct Builds<'a> {
+    view: View<'a>,
     summaries: Vec<&'a Summary>,
 }
 
-impl View<'_> {
+impl Builds<'_> {
     fn drivers(&self) -> BTreeSet<&str> {
-        self.summaries.iter().map(|summary| summary.driver.as_str()).collect()
+        view::drivers(&self.summaries)
     }
 
-    fn driver_legend(&self) -> Vec<(String, plotters::style::RGBColor)> {
-        self.drivers().into_iter().map(|driver| (driver.to_owned(), colours::driver(driver))).collect()
-    }
-
-    /// Where it was measured, and how often.
-    fn caption(&self, how: &str) -> Vec<String> {
-        let n = self.summaries.iter().map(|summary| summary.n).max().unwrap_or(0);
-        let host = &self.record.host;
-        let testbed = self.record.drivers.values().next().map(|driver| {
-            let text = |name: &str| driver.testbed.get(name).and_then(|value| value.as_str()).unwrap_or("?").to_owned();
-            format!("{} on {}", text("file_system"), text("testbed"))
-        });
-        vec![
-            format!(
-                "{how}; n = {n} rounds after {} warm-up, drivers interleaved, no build cache, page cache warm.",
-                self.record.warmup
-            ),
-            format!(
-                "{}; Linux {}, {} ({} CPUs, {:.0} GB); run {}.",
-                testbed.unwrap_or_default(),
-                host.kernel,
-                host.cpu,
-                host.cpus,
-                host.memory as f64 / 1e9,
-                self.record.run
-            ),
-        ]
+    fn frame(&self, title: &str, subtitle: &str, how: &str) -> Frame {
+        self.view.frame("build", title, subtitle, how, "no build cache, page cache warm")
     }
 
     fn find(&self, driver: &str, dockerfile: &str, step: Option<&str>, phase: &str, metric: &str) -> Option<&Summary> {
@@ -119,15 +95,14 @@ impl View<'_> {
                 })
                 .collect(),
         };
-        Bars {
-            title: format!("Where the time of each instruction goes: {dockerfile}"),
-            subtitle: "prepare the writable layer, mount it, run the instruction, write the layer tar, seal and record"
-                .to_owned(),
-            unit: Unit::Seconds,
-            legend: PHASES.iter().map(|phase| ((*phase).to_owned(), colours::phase(phase))).collect(),
-            groups: self.step_names(dockerfile).into_iter().map(group).collect(),
-            caption: self.caption("Medians of each phase; the number is their sum"),
-        }
+        let mut frame = self.frame(
+            &format!("Where the time of each instruction goes: {dockerfile}"),
+            "prepare the writable layer, mount it, run the instruction, write the layer tar, seal and record",
+            "Medians of each phase; the number is their sum",
+        );
+        frame.legend = PHASES.iter().map(|phase| ((*phase).to_owned(), colours::phase(phase))).collect();
+        let groups = self.step_names(dockerfile).into_iter().map(group).collect();
+        Bars { frame, unit: Unit::Seconds, groups }
     }
 
     fn counted(&self, dockerfile: &str, metric: &str, subtitle: &str) -> Option<Bars> {
@@ -153,14 +128,12 @@ impl View<'_> {
             return None;
         }
         let what = metric.trim_end_matches("_bytes").replace('_', " ");
-        Some(Bars {
-            title: format!("Bytes of each instruction, {what}: {dockerfile}"),
-            subtitle: subtitle.to_owned(),
-            unit: Unit::Bytes,
-            legend: self.driver_legend(),
-            groups,
-            caption: self.caption("Medians of exact counters; whiskers: 95 % bootstrap interval, where rounds differ"),
-        })
+        let frame = self.frame(
+            &format!("Bytes of each instruction, {what}: {dockerfile}"),
+            subtitle,
+            "Medians of exact counters; whiskers: 95 % bootstrap interval, where rounds differ",
+        );
+        Some(Bars { frame, unit: Unit::Bytes, groups })
     }
 
     fn comparison(&self, dockerfiles: &BTreeSet<&str>) -> Bars {
@@ -180,15 +153,12 @@ impl View<'_> {
                 groups.push(Group { label: format!("{dockerfile}: {label}"), bars: bars.collect() });
             }
         }
-        Bars {
-            title: "Building and running an image on each driver".to_owned(),
-            subtitle: "From the Dockerfile to the named image, and from the image to a container that has ended and is removed"
-                .to_owned(),
-            unit: Unit::Seconds,
-            legend: self.driver_legend(),
-            groups,
-            caption: self.caption("Bars: medians; whiskers: 95 % bootstrap interval of the median; circles: single rounds"),
-        }
+        let frame = self.frame(
+            "Building and running an image on each driver",
+            "From the Dockerfile to the named image, and from the image to a container that has ended and is removed",
+            "Bars: medians; whiskers: 95 % bootstrap interval of the median; circles: single rounds",
+        );
+        Bars { frame, unit: Unit::Seconds, groups }
     }
 
     fn points(&self, driver: &str, dockerfile: &str, phase: &str) -> Vec<f64> {
@@ -200,6 +170,6 @@ impl View<'_> {
                 && sample.phase == phase
                 && sample.kind == Kind::Time
         };
-        self.samples.iter().filter(same).map(|sample| sample.value).collect()
+        self.view.samples.iter().filter(same).map(|sample| sample.value).collect()
     }
 }

@@ -18,11 +18,13 @@ pub fn driver(name: &str) -> RGBColor {
 /// The same colour for a phase everywhere.
 pub fn phase(name: &str) -> RGBColor {
     match name {
-        "prepare" | "container prepare" => RGBColor(68, 119, 170),
+        "prepare" | "create" | "container prepare" => RGBColor(68, 119, 170),
         "mount" | "container start" => RGBColor(102, 204, 238),
-        "run" | "container run" => RGBColor(204, 187, 68),
-        "diff" => RGBColor(238, 102, 119),
-        "commit" | "container remove" => RGBColor(170, 51, 119),
+        "run" | "start" | "container run" => RGBColor(204, 187, 68),
+        "diff" | "exec" => RGBColor(238, 102, 119),
+        "commit" | "remove" | "container remove" => RGBColor(170, 51, 119),
+        "exit" => RGBColor(34, 136, 51),
+        "unmount" => RGBColor(187, 187, 187),
         _ => RGBColor(150, 150, 150),
     }
 }
@@ -31,3 +33,5 @@ pub const TEXT: RGBColor = RGBColor(30, 30, 30);
 pub const FAINT: RGBColor = RGBColor(105, 105, 105);
 pub const GRID: RGBColor = RGBColor(222, 222, 222);
 pub const PAPER: RGBColor = RGBColor(255, 255, 255);
+/// A threshold, and what is beyond it.
+pub const ALARM: RGBColor = RGBColor(190, 30, 45);

@@ -109,3 +109,117 @@ fn the_same_run_gives_the_same_pictures() {
     };
     assert!(bytes(one.path()) == bytes(two.path()));
 }
+
+/// Everything but `build`: a line of a file for each cell.
+fn other_workloads(dir: &Path) -> RunDir {
+    let run = run(dir);
+    let mut samples = crate::read_samples(&run.samples()).unwrap();
+    let of = samples[0].clone();
+    let mut put = |driver: &str, workload: &str, params: &str, phase: &str, metric: &str, value: f64, unit: Unit| {
+        let kind = if unit == Unit::Seconds { Kind::Time } else { Kind::Counter };
+        samples.push(Sample {
+            driver: driver.to_owned(),
+            workload: workload.to_owned(),
+            params: params.parse().unwrap(),
+            phase: phase.to_owned(),
+            metric: metric.to_owned(),
+            value,
+            unit,
+            kind,
+            ..of.clone()
+        });
+    };
+    for (driver, factor) in [("overlay2", 1.0), ("vfs", 2.0), ("btrfs", 3.0)] {
+        for size in [4096.0, 1_048_576.0] {
+            for op in ["append", "chmod"] {
+                let params = format!("depth=1;op={op};size={size}");
+                put(driver, "copyup", &params, "first", "wall", factor * 1e-9 * size, Unit::Seconds);
+                put(driver, "copyup", &params, "first", "allocated_bytes", size, Unit::Bytes);
+                put(driver, "copyup", &params, "second", "wall", 1e-5, Unit::Seconds);
+            }
+        }
+        for depth in [1, 16, 64] {
+            put(driver, "layers", &format!("depth={depth}"), "mount", "wall", factor * 1e-4, Unit::Seconds);
+        }
+        for alive in [1, 2, 4] {
+            put(driver, "density", &format!("alive={alive}"), "one more", "wall", factor * 1e-3, Unit::Seconds);
+        }
+        for parallel in ["01", "08"] {
+            let params = format!("level=container;parallel={parallel}");
+            for step in ["create", "mount", "start", "exec", "exit", "unmount", "remove", "life"] {
+                put(driver, "lifecycle", &params, step, "wall", factor * 1e-3, Unit::Seconds);
+            }
+        }
+        put(driver, "apply", "case=many", "apply", "content_bytes", 1e6, Unit::Bytes);
+        put(driver, "apply", "case=many", "apply", "device_written_bytes", factor * 1e6, Unit::Bytes);
+    }
+    fs::remove_file(run.samples()).unwrap();
+    let mut writer = run.writer().unwrap();
+    samples.iter().for_each(|sample| writer.write(sample).unwrap());
+    run
+}
+
+#[test]
+fn every_workload_has_its_charts_and_every_mark_says_its_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = draw(&Recorded::read(other_workloads(dir.path()).path()).unwrap()).unwrap();
+    let picture = |name: &str| &pictures.iter().find(|picture| picture.name == name).unwrap().svg;
+    assert!(
+        picture("overview").contains("<title>first write to the largest file: append, vfs: 2.10 ms (2.0x)</title>")
+    );
+    let copyup = picture("copyup-time");
+    assert!(copyup.contains("<title>append, overlay2, size of the file 1 MiB: 1.05 ms (1.05 ms to 1.05 ms)</title>"));
+    assert!(copyup.contains("4 KiB") && copyup.contains("chmod"));
+    assert!(picture("copyup-space").contains("overlay2 (append: slope 1.00)"));
+    assert!(picture("lifecycle").contains("8 at once"));
+    assert!(picture("starts").contains("100 %"));
+    assert!(picture("depth").contains("layers below"));
+    assert!(picture("density").contains("containers alive"));
+    assert!(picture("parallel").contains("containers at once"));
+    assert!(picture("write-amplification").contains("apply case=many apply, btrfs: 3.00"));
+    for picture in &pictures {
+        assert!(png::from_svg(&picture.svg).is_ok(), "{}", picture.name);
+    }
+}
+
+#[test]
+fn nothing_measured_is_nothing_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run(dir.path());
+    let empty = Recorded { samples: Vec::new(), ..Recorded::read(run.path()).unwrap() };
+    assert_eq!(draw(&empty).unwrap(), []);
+}
+
+#[test]
+fn names_in_a_run_are_no_markup() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = Recorded::read(run(dir.path()).path()).unwrap();
+    for sample in &mut run.samples {
+        if let Some(step) = sample.params.get("step") {
+            let step = format!("{step} <script>&\u{1}");
+            sample.params.set("step", step);
+        }
+    }
+    for picture in draw(&run).unwrap() {
+        assert!(!picture.svg.contains("<script>"), "{}", picture.name);
+        assert!(png::from_svg(&picture.svg).is_ok(), "{}", picture.name);
+    }
+}
+
+#[test]
+fn a_comparison_and_a_history_are_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Recorded::read(run(dir.path()).path()).unwrap();
+    let mut new = base.clone();
+    for sample in new.samples.iter_mut().filter(|sample| sample.kind == Kind::Time) {
+        sample.value *= 2.0;
+    }
+    let options = crate::compare::Options { paired: true, ..Default::default() };
+    let comparison = crate::compare::compare(&base, &new, &options);
+    let picture = ratios(&comparison, &options.thresholds).unwrap().unwrap();
+    assert!(picture.svg.contains("2.00x (2.00 to 2.00)"), "{}", picture.svg);
+    let cell = comparison.judgements[0].cell.clone();
+    let moment = |run, median| Moment { run, driver: "vfs".into(), median, interval: (median, median) };
+    assert!(history(&cell, &[moment(1, 1.0), moment(2, 3.0)]).unwrap().contains("<svg"));
+    assert_eq!(history(&cell, &[moment(1, 1.0)]), None);
+}

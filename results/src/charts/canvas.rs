@@ -1,0 +1,183 @@
+//! What every chart is drawn with: fonts, texts, legends, and what a mark says when it is pointed at.
+
+use std::cell::RefCell;
+
+use plotters::{
+    backend::SVGBackend,
+    coord::Shift,
+    drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea},
+    element::{Circle, PathElement, Rectangle, Text},
+    style::{
+        Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle,
+        text_anchor::{HPos, Pos, VPos},
+    },
+};
+
+use super::{FONT, colours};
+use crate::{Unit, table::quantity};
+
+pub type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// Of every chart, in pixels.
+pub const WIDTH: i32 = 1280;
+pub const MARGIN: i32 = 24;
+/// Title, subtitle and legend end here.
+pub const TOP: i32 = 112;
+const CAPTION_LINE: i32 = 19;
+
+/// Something that can be drawn.
+pub trait Chart {
+    /// What it is about.
+    fn title(&self) -> &str;
+
+    /// Height in pixels.
+    fn height(&self) -> i32;
+
+    /// Draws it.
+    fn draw(&self, canvas: &Canvas<'_>) -> Drawn;
+}
+
+/// A chart's names, in the same places on every chart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    pub title: String,
+    /// What is shown.
+    pub subtitle: String,
+    /// Names and colours.
+    pub legend: Vec<(String, RGBColor)>,
+    /// Below the chart: how and where it was measured.
+    pub caption: Vec<String>,
+}
+
+impl Frame {
+    /// What the lines below the chart take.
+    pub fn caption_height(&self) -> i32 {
+        CAPTION_LINE * self.caption.len() as i32 + MARGIN
+    }
+
+    pub fn draw(&self, canvas: &Canvas<'_>, caption_top: i32) -> Drawn {
+        canvas.text(&self.title, MARGIN, 20, &font(21, true), HPos::Left)?;
+        canvas.text(&self.subtitle, MARGIN, 48, &font(14, false), HPos::Left)?;
+        let mut x = MARGIN;
+        for (name, colour) in &self.legend {
+            canvas.rectangle(x, 76, x + 14, 90, *colour)?;
+            canvas.text(name, x + 20, 75, &font(13, false), HPos::Left)?;
+            x += 20 + width(name, 13) + 26;
+        }
+        for (line, index) in self.caption.iter().zip(0..) {
+            canvas.text(line, MARGIN, caption_top + index * CAPTION_LINE, &faint(12), HPos::Left)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a chart is drawn.
+pub struct Canvas<'a> {
+    area: DrawingArea<SVGBackend<'a>, Shift>,
+    tips: RefCell<String>,
+}
+
+/// Draws a chart as SVG.
+pub fn svg(chart: &dyn Chart) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
+    let mut text = String::new();
+    let tips = {
+        let area = SVGBackend::with_string(&mut text, (WIDTH as u32, chart.height() as u32)).into_drawing_area();
+        area.fill(&colours::PAPER)?;
+        let canvas = Canvas { area, tips: RefCell::default() };
+        chart.draw(&canvas)?;
+        canvas.area.present()?;
+        canvas.tips.into_inner()
+    };
+    // Where the font is not installed, another of about its width.
+    let text =
+        text.replace(&format!("font-family=\"{FONT}\""), &format!("font-family=\"{FONT}, Verdana, sans-serif\""));
+    Ok(text.replace("</svg>", &(tips + "</svg>")))
+}
+
+impl Canvas<'_> {
+    pub fn text(&self, text: &str, x: i32, y: i32, style: &TextStyle<'_>, at: HPos) -> Drawn {
+        let style = style.clone().pos(Pos::new(at, VPos::Top));
+        self.area.draw(&Text::new(writable(text), (x, y), style))
+    }
+
+    pub fn rectangle(&self, left: i32, top: i32, right: i32, bottom: i32, colour: RGBColor) -> Drawn {
+        self.area.draw(&Rectangle::new([(left, top), (right, bottom)], colour.filled()))
+    }
+
+    pub fn line(&self, points: Vec<(i32, i32)>, colour: RGBColor, thickness: u32) -> Drawn {
+        let style = ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: thickness };
+        self.area.draw(&PathElement::new(points, style))
+    }
+
+    pub fn disc(&self, x: i32, y: i32, radius: i32, colour: RGBColor) -> Drawn {
+        self.area.draw(&Circle::new((x, y), radius, colour.filled()))
+    }
+
+    pub fn ring(&self, x: i32, y: i32, radius: i32) -> Drawn {
+        let style = ShapeStyle { color: colours::TEXT.mix(0.45), filled: false, stroke_width: 1 };
+        self.area.draw(&Circle::new((x, y), radius, style))
+    }
+
+    /// What a viewer says of this place.
+    pub fn tip(&self, left: i32, top: i32, right: i32, bottom: i32, text: &str) {
+        let (width, height) = ((right - left).max(6), (bottom - top).max(6));
+        let text = escaped(text);
+        self.tips.borrow_mut().push_str(&format!(
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" fill=\"#fff\" \
+             fill-opacity=\"0\"><title>{text}</title></rect>\n"
+        ));
+    }
+}
+
+/// Without the characters that XML 1.0 has no way to write.
+fn writable(text: &str) -> String {
+    text.chars().filter(|c| *c >= ' ').collect()
+}
+
+/// Text inside an element of XML.
+fn escaped(text: &str) -> String {
+    writable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+pub fn font(size: i32, bold: bool) -> TextStyle<'static> {
+    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    TextStyle::from((FONT, size).into_font().style(style)).color(&colours::TEXT)
+}
+
+pub fn faint(size: i32) -> TextStyle<'static> {
+    font(size, false).color(&colours::FAINT)
+}
+
+/// About how wide a text is: the font's average is a little over half its size.
+pub fn width(text: &str, size: i32) -> i32 {
+    text.chars().count() as i32 * size * 58 / 100
+}
+
+/// As much of a text as fits, with dots where it was cut.
+pub fn fitting(text: &str, room: i32, size: i32) -> String {
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    let length = (room / (size * 58 / 100) - 1).max(1) as usize;
+    text.chars().take(length).collect::<String>() + "…"
+}
+
+/// A tick's label: no digits that say nothing.
+pub fn short(value: f64, unit: Unit) -> String {
+    let text = quantity(value, unit);
+    let (number, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number} {unit}").trim_end().to_owned()
+}
+
+/// A size that is a power of two, in binary units: `4 KiB`.
+pub fn binary(value: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (value, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let number = format!("{value:.1}");
+    format!("{} {}", number.trim_end_matches(".0"), UNITS[unit])
+}

@@ -1,0 +1,102 @@
+//! What every chart asks of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plotters::style::RGBColor;
+
+use super::{canvas::Frame, colours};
+use crate::{Params, RunRecord, Sample, Summary};
+
+/// A run, and what it comes to.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub record: &'a RunRecord,
+    pub samples: &'a [Sample],
+    pub summaries: &'a [Summary],
+}
+
+impl<'a> View<'a> {
+    /// Of one workload.
+    pub fn of(&self, workload: &str) -> Vec<&'a Summary> {
+        self.summaries.iter().filter(|summary| summary.workload == workload).collect()
+    }
+
+    /// Title and caption; `how` says what is drawn, `state` whether caches were warm.
+    pub fn frame(&self, workload: &str, title: &str, subtitle: &str, how: &str, state: &str) -> Frame {
+        let mine = self.of(workload);
+        let drivers: BTreeSet<&str> = mine.iter().map(|summary| summary.driver.as_str()).collect();
+        Frame {
+            title: title.to_owned(),
+            subtitle: subtitle.to_owned(),
+            legend: legend(&drivers),
+            caption: self.caption(&mine, &drivers, how, state),
+        }
+    }
+
+    /// How and where it was measured.
+    pub fn caption(&self, mine: &[&Summary], drivers: &BTreeSet<&str>, how: &str, state: &str) -> Vec<String> {
+        let most = mine.iter().map(|summary| summary.n).max().unwrap_or(0);
+        let n = match mine.iter().map(|summary| summary.n).min() {
+            Some(least) if least != most => format!("{least} to {most}"),
+            _ => most.to_string(),
+        };
+        let (host, warmup) = (&self.record.host, self.record.warmup);
+        let memory = host.memory as f64 / 1e9;
+        vec![
+            format!("{how}; n = {n}, {warmup} warm-up rounds, drivers interleaved, {state}."),
+            format!(
+                "{}; Linux {}, {} ({} CPUs, {memory:.0} GB); run {}.",
+                self.testbeds(drivers),
+                host.kernel,
+                host.cpu,
+                host.cpus,
+                self.record.run
+            ),
+        ]
+    }
+
+    /// `ext4 on loop:ext4,size=8192M (overlay2, vfs), btrfs on ... (btrfs)`.
+    fn testbeds(&self, drivers: &BTreeSet<&str>) -> String {
+        let mut beds: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for driver in drivers {
+            let Some(about) = self.record.drivers.get(*driver) else { continue };
+            let text = |name: &str| about.testbed.get(name).and_then(|value| value.as_str()).unwrap_or("?");
+            beds.entry(format!("{} on {}", text("file_system"), text("testbed"))).or_default().push(driver);
+        }
+        match beds.len() {
+            1 => beds.into_keys().next().unwrap_or_default(),
+            _ => {
+                let beds = beds.into_iter().map(|(bed, drivers)| format!("{bed} ({})", drivers.join(", ")));
+                beds.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+/// Names and colours.
+pub fn legend(drivers: &BTreeSet<&str>) -> Vec<(String, RGBColor)> {
+    drivers.iter().map(|driver| ((*driver).to_owned(), colours::driver(driver))).collect()
+}
+
+/// The drivers of these, in order.
+pub fn drivers<'a>(summaries: &[&'a Summary]) -> BTreeSet<&'a str> {
+    summaries.iter().map(|summary| summary.driver.as_str()).collect()
+}
+
+/// The values that a parameter has in these, numbers in their order.
+pub fn values<'a>(summaries: &[&'a Summary], param: &str) -> Vec<&'a str> {
+    let values: BTreeSet<&str> = summaries.iter().filter_map(|summary| summary.params.get(param)).collect();
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));
+    values
+}
+
+/// A parameter as a number; what is none comes last.
+pub fn number(text: &str) -> f64 {
+    text.parse().unwrap_or(f64::INFINITY)
+}
+
+/// A parameter of a cell as a number.
+pub fn param(params: &Params, name: &str) -> Option<f64> {
+    params.get(name)?.parse().ok()
+}
