@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::{
     Named,
     cells::{Answer, KEYS, Key, differ, shown, shown_whole, times},
+    words::capital,
 };
 use crate::{RunRecord, Summary};
 
@@ -14,47 +15,48 @@ pub fn tables(runs: &[Named<'_>]) -> Markup {
     html! {
         p.note {
             "One column a run; samples are not mixed. The multiple is of the first column, and is given only where the intervals do not overlap "
-            "and the workload had the same parameters, base images and kind of testbed in both."
+            "and the workload had the same parameters, base images and kind of testbed in both. An interval holds what varied within its run; "
+            "what varies from run to run on one host, and what another version of the program does, is in the multiple, too."
         }
-        @let tables: Vec<_> = KEYS.iter().flat_map(|key| key_tables(key, runs)).collect();
-        @if tables.is_empty() { p { "No key figure was measured in more than one of the runs." } }
-        @for table in tables { (table) }
+        @let groups: Vec<_> = KEYS.iter().flat_map(|key| groups(key, runs)).collect();
+        @if groups.is_empty() {
+            p { "No key figure was measured in more than one of the runs." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label="Hosts side by side" {
+                table {
+                    thead { tr { th scope="col" { "Driver" } @for named in runs { th scope="col" { (named.label) } } } }
+                    @for group in groups { (group) }
+                }
+            }
+        }
     }
 }
 
-/// One table for each cell that the key has, where more than one run has that cell.
-fn key_tables(key: &Key, runs: &[Named<'_>]) -> Vec<Markup> {
+/// The rows of each cell that the key has, where more than one run has that cell.
+fn groups(key: &Key, runs: &[Named<'_>]) -> Vec<Markup> {
     let answers: Vec<_> = runs.iter().map(|named| key.answer(named.run)).collect();
     let whats: BTreeSet<_> = answers.iter().flatten().map(|answer| answer.what.as_str()).collect();
-    let columns = |what: &str| -> Vec<&[&Summary]> {
-        let column = |answer| match answer {
+    let group = |what: &str| {
+        let cells = |answer| match answer {
             &Some(Answer { what: ref its, ref cells }) if *its == what => cells.as_slice(),
             _ => &[],
         };
-        answers.iter().map(column).collect()
+        let columns: Vec<&[&Summary]> = answers.iter().map(cells).collect();
+        (columns.iter().filter(|cells| !cells.is_empty()).count() > 1).then(|| rows(what, runs, &columns))
     };
-    let shared = |what: &str| {
-        let columns = columns(what);
-        (columns.iter().filter(|cells| !cells.is_empty()).count() > 1).then(|| table(what, runs, &columns))
-    };
-    whats.into_iter().filter_map(shared).collect()
+    whats.into_iter().filter_map(group).collect()
 }
 
-fn table(what: &str, runs: &[Named<'_>], columns: &[&[&Summary]]) -> Markup {
+fn rows(what: &str, runs: &[Named<'_>], columns: &[&[&Summary]]) -> Markup {
     let drivers: BTreeSet<_> = columns.iter().flat_map(|cells| cells.iter()).map(|s| s.driver.as_str()).collect();
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ "Hosts: " (what) } {
-            table {
-                caption { (what) }
-                thead { tr { th scope="col" { "Driver" } @for named in runs { th scope="col" { (named.label) } } } }
-                tbody {
-                    @for driver in drivers {
-                        tr {
-                            th scope="row" { (driver) }
-                            @for (index, cells) in columns.iter().enumerate() {
-                                (cell(find(columns[0], driver), find(cells, driver), &runs[0], &runs[index]))
-                            }
-                        }
+        tbody {
+            tr { th.group scope="rowgroup" colspan=(columns.len() + 1) { (capital(what)) } }
+            @for driver in drivers {
+                tr {
+                    th scope="row" { (driver) }
+                    @for (index, cells) in columns.iter().enumerate() {
+                        (cell(find(columns[0], driver), find(cells, driver), &runs[0], &runs[index]))
                     }
                 }
             }

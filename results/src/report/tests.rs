@@ -65,6 +65,18 @@ fn tells_differences_that_are_beyond_the_intervals() {
 }
 
 #[test]
+fn a_counter_that_was_read_once_tells_nothing() {
+    let once = |driver, value| Sample {
+        metric: "device_written_bytes".into(),
+        unit: Unit::Bytes,
+        kind: Kind::Counter,
+        ..first_writes(driver, &[value]).remove(0)
+    };
+    let text = said(vec![once("a", 176_128.0), once("b", 241_664.0)]);
+    assert!(!text.contains("least") && text.contains("Measured too rarely"), "{text}");
+}
+
+#[test]
 fn one_driver_or_none_is_a_page_too() {
     assert!(said(first_writes("a", &[1.0])).contains("nothing to tell apart"));
     assert!(page(&[run(record("6.1"), Vec::new())]).contains("nothing was measured"));
