@@ -145,7 +145,7 @@ fn judge(cell: &CellId, base: Option<&Vec<f64>>, new: Option<&Vec<f64>>, options
         }
         // A driver or a workload that records another cell than before is another measurement.
         (Some(_), None) => (Verdict::Incomparable, None, "it is not measured any more".to_owned()),
-        (None, _) => (Verdict::Incomparable, None, "the base has no such cell".to_owned()),
+        (None, _) => (Verdict::Warn, None, "new: the base has no such cell".to_owned()),
     };
     let side = |values: Option<&Vec<f64>>| values.map(|values| Side::of(values));
     Judgement { cell: cell.clone(), verdict, base: side(base), new: side(new), ratio, why }

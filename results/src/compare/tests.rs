@@ -120,6 +120,8 @@ fn a_cell_that_went_away_fails_and_a_workload_that_was_not_asked_for_is_told() {
     let base = both(&["commit", "diff"], &["device_flushes", "device_writes"]);
     let comparison = compared(&base, &both(&["commit", "diff"], &["device_flushes"]));
     assert_eq!(comparison.verdict(), Verdict::Incomparable);
+    let comparison = compared(&both(&["commit", "diff"], &["device_flushes"]), &base);
+    assert_eq!(comparison.verdict(), Verdict::Warn, "a first measurement is told, and no failure");
     let comparison = compared(&base, &both(&["commit"], &["device_flushes", "device_writes"]));
     assert!(comparison.is_passed());
     assert_eq!(comparison.unmatched, ["vfs diff (only in the base)"]);

@@ -14,9 +14,9 @@ pub enum Verdict {
     Improve,
     /// Its own rounds differ by more than the tolerance, so that nothing can be said.
     Unstable,
-    /// It may cost more: a person should look. Does not fail the gate.
+    /// It may cost more, or is measured for the first time: a person should look. Does not fail the gate.
     Warn,
-    /// It is not there on one side, or stands for something else there. Fails the gate.
+    /// It is not measured any more. Fails the gate, which would otherwise be passed by measuring nothing.
     Incomparable,
     /// It costs more. Fails the gate.
     Regress,

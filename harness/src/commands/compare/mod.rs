@@ -4,9 +4,10 @@ mod selftest;
 
 use std::{ffi::OsString, path::PathBuf, time::SystemTime};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use results::{
-    Recorded,
+    Recorded, charts,
     compare::{self, Comparison, Options, Thresholds, formats, reference},
 };
 
@@ -62,6 +63,9 @@ pub struct CompareArgs {
     /// Where --rebase, --aa and --faults leave their runs [default: results/compare/<time>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Draw the times' ratios and their intervals into this directory: ratios.svg and ratios.png
+    #[arg(long, value_name = "DIR")]
+    pub chart: Option<PathBuf>,
     /// What both sides run: arguments of `harness bench`, after --
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
@@ -110,7 +114,7 @@ pub fn run(args: &CompareArgs) -> Result {
     };
     let new = Recorded::read(new)?;
     let base = reference::find(base, &new)?;
-    conclude(&base, &new, &options, args.format)
+    conclude(&base, &new, &options, args)
 }
 
 fn rebase(args: &CompareArgs, revision: &str, options: &Options) -> Result {
@@ -119,16 +123,25 @@ fn rebase(args: &CompareArgs, revision: &str, options: &Options) -> Result {
     let sides = [Program::of(built.program(), &args.args), Program::this(&args.args)?];
     let pairs = Pairs { rounds: args.pairs, seed: 1 };
     let [base, new] = pairs.run(&sides, &out(args), &stop)?;
-    conclude(&base, &new, options, args.format)
+    conclude(&base, &new, options, args)
 }
 
 fn out(args: &CompareArgs) -> PathBuf {
     args.out.clone().unwrap_or_else(|| PathBuf::from("results/compare").join(results::compact(SystemTime::now())))
 }
 
-fn conclude(base: &Recorded, new: &Recorded, options: &Options, format: Format) -> Result {
+fn conclude(base: &Recorded, new: &Recorded, options: &Options, args: &CompareArgs) -> Result {
     let comparison = compare::compare(base, new, options);
-    print(&text(&comparison, new, format)?)?;
+    print(&text(&comparison, new, args.format)?)?;
+    if let Some(dir) = &args.chart {
+        match charts::ratios(&comparison, &options.thresholds)? {
+            Some(picture) => {
+                std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+                charts::write(&picture, dir)?;
+            }
+            None => say("no chart: no times were compared"),
+        }
+    }
     passed(&comparison)
 }
 

@@ -19,7 +19,7 @@ pub fn table(comparison: &Comparison) -> String {
         .notable()
         .map(|judgement| {
             let (base, new, by) = change(judgement);
-            let cell = format!("{:<12}  {}", judgement.verdict, judgement.cell);
+            let cell = format!("{:<12}  {}", judgement.verdict, shortened(&judgement.cell.to_string()));
             vec![cell, base, new, by, judgement.why.clone()]
         })
         .collect();
@@ -32,6 +32,17 @@ pub fn table(comparison: &Comparison) -> String {
         text += &format!("not compared: {group}\n");
     }
     text + &summary(comparison) + "\n"
+}
+
+/// A cell's name with its end, which says what was measured; instructions of a Dockerfile may be long.
+fn shortened(name: &str) -> String {
+    const MOST: usize = 110;
+    let length = name.chars().count();
+    if length <= MOST {
+        return name.to_owned();
+    }
+    let (head, tail) = (MOST / 2, MOST - MOST / 2 - 1);
+    name.chars().take(head).chain(['…']).chain(name.chars().skip(length - tail)).collect()
 }
 
 /// `regress: 3,950 cells: 3,947 pass, 3 regress; times were not judged, since the rounds are no pairs`.
