@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::exact::Bed;
 use crate::RunRecord;
 
 /// Something that moves every number and is not the same on both sides.
@@ -60,6 +61,12 @@ pub fn differences(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
 pub fn fingerprint(record: &RunRecord) -> String {
     let text: String = identity(record).iter().map(|(what, value)| format!("{what}={value}\n")).collect();
     format!("{:016x}", crate::host::fnv1a(text.as_bytes()))
+}
+
+/// What lies below a driver.
+pub(super) fn bed(record: &RunRecord, driver: &str) -> Bed {
+    let file_system = record.drivers.get(driver).and_then(|about| about.testbed.get("file_system"));
+    if file_system.is_some_and(|name| name == "btrfs") { Bed::Trees } else { Bed::Steady }
 }
 
 /// Whether times may be held against each other: the same processor and as many of them.

@@ -119,9 +119,11 @@ pub fn compare(base: &Recorded, new: &Recorded, options: &Options) -> Comparison
     let cells: BTreeSet<&CellId> = old.keys().chain(now.keys()).collect();
     for cell in cells {
         let group = (cell.driver.clone(), cell.workload.clone());
-        let judged = cell.kind != Kind::Time || comparison.paired;
+        // Amplification is a counter by another, which are judged themselves.
+        let judged = (cell.kind != Kind::Time || comparison.paired) && !cell.metric.ends_with("_amplification");
         if judged && has_old.contains(&group) && has_now.contains(&group) {
-            let judgement = judge(cell, old.get(cell), now.get(cell), options);
+            let bed = identity::bed(&base.record, &cell.driver);
+            let judgement = judge(cell, old.get(cell), now.get(cell), bed, options);
             comparison.judgements.push(judgement);
         }
     }
@@ -133,14 +135,20 @@ fn groups(cells: &BTreeMap<CellId, Vec<f64>>) -> BTreeSet<(String, String)> {
     cells.keys().map(|cell| (cell.driver.clone(), cell.workload.clone())).collect()
 }
 
-fn judge(cell: &CellId, base: Option<&Vec<f64>>, new: Option<&Vec<f64>>, options: &Options) -> Judgement {
+fn judge(
+    cell: &CellId,
+    base: Option<&Vec<f64>>,
+    new: Option<&Vec<f64>>,
+    bed: exact::Bed,
+    options: &Options,
+) -> Judgement {
     let (verdict, ratio, why) = match (base, new) {
         (Some(base), Some(new)) if cell.kind == Kind::Time => {
             let pairs: Vec<_> = base.iter().copied().zip(new.iter().copied()).collect();
             paired::judge(&pairs, &options.thresholds)
         }
         (Some(base), Some(new)) => {
-            let (verdict, why) = exact::judge(cell, base, new);
+            let (verdict, why) = exact::judge(cell, base, new, bed);
             (verdict, None, why)
         }
         // A driver or a workload that records another cell than before is another measurement.

@@ -58,8 +58,11 @@ fn privileged_counters_repeat() {
             let spec = Spec::Loop { file_system: Some(file_system), size: SIZE, quota: false, memory };
             let (one, two) = (measure(dir.path(), &spec), measure(dir.path(), &spec));
             assert!(one.written_bytes >= 4_000_000, "{spec}: {one:?}");
-            assert!(one.written_bytes.abs_diff(two.written_bytes) <= 64 << 10, "{spec}: {one:?} {two:?}");
-            assert!(one.writes.abs_diff(two.writes) <= 2.max(one.writes / 50), "{spec}: {one:?} {two:?}");
+            // The nodes of btrfs' trees split as files happen to be written back.
+            let (bytes, share) =
+                if file_system == FileSystem::Btrfs { (one.written_bytes / 12, 12) } else { (64 << 10, 50) };
+            assert!(one.written_bytes.abs_diff(two.written_bytes) <= bytes, "{spec}: {one:?} {two:?}");
+            assert!(one.writes.abs_diff(two.writes) <= 2.max(one.writes / share), "{spec}: {one:?} {two:?}");
             assert!(one.flushes.abs_diff(two.flushes) <= 2, "{spec}: {one:?} {two:?}");
         }
     }
