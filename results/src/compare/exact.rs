@@ -5,11 +5,22 @@ use crate::{Kind, Unit, mad};
 
 /// From how many rounds of the base its own spread is known well enough to widen a tolerance.
 const CALIBRATED: usize = 20;
+/// Fewer rounds than that may all have met with the same accident, such as a page that had to be read again.
+const ENOUGH: usize = 3;
 /// So many times its median absolute deviation.
 const DEVIATIONS: f64 = 6.0;
 
 /// What is said of a counter or a shape, and why.
 pub(super) fn judge(cell: &CellId, base: &[f64], new: &[f64], bed: Bed) -> (Verdict, String) {
+    match judge_rounds(cell, base, new, bed) {
+        (Verdict::Regress, why) if new.len() < ENOUGH => {
+            (Verdict::Warn, format!("{why}; {} round(s) only, {ENOUGH} would fail", new.len()))
+        }
+        judged => judged,
+    }
+}
+
+fn judge_rounds(cell: &CellId, base: &[f64], new: &[f64], bed: Bed) -> (Verdict, String) {
     let (old, now) = (Side::of(base), Side::of(new));
     if cell.kind == Kind::Shape
         && let Some(limits) = Limits::of(&cell.metric, old.median)
@@ -212,8 +223,14 @@ mod tests {
     }
 
     #[test]
+    fn one_round_alone_warns() {
+        assert_eq!(verdict("copied_up_files", Unit::Count, &[0.0], &[9.0]), Verdict::Warn);
+        assert_eq!(verdict("copied_up_files", Unit::Count, &[0.0], &[9.0; 3]), Verdict::Regress);
+    }
+
+    #[test]
     fn shapes_have_their_own_limits() {
-        let shape = |metric, base: f64, new: f64| verdict(metric, Unit::Ratio, &[base], &[new]);
+        let shape = |metric, base: f64, new: f64| verdict(metric, Unit::Ratio, &[base], &[new; 3]);
         assert_eq!(shape("allocated_slope", 1.0, 1.01), Verdict::Pass);
         assert_eq!(shape("allocated_slope", 1.0, 1.03), Verdict::Regress);
         assert_eq!(shape("allocated_slope", 1.0, 0.0), Verdict::Improve);
@@ -223,7 +240,7 @@ mod tests {
         assert_eq!(shape("page_cache_factor", 4.0, 4.0), Verdict::Pass);
         let kind = Kind::Shape;
         let intercept = |base: f64, new: f64| {
-            judge(&cell("allocated_intercept", Unit::Bytes, kind), &[base], &[new], Bed::Steady).0
+            judge(&cell("allocated_intercept", Unit::Bytes, kind), &[base], &[new; 3], Bed::Steady).0
         };
         assert_eq!(intercept(65536.0, 65536.0), Verdict::Pass);
         assert_eq!(intercept(65536.0, 524_288.0), Verdict::Regress);
