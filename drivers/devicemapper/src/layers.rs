@@ -181,7 +181,7 @@ impl Layers {
             (_, Some(holds)) => holds,
             (Some(tree), None) => {
                 // What is not written yet has no block yet.
-                filesystem::sync(&tree)?;
+                filesystem::sync(&tree).map_err(|error| self.pool.explained("write to", error))?;
                 filesystem::held(&tree)?
             }
             (None, None) => match self.memory.get(data.device.number) {
@@ -256,7 +256,10 @@ fn activate_and_mount(pool: &Pool, merged: &Path, data: &Data, access: Access) -
 fn hide(pool: &Pool, memory: &Memory, tree: &Path, device: u32, written: bool) -> Result<()> {
     let merged = tree.parent().unwrap_or(tree);
     let synced = if written {
-        filesystem::sync(merged).and_then(|()| filesystem::held(merged)).map(Known::Holds)
+        filesystem::sync(merged)
+            .map_err(|error| pool.explained("write to", error))
+            .and_then(|()| filesystem::held(merged))
+            .map(Known::Holds)
     } else {
         Ok(memory.get(device).unwrap_or(Known::Holds(filesystem::held(merged).unwrap_or_default())))
     };

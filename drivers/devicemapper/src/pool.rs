@@ -132,6 +132,11 @@ impl Pool {
         }
     }
 
+    /// An I/O error of a layer's file system, in terms of what is wrong with the pool below it, if something is.
+    pub fn explained(&self, op: &'static str, error: Error) -> Error {
+        self.healthy(op).err().unwrap_or(error)
+    }
+
     /// Refuses new layers while there is little room: better now than in the middle of a write.
     pub fn guard(&self) -> Result<()> {
         let status = self.healthy("make a layer in")?;
