@@ -7,6 +7,8 @@ use crate::{Kind, Unit, mad};
 const CALIBRATED: usize = 20;
 /// Fewer rounds than that may all have met with the same accident, such as a page that had to be read again.
 const ENOUGH: usize = 3;
+/// Reads are what the kernel guesses will be wanted, and what it still remembers: only a multiple means something.
+const AHEAD: f64 = 0.3;
 /// So many times its median absolute deviation.
 const DEVIATIONS: f64 = 6.0;
 
@@ -61,16 +63,17 @@ impl Bed {
     const fn bytes(self) -> (f64, f64) {
         match self {
             Self::Steady => (0.01, 65536.0),
-            // A dozen nodes of 16 KiB.
-            Self::Trees => (0.05, 196_608.0),
+            // Some nodes of 16 KiB.
+            Self::Trees => (0.08, 262_144.0),
         }
     }
 
     /// Share and absolute number of requests.
     const fn requests(self) -> (f64, f64) {
         match self {
-            Self::Steady => (0.02, 2.0),
-            Self::Trees => (0.05, 12.0),
+            // A commit of the journal that falls between two writes, and not behind both: descriptor, block, commit record.
+            Self::Steady => (0.02, 4.0),
+            Self::Trees => (0.08, 16.0),
         }
     }
 }
@@ -81,11 +84,14 @@ fn tolerance(cell: &CellId, base: &[f64], bed: Bed) -> f64 {
     let median = crate::median(base).abs();
     let of = |(share, number): (f64, f64)| (share * median).max(number);
     let usual = match (cell.unit, cell.metric.as_str()) {
+        (Unit::Bytes, "device_read_bytes") => of((AHEAD, 262_144.0)),
+        (Unit::Count, "device_reads") => of((AHEAD, 64.0)),
+        (Unit::Count, "device_flushes") => of((0.02, 2.0)),
         (Unit::Bytes, metric) if metric.starts_with("device_") => of(bed.bytes()),
         (Unit::Bytes, _) => of(Bed::Steady.bytes()),
-        (Unit::Count, "device_flushes") => of(Bed::Steady.requests()),
         (Unit::Count, metric) if metric.starts_with("device_") => of(bed.requests()),
         (Unit::Count | Unit::Seconds, _) => 0.02 * median,
+        (Unit::Ratio, "device_read_factor") => AHEAD * median,
         (Unit::Ratio, metric) => of((0.02, ratio_floor(metric))),
     };
     if base.len() < CALIBRATED { usual } else { usual.max(DEVIATIONS * mad(base)) }
@@ -185,8 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn requests_may_vary_by_two_and_what_a_driver_counts_not_at_all() {
+    fn requests_may_vary_by_few_and_what_a_driver_counts_not_at_all() {
         let count = |metric, base: f64, new: f64| verdict(metric, Unit::Count, &[base; 3], &[new; 3]);
+        assert_eq!(count("device_writes", 4.0, 8.0), Verdict::Pass);
+        assert_eq!(count("device_writes", 4.0, 9.0), Verdict::Regress);
         assert_eq!(count("device_flushes", 4.0, 6.0), Verdict::Pass);
         assert_eq!(count("device_flushes", 4.0, 7.0), Verdict::Regress);
         assert_eq!(count("device_flushes", 1000.0, 1021.0), Verdict::Regress);
@@ -199,9 +207,9 @@ mod tests {
         let judged = |metric, unit, base: f64, new: f64| {
             judge(&cell(metric, unit, Kind::Counter), &[base; 3], &[new; 3], Bed::Trees).0
         };
-        assert_eq!(judged("device_written_bytes", Unit::Bytes, MIB, MIB + 196_608.0), Verdict::Pass);
-        assert_eq!(judged("device_written_bytes", Unit::Bytes, MIB, MIB + 196_609.0), Verdict::Regress);
-        assert_eq!(judged("device_writes", Unit::Count, 20.0, 32.0), Verdict::Pass);
+        assert_eq!(judged("device_written_bytes", Unit::Bytes, MIB, MIB + 262_144.0), Verdict::Pass);
+        assert_eq!(judged("device_written_bytes", Unit::Bytes, MIB, MIB + 262_145.0), Verdict::Regress);
+        assert_eq!(judged("device_writes", Unit::Count, 20.0, 36.0), Verdict::Pass);
         assert_eq!(judged("device_flushes", Unit::Count, 20.0, 23.0), Verdict::Regress);
         assert_eq!(judged("allocated_bytes", Unit::Bytes, MIB, MIB + 65537.0), Verdict::Regress);
     }
