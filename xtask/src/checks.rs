@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{lab, leftovers::Leftovers};
+use crate::{gate, lab, leftovers::Leftovers};
 
 /// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
 const PRIVILEGED: &str = "privileged_";
@@ -32,6 +32,10 @@ pub fn all() -> Result<()> {
     let smoke = Scratch::new()?;
     step("smoke run of the main job", cargo(&["run", "--release", "-p", "harness", "--"]).args(smoke.arguments()))?;
     smoke.check()?;
+    println!("== gate");
+    let start = Instant::now();
+    gate::check().context("gate")?;
+    println!("== gate: {:.0} s", start.elapsed().as_secs_f64());
     println!("== lab");
     let start = Instant::now();
     lab::all(None).context("lab")?;

@@ -74,7 +74,7 @@ fn tests(package: &str) -> Result<Vec<PathBuf>> {
     Ok(tests)
 }
 
-fn release(package: &str, name: &str) -> Result<PathBuf> {
+pub fn release(package: &str, name: &str) -> Result<PathBuf> {
     let built = build(&["build", "--release", "-p", package])?;
     let found = built.into_iter().find(|artifact| artifact.name == name && !artifact.is_integration_test);
     Ok(found.with_context(|| format!("cargo built no {name}"))?.program)

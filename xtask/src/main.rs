@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a person")]
 
 mod checks;
+mod gate;
 mod lab;
 mod leftovers;
 mod packages;
@@ -17,8 +18,14 @@ use clap::Parser;
 enum Command {
     /// Installs the Debian packages that the tests use (as root, where apt is), else prints their names.
     Setup,
-    /// Runs everything that must hold: format, clippy, docs, all tests, and a smoke run of the main job.
+    /// Runs everything that must hold: format, clippy, docs, all tests, a smoke run of the main job, the gate, and the lab.
     Test,
+    /// Holds what this tree's counters are against the reference run of this machine's fingerprint in results/reference.
+    Gate {
+        /// Measure many rounds and keep them as the reference instead: what a change is meant to cost belongs into its commit
+        #[arg(long)]
+        record: bool,
+    },
     /// Runs in a virtual machine what needs another kernel than this one: the tests of devicemapper, and the conformance
     /// suite for all drivers; or any command, after --.
     Lab {
@@ -48,6 +55,8 @@ fn run(command: &Command) -> Result<()> {
             packages::ensure()?;
             checks::all()
         }
+        Command::Gate { record: false } => gate::check(),
+        Command::Gate { record: true } => gate::record(),
         Command::Lab { kernel, command } if command.is_empty() => {
             packages::ensure()?;
             lab::all(kernel.as_deref())
