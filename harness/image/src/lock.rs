@@ -35,14 +35,19 @@ impl Flock {
 }
 
 /// The right to replace the index; held for the few milliseconds that takes.
+///
+/// It has a lease with it: whoever holds the exclusive one takes temporary files for those of dead writers, and
+/// the index is replaced by way of one. The lease is taken first, as by all who write blobs and then name them.
 #[derive(Debug)]
 pub struct IndexLock {
     _flock: Option<Flock>,
+    _lease: Lease,
 }
 
 impl IndexLock {
     pub fn take(root: &Path) -> Result<Self> {
-        Ok(Self { _flock: Flock::take(&root.join("lock"), FlockOperation::LockExclusive)? })
+        let lease = Lease::shared(root)?;
+        Ok(Self { _flock: Flock::take(&root.join("lock"), FlockOperation::LockExclusive)?, _lease: lease })
     }
 }
 

@@ -38,6 +38,24 @@ fn openings_that_tag_and_remove_at_once_lose_nothing() {
     assert_eq!(fixture.store.blobs().list().unwrap().len(), 1 + 3 * images);
 }
 
+/// A temporary file of the index was once taken for that of a dead writer, and the change was lost.
+#[test]
+fn collections_leave_alone_what_a_change_of_the_index_writes() {
+    let fixture = Fixture::new();
+    let root = fixture.dir.path();
+    let image = fixture.store.put_image(config(), vec![fixture.layer("one")]).unwrap();
+    thread::scope(|scope| {
+        let collector = scope.spawn(|| (0..2000).for_each(|_| drop(fixture.store.gc(&[]).unwrap())));
+        while !collector.is_finished() {
+            let store = Store::open_with(root, Durability::Skip).unwrap();
+            let name = "again:1".parse().unwrap();
+            store.tag(&image.id.to_string(), &name).unwrap();
+            store.tag(&image.id.to_string(), &"still:1".parse().unwrap()).unwrap();
+            store.remove("again:1", false).unwrap();
+        }
+    });
+}
+
 #[test]
 fn writers_of_the_same_content_meet_in_one_blob() {
     let fixture = Fixture::new();
