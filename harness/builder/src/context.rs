@@ -1,8 +1,7 @@
 //! Files that COPY and ADD take, and where they put them; nothing outside the two roots is ever touched.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -191,40 +190,6 @@ pub fn walk(found: &Found, ignore: &Ignore, visit: &mut dyn FnMut(&Path, &Path) 
     Ok(())
 }
 
-/// Whether a file is a tar, plain or compressed as a layer can be; the error names a compression that is not read.
-pub fn archive(path: &Path) -> io::Result<Result<bool, &'static str>> {
-    use std::io::Read;
-    let mut magic = Vec::new();
-    File::open(path)?.take(6).read_to_end(&mut magic)?;
-    if magic.starts_with(b"\xfd7zXZ\0") {
-        return Ok(Err("xz"));
-    }
-    if magic.starts_with(b"BZh") {
-        return Ok(Err("bzip2"));
-    }
-    let mut header = Vec::new();
-    let plain = match storage_layer::decompress(File::open(path)?) {
-        Ok(plain) => plain,
-        Err(_) => return Ok(Ok(false)),
-    };
-    if plain.take(512).read_to_end(&mut header).is_err() {
-        return Ok(Ok(false));
-    }
-    Ok(Ok(is_tar_header(&header)))
-}
-
-/// The checksum of a header is the sum of its bytes with spaces in its own place (tar(5)).
-fn is_tar_header(header: &[u8]) -> bool {
-    if header.len() < 512 {
-        return false;
-    }
-    let sum: u64 =
-        header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
-    let field = String::from_utf8_lossy(&header[148..156]);
-    let field = field.trim_matches([' ', '\0']);
-    !field.is_empty() && u64::from_str_radix(field, 8) == Ok(sum)
-}
-
 /// A name for messages.
 pub fn shown(path: &Path) -> String {
     path.as_os_str().as_bytes().escape_ascii().to_string()
@@ -275,20 +240,5 @@ mod tests {
         assert_eq!(names("/a/../a/one.txt", ""), ["a/one.txt"]);
         assert_eq!(names("none", ""), Vec::<String>::new());
         assert_eq!(names("a/*", "**/*.md"), ["a/b", "a/one.txt", "a/rootlink"]);
-    }
-
-    #[test]
-    fn archives_are_told_by_their_header() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = dir.path().join("text.tar");
-        fs::write(&text, vec![b'x'; 2048]).unwrap();
-        assert_eq!(archive(&text).unwrap(), Ok(false));
-        let tar = dir.path().join("real");
-        let status =
-            std::process::Command::new("tar").args(["-czf"]).arg(&tar).args(["-C", "/etc", "hostname"]).status();
-        assert!(status.unwrap().success());
-        assert_eq!(archive(&tar).unwrap(), Ok(true));
-        fs::write(&tar, b"\xfd7zXZ\0 and so on").unwrap();
-        assert_eq!(archive(&tar).unwrap(), Err("xz"));
     }
 }

@@ -9,6 +9,7 @@
 
 #![deny(missing_docs)]
 
+mod archive;
 mod cache_key;
 mod context;
 mod diagnostic;

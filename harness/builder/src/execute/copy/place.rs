@@ -15,8 +15,8 @@ use storage_sys::userns;
 
 use super::{Prepared, ignore_below, keep};
 use crate::{
-    Error, Ignore, Result,
-    context::{Found, Jail, archive, shown},
+    Error, Ignore, Result, archive,
+    context::{Found, Jail, shown},
     execute::step::Step,
 };
 
@@ -50,19 +50,8 @@ impl Placing<'_> {
 
     /// Puts one source where it belongs; `several` says that it is one of many.
     pub fn put(&self, found: &Found, several: bool, ignore: &Ignore) -> Result<()> {
-        if self.copy.unpack && !found.is_dir {
-            match archive(&found.path).map_err(Error::io("read", &found.path))? {
-                Ok(true) if self.copy.mode.is_some() => {
-                    let why = format!("ADD --chmod of an archive is not supported yet: {}", shown(&found.name));
-                    return Err(self.step.wrong(self.step.place_of("chmod"), why));
-                }
-                Ok(true) => return self.unpack(found),
-                Ok(false) => {}
-                Err(kind) => {
-                    let why = format!("ADD of {kind} archives is not supported yet: {}", shown(&found.name));
-                    return Err(self.step.fails(why));
-                }
-            }
+        if self.copy.unpack && !found.is_dir && archive::is_tar(&found.path).map_err(Error::io("read", &found.path))? {
+            return self.unpack(found);
         }
         if found.is_dir {
             let kept = if self.copy.parents { found.kept.as_path() } else { Path::new("") };
@@ -123,7 +112,8 @@ impl Placing<'_> {
     fn unpack(&self, found: &Found) -> Result<()> {
         let dir = self.to.make_directories(&self.target, Some((0, 0)));
         let dir = dir.map_err(|error| self.fails(&found.name, &error))?;
-        let mut tar = File::open(&found.path).map_err(Error::io("open", &found.path))?;
+        let tar = File::open(&found.path).map_err(Error::io("open", &found.path))?;
+        let mut tar = archive::open(tar).map_err(Error::io("read", &found.path))?;
         let devices = if userns::is_active() { Devices::Skip } else { Devices::Create };
         let owners = match self.options.owner.filter(|_| self.copy.owner.is_some()) {
             Some((uid, gid)) => Owners::Give(uid, gid),
