@@ -107,6 +107,11 @@ impl<W> DigestWriter<W> {
         Self { inner, hash: Sha256::new(), count: 0 }
     }
 
+    /// Goes on with the same count and digest into another sink.
+    pub fn with_inner<V>(self, inner: V) -> DigestWriter<V> {
+        DigestWriter { inner, hash: self.hash, count: self.count }
+    }
+
     /// The sink, the digest, and how many bytes went through.
     pub fn finish(self) -> (W, Digest, Bytes) {
         (self.inner, Digest(self.hash.finalize().into()), Bytes(self.count))

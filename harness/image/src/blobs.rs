@@ -102,7 +102,7 @@ impl Blobs {
         }
         let found = Digest::of(&bytes);
         if found != *digest {
-            return Err(Error::Corrupt { path, why: mismatch(&found) });
+            return Err(Error::Corrupt { path, why: damaged(&found) });
         }
         Ok(bytes)
     }
@@ -184,9 +184,17 @@ impl Blobs {
         &self.tmp
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) const fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// The blob, when it is there already in full length. Whoever wrote it may not have synced it yet, or may
     /// not have been asked to.
-    fn present(&self, digest: Digest, size: Bytes) -> Result<Option<Blob>> {
+    pub(crate) fn present(&self, digest: Digest, size: Bytes) -> Result<Option<Blob>> {
         match self.open_blob(&digest) {
             Ok(file) if file.metadata().is_ok_and(|metadata| metadata.len() == size.get()) => {
                 if self.durability.syncs() {
@@ -217,6 +225,20 @@ impl<'a> BlobWriter<'a> {
     pub fn commit(self) -> Result<Blob> {
         let finished = self.finish()?;
         let blob = finished.blob;
+        finished.publish()?;
+        Ok(blob)
+    }
+
+    /// As [`commit`](Self::commit), for content that was said to have this digest.
+    ///
+    /// # Errors
+    /// [`Error::WrongContent`] when it has another one; what the file system says.
+    pub fn commit_as(self, digest: &Digest) -> Result<Blob> {
+        let finished = self.finish()?;
+        let blob = finished.blob;
+        if blob.digest != *digest {
+            return Err(Error::WrongContent { digest: *digest, why: mismatch(&blob.digest) });
+        }
         finished.publish()?;
         Ok(blob)
     }
@@ -285,7 +307,7 @@ impl Read for VerifiedBlob {
             let (_, found, _) = reader.finish();
             if found != self.expected {
                 let path = self.path.clone();
-                let error = Error::Corrupt { path, why: mismatch(&found) };
+                let error = Error::Corrupt { path, why: damaged(&found) };
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -299,7 +321,11 @@ impl fmt::Debug for VerifiedBlob {
     }
 }
 
-fn mismatch(found: &Digest) -> String {
+pub(crate) fn mismatch(found: &Digest) -> String {
+    format!("its content has the digest {found}")
+}
+
+fn damaged(found: &Digest) -> String {
     format!("its content has the digest {found}; delete this file, then make or load again the image that needs it")
 }
 

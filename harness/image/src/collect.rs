@@ -7,7 +7,7 @@ use storage_driver::Bytes;
 use storage_layer::Digest;
 
 use crate::{
-    Blob, ChainId, Error, Image, Lease, Reference, Result, Store, document, image::short, index::Index,
+    Blob, ChainId, Error, Image, Lease, Reference, Result, Store, document, image::short, index::Index, media,
     resolve::Located,
 };
 
@@ -33,7 +33,7 @@ pub struct Removal {
 pub struct Collected {
     /// Blobs that are gone.
     pub blobs: Vec<Blob>,
-    /// Files of dead writers that are gone.
+    /// Files of dead writers, and parts of blobs, that are gone.
     pub temporaries: usize,
     /// Nothing was done, because somebody is using the store.
     pub deferred: bool,
@@ -80,7 +80,8 @@ impl Store {
         };
         let mut needed = self.needed(&self.index()?)?;
         needed.extend(extra_roots);
-        let mut collected = Collected { temporaries: self.blobs().clean()?, ..Collected::default() };
+        let mut collected =
+            Collected { temporaries: self.blobs().clean()? + self.blobs().clean_partials()?, ..Collected::default() };
         for blob in self.blobs().list()? {
             if !needed.contains(&blob.digest) {
                 self.blobs().delete(&blob.digest)?;
@@ -174,14 +175,14 @@ impl Store {
     /// A manifest and all it leads to. Indexes within the index, which other tools write, are followed.
     fn reach(&self, digest: Digest, media_type: &MediaType, nesting: u32) -> Result<BTreeSet<Digest>> {
         let mut reached = BTreeSet::from([digest]);
-        if *media_type == MediaType::ImageIndex && nesting > 0 {
+        if media::is_index(media_type) && nesting > 0 {
             let inner: ImageIndex = document::read(self.blobs(), &digest, "image index")?;
             for descriptor in inner.manifests() {
                 if let Some(blob) = document::described(descriptor) {
                     reached.extend(self.reach(blob.digest, descriptor.media_type(), nesting - 1)?);
                 }
             }
-        } else if *media_type == MediaType::ImageManifest {
+        } else if media::is_manifest(media_type) {
             let image = Image::load(self.blobs(), digest, Vec::new())?;
             reached.insert(image.id);
             reached.extend(image.layers().iter().map(|layer| layer.digest));

@@ -1,7 +1,7 @@
 //! Writing files so that a crash leaves the old content or the new.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io::Write,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -27,10 +27,20 @@ pub fn publish(file: NamedTempFile, path: &Path, durability: Durability) -> Resu
         file.as_file().sync_all().map_err(Error::io("sync", file.path()))?;
     }
     file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    match path.parent() {
-        Some(dir) => sync_directory(dir, durability),
-        None => Ok(()),
+    sync_entry(path, durability)
+}
+
+/// As [`publish`], for a file that has a name already.
+pub fn move_to(file: &File, from: &Path, path: &Path, durability: Durability) -> Result<()> {
+    if durability.syncs() {
+        file.sync_all().map_err(Error::io("sync", from))?;
     }
+    fs::rename(from, path).map_err(Error::io("write", path))?;
+    sync_entry(path, durability)
+}
+
+fn sync_entry(path: &Path, durability: Durability) -> Result<()> {
+    path.parent().map_or(Ok(()), |dir| sync_directory(dir, durability))
 }
 
 /// Replaces `path` with `bytes`, by way of a temporary file in `tmp` on the same file system.

@@ -73,6 +73,14 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// What was received under a digest is something else.
+    #[error("what came as blob {digest} is something else: {why}")]
+    WrongContent {
+        /// The blob that was asked for.
+        digest: Digest,
+        /// What came.
+        why: String,
+    },
     /// An image uses something that is not supported.
     #[error("image {image}: {what} is not supported")]
     Unsupported {

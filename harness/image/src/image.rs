@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use storage_driver::Bytes;
 use storage_layer::Digest;
 
-use crate::{Blob, Blobs, ChainId, Configuration, DiffId, DockerConfig, Error, Reference, Result, document};
+use crate::{Blob, Blobs, ChainId, Configuration, DiffId, DockerConfig, Error, Reference, Result, document, media};
 
 /// One layer of an image as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Image {
             let blob = document::described(descriptor)
                 .ok_or_else(|| corrupt(&manifest_digest, "one of its layers has no SHA-256 digest"))?;
             let diff_id = diff_id.parse().map_err(|_| corrupt(&id, "one of its diff ids is malformed"))?;
-            let media_type = descriptor.media_type().clone();
+            let media_type = media::layer(descriptor.media_type());
             Ok(LayerBlob { digest: blob.digest, diff_id, size: blob.size, media_type })
         };
         let layers = manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;

@@ -5,6 +5,7 @@
 
 #![deny(missing_docs)]
 
+mod adopt;
 pub mod base;
 mod blobs;
 mod cache;
@@ -18,7 +19,9 @@ mod image;
 mod index;
 mod layers;
 mod lock;
+pub mod media;
 mod near;
+mod partial;
 mod reference;
 mod resolve;
 mod store;
@@ -33,6 +36,7 @@ pub use error::{Error, Result};
 pub use image::{HistoryStep, Image, LayerBlob};
 pub use layers::{CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose};
 pub use lock::Lease;
+pub use partial::PartialBlob;
 pub use reference::Reference;
 pub use storage_layer::Digest;
 pub use storage_root::Durability;

@@ -90,7 +90,8 @@ fn by_name(index: &Index, wanted: &Reference) -> Option<Located> {
     // The tag beside a digest is for people: the digest decides.
     let repository = wanted.repository();
     let entry = index.entries().iter().find(|entry| {
-        entry.digest == *digest && entry.reference.as_ref().is_some_and(|name| name.repository() == repository)
+        // The content is the same under any name; one that was pulled by its digest has none.
+        entry.digest == *digest && entry.reference.as_ref().is_none_or(|name| name.repository() == repository)
     })?;
     Some(Located { manifest: entry.digest, by_name: entry.reference.clone() })
 }

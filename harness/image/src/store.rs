@@ -10,12 +10,12 @@ use storage_root::Durability;
 
 use crate::{
     Blobs, Cache, ChainId, Configuration, Error, Image, LayerBlob, Lease, Reference, Result, document, durable,
-    index::Index, lock::IndexLock,
+    index::Index, lock::IndexLock, media,
 };
 
 const LAYOUT_FILE: &str = "oci-layout";
 const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
-const MANIFEST_SCHEMA_VERSION: u32 = 2;
+pub(crate) const MANIFEST_SCHEMA_VERSION: u32 = 2;
 
 /// Images on disk: an OCI image layout (image-spec, image-layout.md) that other tools can read.
 ///
@@ -25,6 +25,7 @@ const MANIFEST_SCHEMA_VERSION: u32 = 2;
 /// <root>/blobs/sha256/<hex>  layers, manifests and configurations
 /// <root>/cache/<hex>.json    what build steps made (not part of the layout)
 /// <root>/tmp/                what is being written
+/// <root>/partial/<hex>       blobs that are being received, for whoever goes on with them
 /// <root>/lock                held (flock) while the index is replaced
 /// <root>/lease               held shared by who relies on blobs that no image names, exclusively to delete any
 /// ```
@@ -140,12 +141,7 @@ impl Store {
         let mut config = config.into();
         let lease = self.lease()?;
         for layer in &layers {
-            let found = self.blobs.size(&layer.digest)?;
-            if found != layer.size {
-                let why =
-                    format!("it has {} bytes, not {}; delete it and make it again", found.get(), layer.size.get());
-                return Err(Error::Corrupt { path: self.blobs.path(&layer.digest), why });
-            }
+            self.expect_size(layer)?;
         }
         check_history(&config.oci, layers.len())?;
         config.oci.rootfs_mut().set_diff_ids(layers.iter().map(|layer| layer.diff_id.to_string()).collect());
@@ -159,14 +155,7 @@ impl Store {
             .map_err(|error| Error::InvalidImage { why: error.to_string() })?;
         let manifest_blob = self.blobs.put(&document::to_json(&manifest)?)?;
         let descriptor = document::descriptor(MediaType::ImageManifest, &manifest_blob)?;
-        let index = self.change_index(|index| {
-            index.add(descriptor);
-            for name in names {
-                index.tag(&manifest_blob.digest, name);
-            }
-            Ok(index.clone())
-        })?;
-        let image = Image::load(&self.blobs, manifest_blob.digest, index.names(&manifest_blob.digest));
+        let image = self.enter(descriptor, manifest_blob.digest, names);
         drop(lease);
         image
     }
@@ -188,7 +177,7 @@ impl Store {
     /// not taken for unused.
     pub(crate) fn chains(&self) -> Result<BTreeSet<ChainId>> {
         let mut chains = BTreeSet::new();
-        for entry in self.index()?.entries().iter().filter(|entry| entry.media_type == MediaType::ImageManifest) {
+        for entry in self.index()?.entries().iter().filter(|entry| media::is_manifest(&entry.media_type)) {
             chains.extend(Image::load(&self.blobs, entry.digest, Vec::new())?.chains());
         }
         Ok(chains)
@@ -249,7 +238,7 @@ fn check_layout(path: &Path, text: &str) -> Result<()> {
 }
 
 /// A digest belongs to a manifest already; only tags can be given.
-fn check_name(name: &Reference) -> Result<()> {
+pub(crate) fn check_name(name: &Reference) -> Result<()> {
     if name.tag().is_some() && name.digest().is_none() {
         return Ok(());
     }

@@ -11,4 +11,5 @@ mod damage;
 mod layers;
 mod naming;
 mod other_tools;
+mod received;
 mod support;
