@@ -166,7 +166,7 @@ fn glob(jail: &Jail, base: PathBuf, parts: &[String], names: &mut Vec<PathBuf>) 
 /// Calls `visit` for everything below a source that is not ignored, sorted, by its name below the source.
 pub fn walk(found: &Found, ignore: &Ignore, visit: &mut dyn FnMut(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     if !found.is_dir {
-        return visit(Path::new(found.path.file_name().unwrap_or_default()), &found.path);
+        return visit(Path::new(found.name.file_name().unwrap_or_default()), &found.path);
     }
     let mut pending = vec![PathBuf::new()];
     while let Some(below) = pending.pop() {

@@ -15,6 +15,8 @@ pub struct Dockerfile {
     pub global_args: Vec<Instruction>,
     /// The stages; at least one.
     pub stages: Vec<Stage>,
+    /// Empty lines within instructions.
+    pub empty_continuations: Vec<Span>,
 }
 
 /// Parser directives: comments of the form `# name=value` at the very start.

@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use crate::Diagnostic;
+use crate::{Diagnostic, Warning};
 
 /// An answer of this crate, or [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +34,14 @@ pub enum Error {
         /// A stage that may have been meant.
         nearest: Option<String>,
     },
+    /// The file asks that build checks which find something fail the build.
+    #[error("{}{file} says that build checks must find nothing, and they found {}", all(.warnings), .warnings.len())]
+    Checks {
+        /// The Dockerfile.
+        file: String,
+        /// What was found.
+        warnings: Vec<Warning>,
+    },
     /// A file could not be read or written.
     #[error("cannot {op} {}: {source}", .path.display())]
     Io {
@@ -66,6 +74,10 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { op, path, source: source.into() }
     }
+}
+
+fn all(warnings: &[Warning]) -> String {
+    warnings.iter().map(|warning| format!("{warning}\n")).collect()
 }
 
 fn last_words(output: &str) -> String {

@@ -11,6 +11,7 @@
 
 mod archive;
 mod cache_key;
+mod check;
 mod context;
 mod diagnostic;
 pub mod dockerfile;
@@ -24,6 +25,7 @@ mod parse;
 mod source;
 mod stages;
 
+pub use check::{Rule, Warning};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, configure};

@@ -3,7 +3,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{Diagnostic, Error};
 
 /// Bytes `start..end` of a Dockerfile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The first byte.
     pub start: usize,

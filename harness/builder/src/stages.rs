@@ -74,10 +74,11 @@ pub fn find(file: &Dockerfile, number: usize, name: &str, numbers: bool) -> Orig
     }
 }
 
-fn by_name(file: &Dockerfile, before: usize, name: &str, numbers: bool) -> Option<usize> {
+pub fn by_name(file: &Dockerfile, before: usize, name: &str, numbers: bool) -> Option<usize> {
     let lower = name.to_lowercase();
     let is_called = |stage: &Stage| stage.name.as_ref().is_some_and(|name| name.text == lower);
-    let named = file.stages[..before].iter().position(is_called);
+    // Of several, the last one (BuildKit warns of them: DuplicateStageName).
+    let named = file.stages[..before].iter().rposition(is_called);
     named.or_else(|| name.parse().ok().filter(|number| numbers && *number < before))
 }
 

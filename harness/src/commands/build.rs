@@ -39,6 +39,9 @@ pub struct BuildArgs {
     /// The stage to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// Only look for likely mistakes, by BuildKit's build checks; status 1 when there are any
+    #[arg(long)]
+    pub check: bool,
     /// Run every instruction, whatever the cache has
     #[arg(long)]
     pub no_cache: bool,
@@ -85,6 +88,9 @@ pub fn run(args: &BuildArgs) -> Result {
         ssh: args.ssh.iter().map(|agent| self::agent(agent)).collect::<Result<_>>()?,
         cancel: signals::stop_flag()?,
     };
+    if args.check {
+        return check(&Builder::new(&session.layers), &request);
+    }
     let mut teller = Teller { quiet: args.quiet };
     let built = Builder::new(&session.layers).build(&request, &mut teller).map_err(failed)?;
     if let Some(path) = &args.iidfile {
@@ -98,10 +104,24 @@ pub fn run(args: &BuildArgs) -> Result {
     print(&format!("{}\n", built.image.id))
 }
 
+/// Prints what the build checks find.
+fn check(builder: &Builder<'_>, request: &BuildRequest) -> Result {
+    let found = builder.check(request).map_err(failed)?;
+    for warning in &found {
+        print(&format!("{warning}\n"))?;
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("build checks found {}", found.len())))
+}
+
 /// What is wrong with the Dockerfile or what it runs is status 1; all else is about the environment.
 fn failed(error: Error) -> Failure {
     match error {
-        Error::Dockerfile(_) | Error::Run { .. } | Error::NoStage { .. } => Failure::Failed(error.into()),
+        Error::Dockerfile(_) | Error::Run { .. } | Error::NoStage { .. } | Error::Checks { .. } => {
+            Failure::Failed(error.into())
+        }
         Error::Stopped => Failure::Status(130, Some(error.into())),
         other => other.into(),
     }

@@ -168,3 +168,17 @@ fn privileged_health_checks_and_shells_are_kept_in_the_image() {
     assert_eq!(config["config"]["Shell"], serde_json::json!(["/bin/sh", "-e", "-c"]));
     assert!(config["config"]["ExposedPorts"].get("5001/udp").is_some());
 }
+
+/// BuildKit's checks: their own status, and warnings in a build.
+#[test]
+fn privileged_likely_mistakes_are_told() {
+    let place = Place::new();
+    let dockerfile = "FROM host\nENV A b\nCOPY $NAME. /x/\n";
+    let checked = build(&place, "vfs", &[], dockerfile, &["--check"]).status_is(1);
+    assert!(checked.out.starts_with("LegacyKeyValueFormat: Dockerfile:2:5: "), "{checked:#?}");
+    assert!(checked.out.contains("UndefinedVar: Dockerfile:3:6: "), "{checked:#?}");
+    build(&place, "vfs", &[], dockerfile, &[]).ok().says("warning: UndefinedVar: Dockerfile:3:6: ");
+    build(&place, "vfs", &[], "FROM host\nCOPY . /x/\n", &["--check"]).ok();
+    let strict = format!("# check=error=true\n{dockerfile}");
+    build(&place, "vfs", &[], &strict, &[]).status_is(1).says("must find nothing");
+}

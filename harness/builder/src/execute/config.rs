@@ -124,10 +124,12 @@ impl State {
         }
     }
 
-    /// Adds ports as EXPOSE has them: `80`, `53/udp`, `8000-8010/tcp`.
+    /// Adds ports as EXPOSE has them: `80`, `53/udp`, `8000-8010/tcp`. Of a mapping such as `127.0.0.1:80:8080` the
+    /// container's port is taken, as docker does.
     pub fn expose(&mut self, ports: &[String]) -> Result<(), String> {
         for port in ports {
             let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            let range = range.rsplit(':').next().unwrap_or(range);
             let protocol = protocol.to_ascii_lowercase();
             let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
             let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -16,7 +16,12 @@ use storage_layer::{
 use storage_sys::userns;
 
 use self::place::Placing;
-use super::{Build, config::State, step::Step};
+use super::{
+    Build,
+    config::State,
+    remote::{Address, Remote},
+    step::Step,
+};
 use crate::{
     Error, Ignore, Result, Span,
     context::{Found, Jail, clean, find, walk},
@@ -29,6 +34,8 @@ use crate::{
 pub struct Prepared {
     /// Patterns, and where they stand.
     sources: Vec<(String, Span)>,
+    /// What is fetched from elsewhere.
+    remote: Vec<Remote>,
     /// Files that the Dockerfile holds itself: name and content.
     inline: Vec<(String, String)>,
     /// The target, absolute in the image.
@@ -44,6 +51,8 @@ pub struct Prepared {
     link: bool,
     /// Archives are unpacked.
     unpack: bool,
+    /// Those from elsewhere, too.
+    unpack_remote: bool,
     /// What is copied from another stage or image.
     other: Option<State>,
 }
@@ -52,7 +61,6 @@ impl Build<'_> {
     /// Expands a COPY or an ADD.
     pub fn prepare_copy(&self, stage: usize, state: &State, step: Step<'_>, transfer: &Transfer) -> Result<Prepared> {
         let is_add = matches!(step.instruction.kind, Kind::Add(_));
-        step.refuse_flags(&["checksum", "keep-git-dir"])?;
         let (mut sources, mut inline) = (Vec::new(), Vec::new());
         for source in &transfer.sources {
             match source.heredoc.and_then(|number| step.instruction.heredocs.get(number)) {
@@ -64,16 +72,16 @@ impl Build<'_> {
                 None => sources.push((step.expand(&source.word, state)?, source.word.span)),
             }
         }
-        if is_add && let Some((url, span)) = sources.iter().find(|(source, _)| is_remote(source)) {
-            return Err(step.wrong(*span, format!("ADD from {url} is not supported yet; download it, or RUN curl")));
-        }
+        let remote = remote(step, state, is_add, &mut sources)?;
         let target_text = step.expand(&transfer.destination, state)?;
         let target = Path::new(if state.workdir.is_empty() { "/" } else { &state.workdir }).join(&target_text);
         let ends_as_directory = target_text.ends_with('/') || target_text == "." || target_text.ends_with("/.");
         let on = |name: &str| step.instruction.flag(name).is_some_and(crate::dockerfile::Flag::is_on);
+        let several = sources.len() + remote.len() + inline.len() > 1;
         Ok(Prepared {
-            into_directory: ends_as_directory || sources.len() + inline.len() > 1 || on("parents"),
+            into_directory: ends_as_directory || several || on("parents"),
             sources,
+            remote,
             inline,
             target,
             owner: step.option("chown", state)?,
@@ -82,6 +90,7 @@ impl Build<'_> {
             parents: on("parents"),
             link: on("link"),
             unpack: if step.instruction.flag("unpack").is_some() { on("unpack") } else { is_add },
+            unpack_remote: on("unpack"),
             other: self.other(stage, state, step)?,
         })
     }
@@ -110,6 +119,8 @@ impl Build<'_> {
             key.add(name.as_bytes());
             key.add(content.as_bytes());
         }
+        key.add(&[u8::from(copy.unpack_remote)]);
+        copy.remote.iter().try_for_each(|remote| remote.add_to(self, step, &mut key))?;
         self.with_source(step, copy, |from, ignore| {
             for found in find_all(from, step, copy, ignore)? {
                 let filter = ignore_below(ignore, copy, &found);
@@ -146,8 +157,11 @@ impl Build<'_> {
         self.with_source(step, copy, |from, ignore| {
             let all = find_all(from, step, copy, ignore)?;
             let several = all.len() + copy.inline.len() > 1;
-            all.iter().try_for_each(|found| placing.put(found, several, ignore))
+            all.iter().try_for_each(|found| placing.put(found, several, copy.unpack, ignore))
         })?;
+        for remote in &copy.remote {
+            placing.put(remote.found(self, step)?, copy.into_directory, copy.unpack_remote, &Ignore::default())?;
+        }
         copy.inline.iter().try_for_each(|(name, content)| placing.write(name, content))
     }
 
@@ -218,8 +232,31 @@ pub fn keep<'a>(ignore: &'a Ignore, name: &'a Path) -> impl Fn(&Path, bool) -> K
     }
 }
 
-fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "git@", "ssh://"].iter().any(|start| source.starts_with(start))
+/// Takes what is not in the build context out of `sources`.
+fn remote(step: Step<'_>, state: &State, is_add: bool, sources: &mut Vec<(String, Span)>) -> Result<Vec<Remote>> {
+    let checksum = step.option("checksum", state)?;
+    let several = sources.len() > 1;
+    let mut remote = Vec::new();
+    let mut here = Vec::new();
+    for (text, span) in sources.drain(..) {
+        match Address::read(&text) {
+            None => here.push((text, span)),
+            Some(_) if !is_add => {
+                return Err(step.wrong(span, format!("COPY takes files of the build context; write ADD for {text}")));
+            }
+            Some(address) => remote.push(Remote::new(step, address, span, checksum.as_deref())?),
+        }
+    }
+    *sources = here;
+    let for_one = if checksum.is_some() { Some("checksum") } else { None };
+    if let Some(flag) = for_one.filter(|_| several || remote.is_empty()) {
+        let why = format!("--{flag} is for one source from the network");
+        return Err(step.wrong(step.place_of(flag), why));
+    }
+    if remote.is_empty() && step.instruction.flag("keep-git-dir").is_some_and(crate::dockerfile::Flag::is_on) {
+        return Err(step.wrong(step.place_of("keep-git-dir"), "--keep-git-dir is for git repositories only"));
+    }
+    Ok(remote)
 }
 
 fn octal(step: Step<'_>, text: &str) -> Result<u32> {

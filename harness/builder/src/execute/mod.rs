@@ -6,6 +6,7 @@ mod copy;
 mod layer;
 mod mounts;
 mod platform;
+mod remote;
 mod run;
 mod stage;
 mod step;
@@ -15,7 +16,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
@@ -24,9 +25,11 @@ use std::{
 use harness_image::{Configuration, Image, Layers, Reference};
 use storage_driver::{Bytes, Timestamp};
 
-use self::{config::State, stage::StageRun, step::Step};
+pub use self::config::{PREDEFINED, State};
+pub use self::step::Step;
+use self::{remote::Downloads, stage::StageRun};
 use crate::{
-    Error, Ignore, Observer, Result, StepReport,
+    Error, Ignore, Observer, Result, StepReport, Warning, check,
     context::Jail,
     dockerfile::{Dockerfile, Kind},
     parse_named,
@@ -108,6 +111,7 @@ struct Build<'a> {
     /// The states of finished stages.
     done: BTreeMap<usize, State>,
     steps: Vec<StepReport>,
+    downloads: OnceLock<Downloads>,
 }
 
 impl<'a> Builder<'a> {
@@ -124,12 +128,21 @@ impl<'a> Builder<'a> {
     /// stays; finished layers do, for the next build's cache.
     pub fn build(&self, request: &BuildRequest, observer: &mut dyn Observer) -> Result<BuildOutcome> {
         let mut build = Build::start(self.layers, request)?;
+        build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
         build.warn_of_unused_arguments(observer);
         for number in build.plan.stages.clone() {
             let state = StageRun::new(&mut build, number, observer)?.run()?;
             build.done.insert(number, state);
         }
         build.finish()
+    }
+
+    /// What the build checks find. Nothing is built.
+    ///
+    /// # Errors
+    /// [`Error::Dockerfile`] with the place; [`Error::Checks`] where the Dockerfile says that nothing may be found.
+    pub fn check(&self, request: &BuildRequest) -> Result<Vec<Warning>> {
+        Build::start(self.layers, request)?.check()
     }
 }
 
@@ -142,7 +155,7 @@ impl<'a> Build<'a> {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let file = parse_named(&file_name, &source)?;
         let ignore = read_ignore(&path, context.root())?;
-        let global = global_args(&file, request)?;
+        let global = global_args(&file, &request.build_args)?;
         let plan = plan(&file, request.target.as_deref(), &global)?;
         let total = plan.stages.iter().map(|number| file.stages[*number].instructions.len()).sum();
         Ok(Self {
@@ -157,13 +170,28 @@ impl<'a> Build<'a> {
             total,
             done: BTreeMap::new(),
             steps: Vec::new(),
+            downloads: OnceLock::new(),
         })
+    }
+
+    /// A directory for something that is fetched.
+    fn downloads(&self) -> Result<tempfile::TempDir> {
+        if self.downloads.get().is_none() {
+            let _ = self.downloads.set(Downloads::open(self.layers.store().root())?);
+        }
+        self.downloads.get().ok_or(Error::Stopped)?.make()
+    }
+
+    fn check(&self) -> Result<Vec<Warning>> {
+        let image = |name: &str| Some(State::of_image(&self.layers.store().resolve(name).ok()?));
+        check::check(&self.file, &check::Known { request: self.request, ignore: &self.ignore, image: &image })
     }
 
     /// A build argument that no ARG takes is a mistake, most likely in its name.
     fn warn_of_unused_arguments(&self, observer: &mut dyn Observer) {
         let instructions = self.file.stages.iter().flat_map(|stage| &stage.instructions).chain(&self.file.global_args);
-        let mut declared: Vec<&str> = config::PREDEFINED.to_vec();
+        let mut declared: Vec<&str> = PREDEFINED.to_vec();
+        declared.push(check::ARGUMENT);
         for instruction in instructions {
             if let Kind::Arg(arguments) = &instruction.kind {
                 declared.extend(arguments.iter().map(|argument| argument.name.text.as_str()));
@@ -217,14 +245,14 @@ fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
 }
 
 /// ARGs before the first FROM, for FROM lines and for stages that declare them again.
-fn global_args(file: &Dockerfile, request: &BuildRequest) -> Result<BTreeMap<String, String>> {
+pub fn global_args(file: &Dockerfile, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let mut known: BTreeMap<String, String> = platform_args();
     for instruction in &file.global_args {
         let Kind::Arg(arguments) = &instruction.kind else { continue };
         let step = Step { source: &file.source, escape: file.directives.escape, instruction };
         for argument in arguments {
             let name = &argument.name.text;
-            let value = match (request.build_args.get(name), &argument.value) {
+            let value = match (given.get(name), &argument.value) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => Some(step.expand(default, &known)?),
                 (None, None) => None,

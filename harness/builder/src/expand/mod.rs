@@ -12,6 +12,9 @@ const DEEPEST: usize = 64;
 pub(crate) trait Variables {
     /// The value; `None` when it is not set.
     fn get(&self, name: &str) -> Option<&str>;
+
+    /// Hears of a name that is not set where nothing stands in for it.
+    fn missed(&self, _name: &str) {}
 }
 
 /// No variable is set.
@@ -240,7 +243,11 @@ impl<'a> Reader<'a> {
             if name.is_empty() {
                 return Ok("$".to_owned());
             }
-            return Ok(match self.variables.get(name) {
+            let value = self.variables.get(name);
+            if value.is_none() {
+                self.variables.missed(name);
+            }
+            return Ok(match value {
                 Some(value) => value.to_owned(),
                 None if self.how.keep_unset => format!("${name}"),
                 None => String::new(),
@@ -264,6 +271,9 @@ impl<'a> Reader<'a> {
         let name = self.name().to_owned();
         let value = self.variables.get(&name).map(str::to_owned);
         let Some(first) = self.next() else { return self.error(begin, "missing '}'") };
+        if value.is_none() && matches!(first, '}' | '/' | '#' | '%') {
+            self.variables.missed(&name);
+        }
         if first == '}' {
             return Ok(match value {
                 Some(value) => value,

@@ -9,6 +9,8 @@ use crate::source::Span;
 pub(super) struct Lines<'s> {
     text: &'s str,
     at: usize,
+    /// Empty lines within logical ones.
+    pub empty: Vec<Span>,
 }
 
 /// A physical line.
@@ -34,7 +36,7 @@ impl Physical<'_> {
 
 impl<'s> Lines<'s> {
     pub fn new(text: &'s str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, empty: Vec::new() }
     }
 
     /// The next physical line.
@@ -58,6 +60,9 @@ impl<'s> Lines<'s> {
             let mut more = line.add(first.start + indent, first.text.trim_start(), escape);
             while more {
                 let Some(next) = self.physical() else { break };
+                if next.text.trim().is_empty() {
+                    self.empty.push(next.span());
+                }
                 if next.is_comment() || next.text.trim().is_empty() {
                     continue;
                 }

@@ -54,7 +54,8 @@ pub fn parse_named(name: &str, bytes: &[u8]) -> Result<Dockerfile, Diagnostic> {
         }
         statements.push((statement, line));
     }
-    stages::group(&source, directives, statements)
+    let file = stages::group(&source, directives, statements)?;
+    Ok(Dockerfile { empty_continuations: lines.empty, ..file })
 }
 
 /// Whether a RUN's line is one heredoc and nothing else.

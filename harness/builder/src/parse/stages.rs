@@ -16,7 +16,6 @@ pub(super) fn group(
     for (statement, line) in statements {
         if statement.keyword == Keyword::From {
             let stage = from(source, statement, &line)?;
-            check_name(source, &stage, &stages)?;
             stages.push(stage);
             continue;
         }
@@ -35,7 +34,7 @@ pub(super) fn group(
         let hint = "a Dockerfile begins with FROM and the name of a base image, or FROM scratch";
         return Err(source.error(Span::new(end, end), message).hint(hint));
     }
-    Ok(Dockerfile { source: source.clone(), directives, global_args, stages })
+    Ok(Dockerfile { source: source.clone(), directives, global_args, stages, empty_continuations: Vec::new() })
 }
 
 fn from(source: &Source, statement: Statement, line: &Logical) -> Result<Stage, Diagnostic> {
@@ -65,15 +64,4 @@ fn stage_name(source: &Source, name: Word) -> Result<Word, Diagnostic> {
         return Err(source.error(name.span, format!("{} cannot be the name of a stage", name.text)).hint(hint));
     }
     Ok(Word { text, span: name.span })
-}
-
-fn check_name(source: &Source, stage: &Stage, earlier: &[Stage]) -> Result<(), Diagnostic> {
-    let Some(name) = &stage.name else { return Ok(()) };
-    match earlier.iter().filter_map(|stage| stage.name.as_ref()).find(|known| known.text == name.text) {
-        None => Ok(()),
-        Some(known) => {
-            let (line, _) = source.position(known.span.start);
-            Err(source.error(name.span, format!("the stage of line {line} has the name {} already", name.text)))
-        }
-    }
 }

@@ -48,9 +48,9 @@ impl Placing<'_> {
         Ok(())
     }
 
-    /// Puts one source where it belongs; `several` says that it is one of many.
-    pub fn put(&self, found: &Found, several: bool, ignore: &Ignore) -> Result<()> {
-        if self.copy.unpack && !found.is_dir && archive::is_tar(&found.path).map_err(Error::io("read", &found.path))? {
+    /// Puts one source where it belongs; `several` says that it is one of many, `unpack` that archives are unpacked.
+    pub fn put(&self, found: &Found, several: bool, unpack: bool, ignore: &Ignore) -> Result<()> {
+        if unpack && !found.is_dir && archive::is_tar(&found.path).map_err(Error::io("read", &found.path))? {
             return self.unpack(found);
         }
         if found.is_dir {
@@ -59,7 +59,7 @@ impl Placing<'_> {
         }
         let above = found.kept.parent().filter(|_| self.copy.parents).unwrap_or(Path::new(""));
         let target = self.target.join(above);
-        let place = self.place(found.path.file_name().unwrap_or_default().as_ref(), &target, several)?;
+        let place = self.place(found.name.file_name().unwrap_or_default().as_ref(), &target, several)?;
         copy::file(&found.path, &place, &self.options)?;
         Ok(())
     }

@@ -1,0 +1,217 @@
+//! Trees of git repositories, by the git program.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
+use super::super::Build;
+use crate::context::{Jail, clean};
+
+/// Of what git says this much is read.
+const MOST_SAID: u64 = 1 << 20;
+
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The git program with what it may do.
+pub struct Git<'a> {
+    cancel: &'a AtomicBool,
+    agent: Option<&'a Path>,
+}
+
+impl<'a> Git<'a> {
+    pub fn new(build: &'a Build<'_>) -> Self {
+        Self { cancel: &build.request.cancel, agent: build.request.ssh.get("default").map(PathBuf::as_path) }
+    }
+
+    /// The commit that a branch, a tag or a commit's own name means; HEAD for an empty one. Branches come first, as
+    /// for git-checkout(1).
+    pub fn resolve(&self, url: &str, reference: &str) -> Result<String, String> {
+        if is_commit(reference) {
+            return Ok(reference.to_owned());
+        }
+        if reference.starts_with('-') || reference.contains(['*', '?', '[']) {
+            return Err(format!("{reference:?} is no branch, tag or commit"));
+        }
+        let name = if reference.is_empty() { "HEAD" } else { reference };
+        let peeled = format!("{name}^{{}}");
+        let said = self.run(Path::new("/"), &["ls-remote", "--", url, name, &peeled])?;
+        let known: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once('\t')).collect();
+        let candidates = [
+            format!("refs/heads/{name}"),
+            format!("refs/tags/{name}^{{}}"),
+            format!("refs/tags/{name}"),
+            peeled.clone(),
+            name.to_owned(),
+        ];
+        let found = candidates.iter().find_map(|wanted| known.iter().find(|(_, name)| name == wanted));
+        match found {
+            Some((commit, _)) if is_commit(commit) => Ok((*commit).to_owned()),
+            _ => Err(format!("it has no branch or tag {name}")),
+        }
+    }
+
+    /// Makes a tree of a commit below `root`. All of it has the commit's time, so that the layer is the same whenever it
+    /// is made.
+    pub fn check_out(
+        &self,
+        root: &Path,
+        url: &str,
+        reference: &str,
+        commit: &str,
+        keep_git_dir: bool,
+    ) -> Result<PathBuf, String> {
+        let tree = root.join("tree");
+        let empty = root.join("template");
+        fs::create_dir(&tree).and_then(|()| fs::create_dir(&empty)).map_err(|error| error.to_string())?;
+        // Without the hooks and descriptions of this machine.
+        self.run(&tree, &["init", "--quiet", &format!("--template={}", empty.display())])?;
+        self.run(&tree, &["remote", "add", "--", "origin", url])?;
+        self.fetch(&tree, reference, commit)?;
+        self.run(&tree, &["checkout", "--quiet", "--detach", commit, "--"])?;
+        let submodules = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
+        self.run(&tree, &submodules)?;
+        let time = self.run(&tree, &["show", "--no-patch", "--format=%ct", commit, "--"])?;
+        if !keep_git_dir {
+            remove_git_dirs(&tree).map_err(|error| format!("cannot remove .git: {error}"))?;
+        }
+        let time = time.trim().parse().unwrap_or(0);
+        set_times(&tree, time).map_err(|error| format!("cannot set its times: {error}"))?;
+        Ok(tree)
+    }
+
+    /// The one commit, where the server hands single commits out; else what the reference leads to; else everything.
+    fn fetch(&self, tree: &Path, reference: &str, commit: &str) -> Result<(), String> {
+        let fetch = ["fetch", "--quiet", "--no-tags"];
+        if self.run(tree, &[&fetch[..], &["--depth=1", "origin", commit]].concat()).is_ok() {
+            return Ok(());
+        }
+        let by_name = if reference.is_empty() { "HEAD" } else { reference };
+        let named = !is_commit(reference) && !reference.starts_with('-');
+        if named
+            && self.run(tree, &[&fetch[..], &["--depth=1", "origin", by_name]].concat()).is_ok()
+            && self.has(tree, commit)
+        {
+            return Ok(());
+        }
+        self.run(tree, &["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"])?;
+        if self.has(tree, commit) { Ok(()) } else { Err(format!("it has no commit {commit}")) }
+    }
+
+    fn has(&self, tree: &Path, commit: &str) -> bool {
+        self.run(tree, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
+    }
+
+    /// Runs git with a umask of its own, without this user's configuration, without questions, and over the network
+    /// only: a repository's submodules cannot lead to this machine's files or programs.
+    fn run(&self, dir: &Path, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "umask 022; exec git -c core.hooksPath=/dev/null -c advice.detachedHead=false \"$@\"",
+            "git",
+        ]);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {
+            command.env_remove(name);
+        }
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", "git:http:https:ssh")
+            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+            .env("LC_ALL", "C");
+        if let Some(agent) = self.agent {
+            command.env("SSH_AUTH_SOCK", agent);
+        }
+        let mut child = command.spawn().map_err(|error| format!("cannot run git: {error}; install git"))?;
+        let outputs = [child.stdout.take().map(reader), child.stderr.take().map(reader)];
+        let status = loop {
+            if self.cancel.load(Ordering::Relaxed) {
+                let _ = child.kill();
+            }
+            match child.try_wait().map_err(|error| format!("cannot wait for git: {error}"))? {
+                Some(status) => break status,
+                None => thread::sleep(PATIENCE),
+            }
+        };
+        let [said, errors] = outputs.map(|output| output.and_then(|output| output.join().ok()).unwrap_or_default());
+        if status.success() {
+            return Ok(said);
+        }
+        let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+        Err(format!("git {}: {}", args.first().unwrap_or(&""), last.trim()))
+    }
+}
+
+fn reader(output: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let (mut said, mut output) = (Vec::new(), output);
+        let _ = output.by_ref().take(MOST_SAID).read_to_end(&mut said);
+        // The rest is let go, so that git does not wait for a reader.
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+        String::from_utf8_lossy(&said).into_owned()
+    })
+}
+
+/// SHA-1, or SHA-256 in repositories of that kind.
+pub fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A directory of the tree, which no link leads out of.
+pub fn below(tree: &Path, subdirectory: &str) -> Result<PathBuf, String> {
+    let found = Jail::open(tree).and_then(|jail| jail.resolve(&clean(Path::new(subdirectory))));
+    match found {
+        Ok(path) if path.is_dir() => Ok(path),
+        Ok(_) => Err(format!("{subdirectory} is no directory of it")),
+        Err(error) => Err(format!("{subdirectory}: {error}")),
+    }
+}
+
+/// Those of submodules are files.
+fn remove_git_dirs(tree: &Path) -> std::io::Result<()> {
+    each(tree, &mut |path, is_dir| {
+        if path.file_name().is_none_or(|name| name.as_bytes() != b".git") {
+            return Ok(true);
+        }
+        if is_dir {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+        Ok(false)
+    })
+}
+
+fn set_times(tree: &Path, seconds: i64) -> std::io::Result<()> {
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    let set = |path: &Path| utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+    set(tree)?;
+    each(tree, &mut |path, _| Ok(set(path).map(|()| true)?))
+}
+
+/// Calls `visit` for everything below a directory; it says whether a directory is looked into.
+fn each(dir: &Path, visit: &mut dyn FnMut(&Path, bool) -> std::io::Result<bool>) -> std::io::Result<()> {
+    let mut pending = vec![dir.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let is_dir = entry.file_type()?.is_dir();
+            if visit(&entry.path(), is_dir)? && is_dir {
+                pending.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Files by HTTP and HTTPS.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use storage_layer::{Digest, DigestWriter};
+use ureq::http::{Response, header::LAST_MODIFIED};
+
+use super::date;
+
+/// No file of an image is near this; an endless answer ends here.
+const MOST: u64 = 16 << 30;
+
+/// To connect, and between two pieces of an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PIECE: usize = 128 * 1024;
+
+/// Writes what is there to the new file `path`, mode 600, with the time that the server gives it or else that of 1970,
+/// as BuildKit does.
+pub fn download(url: &str, path: &Path, cancel: &AtomicBool) -> Result<Digest, String> {
+    let agent = ureq::Agent::new_with_config(
+        ureq::Agent::config_builder()
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE))
+            .user_agent(concat!("harness/", env!("CARGO_PKG_VERSION")))
+            // The bytes as they are stored there.
+            .accept_encoding("identity")
+            .build(),
+    );
+    let mut answer = agent.get(url).call().map_err(|error| shown(&error))?;
+    let time = modified(&answer);
+    let announced = answer.body().content_length();
+    if announced.is_some_and(|length| length > MOST) {
+        return Err(too_large());
+    }
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut out = DigestWriter::new(file.map_err(|error| error.to_string())?);
+    let mut body = answer.body_mut().as_reader();
+    let mut piece = vec![0; PIECE];
+    let mut total: u64 = 0;
+    loop {
+        if cancel.load(Ordering::Relaxed) {
+            return Err("the build was stopped".to_owned());
+        }
+        let read = body.read(&mut piece).map_err(|error| error.to_string())?;
+        if read == 0 {
+            break;
+        }
+        total += read as u64;
+        if total > MOST {
+            return Err(too_large());
+        }
+        out.write_all(&piece[..read]).map_err(|error| error.to_string())?;
+    }
+    if let Some(length) = announced.filter(|length| *length != total) {
+        return Err(format!("it ended after {total} of {length} bytes"));
+    }
+    let (file, digest, _) = out.finish();
+    file.set_modified(time).map_err(|error| error.to_string())?;
+    Ok(digest)
+}
+
+fn modified<B>(answer: &Response<B>) -> SystemTime {
+    let text = answer.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
+    let seconds = text.and_then(date::seconds).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn too_large() -> String {
+    format!("it is larger than {} GiB", MOST >> 30)
+}
+
+fn shown(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::StatusCode(status) => format!("the server answered with status {status}"),
+        other => other.to_string(),
+    }
+}

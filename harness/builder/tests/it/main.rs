@@ -1,0 +1,34 @@
+//! Whole builds. The tests have a `main` of their own, since a container's init is this program again.
+
+mod place;
+mod remote;
+mod server;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    harness_runtime::init_or_role_if_asked(&[]);
+    let arguments = Arguments::from_args();
+    let tests = [remote::tests()];
+    let trials = tests.into_iter().flatten().map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// A test's name and body.
+type Test = (&'static str, fn());
+
+/// A list of tests, by their functions.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        /// The tests of this module.
+        pub fn tests() -> Vec<$crate::Test> {
+            vec![$((stringify!($name), $name as fn())),*]
+        }
+    };
+}
+use tests;
