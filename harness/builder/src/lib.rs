@@ -30,6 +30,6 @@ pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, configure};
 pub use ignore::Ignore;
-pub use observe::{LayerSummary, Observer, StepReport, StepTimes, Stream};
+pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};
 pub use parse::{parse, parse_named};
 pub use source::{Source, Span};

@@ -60,12 +60,27 @@ pub enum Stream {
     Stderr,
 }
 
+/// An instruction that begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepStart {
+    /// From 0, over all stages that are built, in the order in which they begin.
+    pub index: usize,
+    /// How many there are, as far as is known.
+    pub total: usize,
+    /// Name or number of the stage.
+    pub stage: String,
+    /// The instruction on one line.
+    pub instruction: String,
+}
+
 /// Hears what a build does.
+///
+/// Stages that are built at the same time tell it of their steps in turns; `index` says which step is meant.
 pub trait Observer {
     /// An instruction begins.
-    fn step_started(&mut self, index: usize, total: usize, instruction: &str);
+    fn step_started(&mut self, step: &StepStart);
     /// Its command wrote something.
-    fn output(&mut self, stream: Stream, bytes: &[u8]);
+    fn output(&mut self, index: usize, stream: Stream, bytes: &[u8]);
     /// It is done.
     fn step_done(&mut self, report: &StepReport);
     /// Something that the user may want to know.

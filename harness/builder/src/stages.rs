@@ -25,6 +25,8 @@ pub struct Plan {
     pub stages: Vec<usize>,
     /// What each stage of the file starts from.
     pub bases: Vec<Origin>,
+    /// The earlier stages that each stage of the file starts from or takes files of.
+    pub needs: Vec<Vec<usize>>,
 }
 
 /// Finds the target and what it needs.
@@ -37,20 +39,25 @@ pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables) -> 
         None => file.stages.len() - 1,
         Some(name) => by_name(file, file.stages.len(), name, true).ok_or_else(|| no_stage(file, name))?,
     };
+    let needs: Vec<Vec<usize>> = (0..file.stages.len()).map(|number| needs(file, number, &bases[number])).collect();
     let mut needed = vec![false; file.stages.len()];
     let mut pending = vec![last];
     while let Some(number) = pending.pop() {
-        if std::mem::replace(&mut needed[number], true) {
-            continue;
+        if !std::mem::replace(&mut needed[number], true) {
+            pending.extend(&needs[number]);
         }
-        if let Origin::Stage(base) = bases[number] {
-            pending.push(base);
-        }
-        let instructions = file.stages[number].instructions.iter();
-        pending.extend(instructions.flat_map(names_of_sources).filter_map(|name| by_name(file, number, &name, true)));
     }
     let stages = (0..=last).filter(|number| needed[*number]).collect();
-    Ok(Plan { stages, bases })
+    Ok(Plan { stages, bases, needs })
+}
+
+fn needs(file: &Dockerfile, number: usize, base: &Origin) -> Vec<usize> {
+    let base = if let Origin::Stage(base) = base { Some(*base) } else { None };
+    let sources = file.stages[number].instructions.iter().flat_map(names_of_sources);
+    let mut all: Vec<usize> = sources.filter_map(|name| by_name(file, number, &name, true)).chain(base).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// What a stage starts from, expanded.

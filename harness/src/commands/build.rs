@@ -1,8 +1,8 @@
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, num::NonZero, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, Observer, RunLimits, StepReport, Stream};
+use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, Observer, RunLimits, StepReport, StepStart, Stream};
 use harness_image::Reference;
 
 use crate::{
@@ -45,6 +45,9 @@ pub struct BuildArgs {
     /// Run every instruction, whatever the cache has
     #[arg(long)]
     pub no_cache: bool,
+    /// How many stages may be built at the same time [default: the number of processors]
+    #[arg(long, value_name = "NUMBER")]
+    pub jobs: Option<usize>,
     /// Print the image's id alone
     #[arg(long, short)]
     pub quiet: bool,
@@ -86,6 +89,7 @@ pub fn run(args: &BuildArgs) -> Result {
         network: if args.network == "host" { BuildNetwork::Host } else { BuildNetwork::None },
         secrets: args.secret.iter().map(|secret| self::secret(secret)).collect::<Result<_>>()?,
         ssh: args.ssh.iter().map(|agent| self::agent(agent)).collect::<Result<_>>()?,
+        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
         cancel: signals::stop_flag()?,
     };
     if args.check {
@@ -147,13 +151,13 @@ struct Teller {
 }
 
 impl Observer for Teller {
-    fn step_started(&mut self, index: usize, total: usize, instruction: &str) {
+    fn step_started(&mut self, step: &StepStart) {
         if !self.quiet {
-            say(&format!("step {}/{total}: {instruction}", index + 1));
+            say(&format!("step {}/{}: {}", step.index + 1, step.total, step.instruction));
         }
     }
 
-    fn output(&mut self, _: Stream, bytes: &[u8]) {
+    fn output(&mut self, _: usize, _: Stream, bytes: &[u8]) {
         if !self.quiet {
             let _ = std::io::stderr().write_all(bytes);
         }

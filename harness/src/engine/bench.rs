@@ -275,11 +275,11 @@ impl Sampler<'_> {
 }
 
 impl Observer for Sampler<'_> {
-    fn step_started(&mut self, _: usize, _: usize, _: &str) {
+    fn step_started(&mut self, _: &harness_builder::StepStart) {
         self.before = self.sample();
     }
 
-    fn output(&mut self, _: Stream, _: &[u8]) {}
+    fn output(&mut self, _: usize, _: Stream, _: &[u8]) {}
 
     fn step_done(&mut self, _: &harness_builder::StepReport) {
         let after = self.sample();

@@ -98,7 +98,7 @@ impl Build<'_> {
     fn other(&self, stage: usize, state: &State, step: Step<'_>) -> Result<Option<State>> {
         let Some(name) = step.option("from", state)? else { return Ok(None) };
         Ok(Some(match find_stage(&self.file, stage, &name, true) {
-            Origin::Stage(number) => self.done.get(&number).cloned().ok_or(Error::Stopped)?,
+            Origin::Stage(number) => self.stage(stage, number).map_err(|why| step.wrong(step.place_of("from"), why))?,
             Origin::Scratch => State::scratch(),
             Origin::Image(name) => {
                 let image = self.layers.store().resolve(&name);

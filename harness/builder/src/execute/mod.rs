@@ -8,6 +8,7 @@ mod mounts;
 mod platform;
 mod remote;
 mod run;
+mod schedule;
 mod stage;
 mod step;
 
@@ -16,8 +17,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::SystemTime,
 };
@@ -26,8 +27,8 @@ use harness_image::{Configuration, Image, Layers, Reference};
 use storage_driver::{Bytes, Timestamp};
 
 pub use self::config::{PREDEFINED, State};
+use self::remote::Downloads;
 pub use self::step::Step;
-use self::{remote::Downloads, stage::StageRun};
 use crate::{
     Error, Ignore, Observer, Result, StepReport, Warning, check,
     context::Jail,
@@ -78,6 +79,8 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, PathBuf>,
     /// Sockets of agents for `RUN --mount=type=ssh`, by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// How many stages may be built at the same time; one for 0.
+    pub jobs: usize,
     /// Set from another thread to stop the build.
     pub cancel: Arc<AtomicBool>,
 }
@@ -107,10 +110,14 @@ struct Build<'a> {
     plan: Plan,
     global: BTreeMap<String, String>,
     now: Timestamp,
-    total: usize,
+    /// How many steps there are; the triggers of a base add to it.
+    total: AtomicUsize,
+    /// How many have begun.
+    begun: AtomicUsize,
     /// The states of finished stages.
-    done: BTreeMap<usize, State>,
-    steps: Vec<StepReport>,
+    done: Mutex<BTreeMap<usize, State>>,
+    /// A stage failed, so the others stop.
+    halt: Arc<AtomicBool>,
     downloads: OnceLock<Downloads>,
 }
 
@@ -127,14 +134,11 @@ impl<'a> Builder<'a> {
     /// [`Error::Dockerfile`] with the place; [`Error::Run`] for a command that failed. Nothing that was being made
     /// stays; finished layers do, for the next build's cache.
     pub fn build(&self, request: &BuildRequest, observer: &mut dyn Observer) -> Result<BuildOutcome> {
-        let mut build = Build::start(self.layers, request)?;
+        let build = Build::start(self.layers, request)?;
         build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
         build.warn_of_unused_arguments(observer);
-        for number in build.plan.stages.clone() {
-            let state = StageRun::new(&mut build, number, observer)?.run()?;
-            build.done.insert(number, state);
-        }
-        build.finish()
+        let steps = schedule::all(&build, observer)?;
+        build.finish(steps)
     }
 
     /// What the build checks find. Nothing is built.
@@ -167,9 +171,10 @@ impl<'a> Build<'a> {
             plan,
             global,
             now: now(),
-            total,
-            done: BTreeMap::new(),
-            steps: Vec::new(),
+            total: AtomicUsize::new(total),
+            begun: AtomicUsize::new(0),
+            done: Mutex::default(),
+            halt: Arc::default(),
             downloads: OnceLock::new(),
         })
     }
@@ -203,16 +208,32 @@ impl<'a> Build<'a> {
     }
 
     fn stopped(&self) -> Result<()> {
-        if self.request.cancel.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+        let stop = self.request.cancel.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed);
+        if stop { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    fn finish(mut self) -> Result<BuildOutcome> {
-        let last = self.plan.stages.last().and_then(|number| self.done.remove(number));
+    fn finish_stage(&self, number: usize, state: State) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, state);
+    }
+
+    /// The end of an earlier stage that `stage` needs.
+    fn stage(&self, stage: usize, needed: usize) -> Result<State, &'static str> {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = done.get(&needed).filter(|_| self.plan.needs[stage].contains(&needed));
+        known.cloned().ok_or("a stage cannot be named by a variable here; begin a stage with FROM and the variable")
+    }
+
+    fn finish(self, steps: Vec<StepReport>) -> Result<BuildOutcome> {
+        let last = self
+            .plan
+            .stages
+            .last()
+            .and_then(|number| self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(number));
         let mut state = last.ok_or(Error::Stopped)?;
         state.labels.extend(self.request.labels.clone());
         let (config, layers) = state.into_image(self.now)?;
         let image = self.layers.store().put_tagged(config, layers, &self.request.tags)?;
-        Ok(BuildOutcome { image, steps: self.steps })
+        Ok(BuildOutcome { image, steps })
     }
 }
 

@@ -45,7 +45,7 @@ impl Mounts {
             let from = match mount.from.as_deref() {
                 None => None,
                 Some(name) => Some(match find_stage(&build.file, stage, name, true) {
-                    Origin::Stage(number) => build.done.get(&number).cloned().ok_or(Error::Stopped)?,
+                    Origin::Stage(number) => build.stage(stage, number).map_err(|why| step.wrong(mount.span, why))?,
                     Origin::Scratch => State::scratch(),
                     Origin::Image(name) => State::of_image(&build.layers.store().resolve(&name)?),
                 }),
@@ -105,10 +105,16 @@ impl Laid {
             Kind::Cache { sharing, read_only, mode, uid, gid, id } => {
                 let dir = self.cache(build, id, *sharing)?;
                 if !dir.exists() {
-                    self.fill_cache(build, step, mount, from, &dir)?;
                     let failed = |error| step.wrong(mount.span, format!("cannot make the cache: {error}"));
-                    fs::set_permissions(&dir, Permissions::from_mode(*mode)).map_err(failed)?;
-                    chown(&dir, Some(*uid), Some(*gid)).map_err(failed)?;
+                    let new = self.new_cache(build, step, mount, from, &dir)?;
+                    fs::set_permissions(new.path(), Permissions::from_mode(*mode)).map_err(failed)?;
+                    chown(new.path(), Some(*uid), Some(*gid)).map_err(failed)?;
+                    // Another step may have made it meanwhile; it is shared then.
+                    match fs::rename(new.path(), &dir) {
+                        Ok(()) => _ = new.keep(),
+                        Err(error) if !dir.exists() => return Err(failed(error)),
+                        Err(_) => {}
+                    }
                 }
                 self.bind(mount, dir, *read_only);
             }
@@ -206,22 +212,23 @@ impl Laid {
         unreachable!("there are more numbers than builds")
     }
 
-    fn fill_cache(
+    /// A directory with what the cache begins with, beside the place where it belongs.
+    fn new_cache(
         &mut self,
         build: &Build<'_>,
         step: Step<'_>,
         mount: &MountFlag,
         from: Option<&State>,
         dir: &Path,
-    ) -> Result<()> {
-        fs::create_dir(dir).map_err(Error::io("create", dir))?;
-        if from.is_none() {
-            return Ok(());
+    ) -> Result<tempfile::TempDir> {
+        let beside = dir.parent().unwrap_or(dir);
+        let new = tempfile::tempdir_in(beside).map_err(Error::io("create a directory in", beside))?;
+        if from.is_some() {
+            let root = self.source(build, from, false)?;
+            let source = below(step, mount, &root)?;
+            copy::tree(&source, new.path(), &CopyOptions::default())?;
         }
-        let root = self.source(build, from, false)?;
-        let source = below(step, mount, &root)?;
-        copy::tree(&source, dir, &CopyOptions::default())?;
-        Ok(())
+        Ok(new)
     }
 
     fn secret(

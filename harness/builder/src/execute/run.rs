@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A RUN with everything it needs.
 pub struct Prepared {
+    /// The step's number.
+    index: usize,
     words: Vec<String>,
     /// A heredoc with an interpreter of its own: where it is executed, and what it is.
     script: Option<(String, String)>,
@@ -48,7 +50,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub fn new(build: &Build<'_>, stage: usize, state: &State, step: Step<'_>, command: &CommandLine) -> Result<Self> {
+    pub fn new(
+        build: &Build<'_>,
+        (stage, index): (usize, usize),
+        state: &State,
+        step: Step<'_>,
+        command: &CommandLine,
+    ) -> Result<Self> {
         step.refuse_flags(&["device"])?;
         if let Some(security) = step.option("security", state)?.filter(|security| security != "sandbox") {
             let why = format!("--security={security} is not supported; commands run in a sandbox only");
@@ -68,7 +76,7 @@ impl Prepared {
             }
         };
         let (words, script) = words(state, step, command);
-        Ok(Self { words, script, network, mounts: Mounts::read(build, stage, state, step)? })
+        Ok(Self { index, words, script, network, mounts: Mounts::read(build, stage, state, step)? })
     }
 
     pub fn key(&self, build: &Build<'_>, state: &State, step: Step<'_>) -> Result<Digest> {
@@ -162,16 +170,16 @@ impl Prepared {
             BuildNetwork::None => Network::None,
             BuildNetwork::Host => Network::Host,
         };
-        let id = format!("build-{}-{}", std::process::id(), build.steps.len());
+        let id = format!("build-{}-{}", std::process::id(), self.index);
         let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
-        let watch = Watch::start(build.request.cancel.clone(), container.signaller());
+        let watch = Watch::start([build.request.cancel.clone(), build.halt.clone()], container.signaller());
         let mut last = Vec::new();
         let streamed = container.stream(&mut |stream, bytes| {
             let stream = match stream {
                 harness_runtime::Stream::Stdout => Stream::Stdout,
                 harness_runtime::Stream::Stderr => Stream::Stderr,
             };
-            observer.output(stream, bytes);
+            observer.output(self.index, stream, bytes);
             last.extend_from_slice(bytes);
             let surplus = last.len().saturating_sub(KEPT);
             last.drain(..surplus);
@@ -208,6 +216,7 @@ fn words(state: &State, step: Step<'_>, command: &CommandLine) -> (Vec<String>, 
     }
     (state.in_shell(&full), None)
 }
+
 /// Kills the container when the user wants to stop.
 struct Watch {
     done: Arc<AtomicBool>,
@@ -215,12 +224,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(cancel: Arc<AtomicBool>, container: harness_runtime::Signaller) -> Self {
+    fn start(stop: [Arc<AtomicBool>; 2], container: harness_runtime::Signaller) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let ended = done.clone();
         let thread = thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                if cancel.load(Ordering::Relaxed) {
+                if stop.iter().any(|stop| stop.load(Ordering::Relaxed)) {
                     let _ = container.signal(9);
                     return;
                 }

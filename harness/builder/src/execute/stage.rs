@@ -1,6 +1,6 @@
 //! One stage, instruction by instruction.
 
-use std::{mem, path::Path};
+use std::{path::Path, sync::atomic::Ordering};
 
 use super::{
     Build,
@@ -10,7 +10,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    Error, Observer, Result, Source, StepReport, StepTimes,
+    Error, Observer, Result, Source, StepReport, StepStart, StepTimes,
     context::{Jail, clean},
     dockerfile::{Declaration, Instruction, Kind},
     expand::Reading,
@@ -19,21 +19,25 @@ use crate::{
 
 /// A stage that is being built.
 pub struct StageRun<'a, 'b, 'o> {
-    build: &'a mut Build<'b>,
+    build: &'a Build<'b>,
     number: usize,
     state: State,
+    steps: Vec<StepReport>,
     observer: &'o mut dyn Observer,
 }
 
 impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
-    pub fn new(build: &'a mut Build<'b>, number: usize, observer: &'o mut dyn Observer) -> Result<Self> {
+    pub fn new(build: &'a Build<'b>, number: usize, observer: &'o mut dyn Observer) -> Result<Self> {
         let stage = &build.file.stages[number];
         if let Some(flag) = stage.flags.iter().find(|flag| flag.name == "platform") {
             check_platform(&build.file.source, flag, &build.global, build.file.directives.escape)?;
         }
         let mut state = match &build.plan.bases[number] {
             Origin::Scratch => State::scratch(),
-            Origin::Stage(base) => build.done.get(base).map(State::after).ok_or(Error::Stopped)?,
+            Origin::Stage(base) => {
+                let base = build.stage(number, *base);
+                State::after(&base.map_err(|why| build.file.source.refuse(stage.base.span, why))?)
+            }
             Origin::Image(name) => {
                 let image = build.layers.store().resolve(name).map_err(|error| {
                     build.file.source.refuse(stage.base.span, format!("cannot start from {name}: {error}"))
@@ -46,18 +50,17 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
                 state.args.insert((*name).to_owned(), value.clone());
             }
         }
-        Ok(Self { build, number, state, observer })
+        Ok(Self { build, number, state, steps: Vec::new(), observer })
     }
 
-    pub fn run(mut self) -> Result<State> {
+    /// The stage's end, and what its steps did.
+    pub fn run(mut self) -> Result<(State, Vec<StepReport>)> {
         self.triggers()?;
-        let source = self.build.file.source.clone();
-        let instructions = mem::take(&mut self.build.file.stages[self.number].instructions);
-        for instruction in &instructions {
-            self.step(&source, instruction)?;
+        let file = &self.build.file;
+        for instruction in &file.stages[self.number].instructions {
+            self.step(&file.source, instruction)?;
         }
-        self.build.file.stages[self.number].instructions = instructions;
-        Ok(self.state)
+        Ok((self.state, self.steps))
     }
 
     /// What the base's ONBUILD asks for, which is done once and not handed on.
@@ -66,7 +69,8 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
         for text in self.state.docker.on_build.take().unwrap_or_default() {
             let name = format!("ONBUILD of {base}");
             let file = crate::parse_named(&name, format!("FROM scratch\n{text}\n").as_bytes())?;
-            self.build.total += file.stages.iter().map(|stage| stage.instructions.len()).sum::<usize>();
+            let more = file.stages.iter().map(|stage| stage.instructions.len()).sum();
+            self.build.total.fetch_add(more, Ordering::Relaxed);
             for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
                 if matches!(instruction.kind, Kind::Onbuild(_) | Kind::Maintainer(_)) {
                     return Err(file.source.refuse(instruction.keyword, "this cannot be an ONBUILD trigger"));
@@ -80,38 +84,37 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
     fn step(&mut self, source: &Source, instruction: &Instruction) -> Result<()> {
         self.build.stopped()?;
         let step = Step { source, escape: self.build.file.directives.escape, instruction };
-        let index = self.build.steps.len();
-        self.observer.step_started(index, self.build.total, &instruction.text);
-        let made = self.carry_out(step)?;
         let stage = &self.build.file.stages[self.number];
-        let report = StepReport {
-            index,
-            total: self.build.total,
+        let start = StepStart {
+            index: self.build.begun.fetch_add(1, Ordering::Relaxed),
+            total: self.build.total.load(Ordering::Relaxed),
             stage: stage.name.as_ref().map_or_else(|| self.number.to_string(), |name| name.text.clone()),
             instruction: instruction.text.clone(),
-            cached: made.cached,
-            times: made.times,
-            layer: made.layer,
         };
+        self.observer.step_started(&start);
+        let made = self.carry_out(step, start.index)?;
+        let StepStart { index, total, stage, instruction } = start;
+        let report =
+            StepReport { index, total, stage, instruction, cached: made.cached, times: made.times, layer: made.layer };
         self.observer.step_done(&report);
-        self.build.steps.push(report);
+        self.steps.push(report);
         Ok(())
     }
 
-    fn carry_out(&mut self, step: Step<'_>) -> Result<Made> {
+    fn carry_out(&mut self, step: Step<'_>, index: usize) -> Result<Made> {
         let text = &step.instruction.text;
         match &step.instruction.kind {
             Kind::Run(command) => {
-                let command = run::Prepared::new(self.build, self.number, &self.state, step, command)?;
+                let command = run::Prepared::new(self.build, (self.number, index), &self.state, step, command)?;
                 let key = command.key(self.build, &self.state, step)?;
-                let (build, observer) = (&*self.build, &mut *self.observer);
+                let (build, observer) = (self.build, &mut *self.observer);
                 let before = self.state.clone();
                 build.layer(&mut self.state, key, text, |root| command.run(build, &before, step, root, observer))
             }
             Kind::Copy(transfer) | Kind::Add(transfer) => {
                 let copy = self.build.prepare_copy(self.number, &self.state, step, transfer)?;
                 let key = self.build.copy_key(&self.state, step, &copy)?;
-                let build = &*self.build;
+                let build = self.build;
                 build.layer(&mut self.state, key, text, |root| build.copy(step, &copy, root))
             }
             Kind::Workdir(dir) => {
@@ -134,7 +137,7 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
     fn make_workdir(&mut self, step: Step<'_>) -> Result<Made> {
         let mut key = self.state.key("WORKDIR");
         key.add(self.state.workdir.as_bytes());
-        let build = &*self.build;
+        let build = self.build;
         let dir = clean(Path::new(&self.state.workdir));
         build.layer(&mut self.state, key.finish(), &step.instruction.text, |root| {
             let jail = Jail::open(root).map_err(Error::io("open", root))?;

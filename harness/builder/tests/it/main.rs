@@ -3,13 +3,14 @@
 mod place;
 mod remote;
 mod server;
+mod stages;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
-    let tests = [remote::tests()];
+    let tests = [remote::tests(), stages::tests()];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();

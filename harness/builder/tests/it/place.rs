@@ -8,8 +8,8 @@ use std::{
 
 use driver_overlay2::Overlay2;
 use driver_vfs::Vfs;
-use harness_builder::{BuildOutcome, BuildRequest, Builder, Error, Observer, StepReport, Stream};
-use harness_image::{Durability, Image, Layers, Store};
+use harness_builder::{BuildOutcome, BuildRequest, Builder, Error, Observer, StepReport, StepStart, Stream};
+use harness_image::{Durability, Image, Layers, Store, base::Base};
 use storage_driver::{MountMode, StorageDriver};
 
 pub const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
@@ -34,6 +34,13 @@ impl Place {
         let layers = Layers::new(store, driver).unwrap();
         fs::create_dir(dir.path().join("context")).unwrap();
         Self { dir, layers }
+    }
+
+    /// With an image to run commands on.
+    pub fn with_host(driver: &str) -> Self {
+        let place = Self::new(driver);
+        Base::Host.ensure(place.layers.store()).unwrap();
+        place
     }
 
     pub fn context(&self) -> PathBuf {
@@ -90,9 +97,9 @@ pub struct Heard {
 }
 
 impl Observer for Heard {
-    fn step_started(&mut self, _: usize, _: usize, _: &str) {}
+    fn step_started(&mut self, _: &StepStart) {}
 
-    fn output(&mut self, _: Stream, bytes: &[u8]) {
+    fn output(&mut self, _: usize, _: Stream, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
