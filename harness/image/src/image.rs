@@ -37,6 +37,10 @@ pub struct Image {
     pub id: Digest,
     /// The digest of the manifest.
     pub manifest_digest: Digest,
+    /// The length of the manifest.
+    pub manifest_size: Bytes,
+    /// OCI's or docker's word for the manifest.
+    pub media_type: MediaType,
     /// Which configuration and which layers.
     pub manifest: ImageManifest,
     /// How to run it, which layers in plain form, and how they came about.
@@ -74,7 +78,9 @@ impl Image {
             Ok(LayerBlob { digest: blob.digest, diff_id, size: blob.size, media_type })
         };
         let layers = manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
-        Ok(Self { id, manifest_digest, manifest, config, docker, references, layers })
+        let manifest_size = blobs.size(&manifest_digest)?;
+        let media_type = manifest.media_type().clone().unwrap_or(MediaType::ImageManifest);
+        Ok(Self { id, manifest_digest, manifest_size, media_type, manifest, config, docker, references, layers })
     }
 
     /// The layers, bottom first.

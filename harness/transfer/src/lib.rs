@@ -1,0 +1,29 @@
+//! Images in and out: archives, layouts, registries.
+//!
+//! Everything ends or starts at the image store ([`harness_image::Store`]), which keeps what came from elsewhere byte
+//! for byte. What comes is checked while it streams: digests, lengths, and what layers unpack to. Nothing that a
+//! source says becomes a path, and no declared size is allocated.
+
+#![deny(missing_docs)]
+
+mod archive;
+mod copy;
+mod document;
+mod error;
+mod fetch;
+mod index;
+mod layer;
+mod layout;
+mod limits;
+mod location;
+mod platform;
+mod receive;
+mod source;
+mod watch;
+
+pub use archive::{Form, Loaded, load, save};
+pub use copy::{copy_in, copy_out, into_file};
+pub use error::{Error, Result};
+pub use location::Location;
+pub use platform::Platform;
+pub use watch::{Done, Watch};

@@ -1,0 +1,188 @@
+//! An image from a source into the store: the manifest that runs here, then everything it names, then the name.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use harness_image::{Blob, DiffId, Digest, Image, Reference, Store};
+use serde::Deserialize;
+
+use crate::{
+    Error, Platform, Result, Watch,
+    document::{Descriptor, Document, Manifest, shown},
+    fetch::fetch,
+    layer::Known,
+    limits,
+    source::Source,
+};
+
+/// Takes an image over: checks everything that came against its digest and length, every layer against the
+/// configuration, and only then gives it names. Layers come side by side.
+///
+/// `bytes` is the document that was asked for, under the media type `declared`.
+pub fn receive(
+    store: &Store,
+    source: &dyn Source,
+    bytes: Vec<u8>,
+    declared: Option<&str>,
+    names: &[Reference],
+    watch: &dyn Watch,
+) -> Result<Image> {
+    let _held = store.lease()?;
+    let (bytes, manifest) = choose(source, bytes, declared)?;
+    fetch(store.blobs(), source, &manifest.config, watch)?;
+    let diff_ids = diff_ids(&source.origin(), &store.blobs().read(&manifest.config.digest)?, &manifest)?;
+    layers(store, source, &manifest, &diff_ids, watch)?;
+    Ok(store.adopt(&bytes, &manifest.media_type, names)?)
+}
+
+/// Follows lists to the manifest that suits this machine best.
+fn choose(source: &dyn Source, bytes: Vec<u8>, declared: Option<&str>) -> Result<(Vec<u8>, Manifest)> {
+    let refused = |why: String| Error::refused(source.origin(), why);
+    let (mut bytes, mut declared) = (bytes, declared.map(str::to_owned));
+    for _ in 0..=limits::NESTING {
+        match Document::parse(&bytes, declared.as_deref()).map_err(refused)? {
+            Document::Manifest(manifest) => return Ok((bytes, manifest)),
+            Document::Index(entries) => {
+                let entry = best(&source.origin(), &entries)?;
+                bytes = read_manifest(source, &entry.blob)?;
+                declared = Some(entry.media_type.to_string());
+            }
+        }
+    }
+    Err(refused(format!("its lists of manifests lead to further lists more than {} times", limits::NESTING)))
+}
+
+/// A manifest of a source, checked.
+pub fn read_manifest(source: &dyn Source, blob: &Blob) -> Result<Vec<u8>> {
+    let refused = |why: String| Error::refused(source.origin(), why);
+    if blob.size.get() > limits::DOCUMENT {
+        return Err(refused(format!("manifest {} is said to have {}", blob.digest, blob.size)));
+    }
+    let bytes = source.manifest(blob)?;
+    let found = Digest::of(&bytes);
+    if found != blob.digest || bytes.len() as u64 != blob.size.get() {
+        return Err(refused(format!("what came as manifest {} has the digest {found}", blob.digest)));
+    }
+    Ok(bytes)
+}
+
+/// Of several that suit equally well the first is taken. One without a platform is what there is where no other is.
+fn best<'a>(origin: &str, entries: &'a [Descriptor]) -> Result<&'a Descriptor> {
+    let host = Platform::host();
+    let mut found: Option<(u32, &Descriptor)> = None;
+    for entry in entries {
+        let Some(score) = entry.platform.as_ref().and_then(|platform| host.accepts(platform)) else { continue };
+        if found.is_none_or(|(best, _)| score > best) {
+            found = Some((score, entry));
+        }
+    }
+    let only = || entries.first().filter(|entry| entries.len() == 1 && entry.platform.is_none());
+    found.map(|(_, entry)| entry).or_else(only).ok_or_else(|| {
+        let platforms = entries.iter().filter_map(|entry| entry.platform.as_ref());
+        let mut there: Vec<_> = platforms.take(20).map(|platform| shown(&platform.to_string())).collect();
+        there.dedup();
+        if there.is_empty() {
+            there.push("none that names its platform".into());
+        }
+        Error::Platform { origin: origin.to_owned(), wanted: host.to_string(), there }
+    })
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    os: String,
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<String>,
+}
+
+/// What the configuration says the layers unpack to, so that it is known before any of them comes.
+pub fn diff_ids(origin: &str, configuration: &[u8], manifest: &Manifest) -> Result<Vec<DiffId>> {
+    let (os, diff_ids) = configured(origin, configuration)?;
+    if !os.is_empty() && os != "linux" {
+        return Err(Error::refused(origin, format!("it is for the operating system {}", shown(&os))));
+    }
+    if diff_ids.len() != manifest.layers.len() {
+        let why =
+            format!("its configuration tells of {} layers, its manifest of {}", diff_ids.len(), manifest.layers.len());
+        return Err(Error::refused(origin, why));
+    }
+    Ok(diff_ids)
+}
+
+/// The operating system and the diff ids of a configuration.
+pub fn configured(origin: &str, configuration: &[u8]) -> Result<(String, Vec<DiffId>)> {
+    let refused = |why: String| Error::refused(origin, why);
+    let read: Configuration = serde_json::from_slice(configuration)
+        .map_err(|error| refused(format!("its configuration is malformed: {error}")))?;
+    if read.rootfs.diff_ids.len() > limits::LAYERS {
+        return Err(refused(format!("it has {} layers, more than {}", read.rootfs.diff_ids.len(), limits::LAYERS)));
+    }
+    let parse = |text: &String| text.parse().map_err(|_| refused(format!("{} is no diff id", shown(text))));
+    let diff_ids = read.rootfs.diff_ids.iter().map(parse).collect::<Result<_>>()?;
+    Ok((read.os, diff_ids))
+}
+
+/// Fetches and checks all layers, each once; the first failure ends it.
+fn layers(
+    store: &Store,
+    source: &dyn Source,
+    manifest: &Manifest,
+    diff_ids: &[DiffId],
+    watch: &dyn Watch,
+) -> Result<()> {
+    let mut wanted = BTreeMap::new();
+    for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
+        let before = wanted.insert(layer.blob.digest, (layer.blob, *diff_id));
+        if before.is_some_and(|before| before != (layer.blob, *diff_id)) {
+            let why = format!("layer {} is there twice and said to be two things", layer.blob.digest);
+            return Err(Error::refused(source.origin(), why));
+        }
+    }
+    // In the order of the manifest, so that a pull that is killed has the lower layers first.
+    let mut order: Vec<Blob> = Vec::new();
+    for layer in &manifest.layers {
+        if !order.iter().any(|blob| blob.digest == layer.blob.digest) {
+            order.push(layer.blob);
+        }
+    }
+    let known = Known::of(store)?;
+    let one = |blob: &Blob| -> Result<()> {
+        fetch(store.blobs(), source, blob, watch)?;
+        let Some((_, diff_id)) = wanted.get(&blob.digest) else { return Ok(()) };
+        known.check(store.blobs(), &source.origin(), &blob.digest, *diff_id)
+    };
+    each(&order, source.parallel(), one)
+}
+
+/// Does something with all items on a few threads, until the first failure, which is returned.
+pub fn each<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let (next, stop, failure) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
+    let worker = || {
+        while !stop.load(Ordering::Relaxed)
+            && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            if let Err(error) = work(item) {
+                stop.store(true, Ordering::Relaxed);
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}

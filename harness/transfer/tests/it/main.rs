@@ -1,0 +1,7 @@
+//! Images in and out, against files made by hand, and with other tools as the other end.
+
+mod archives_in;
+mod archives_out;
+mod hostile_archives;
+mod support;
+mod transports;
