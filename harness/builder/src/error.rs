@@ -42,6 +42,12 @@ pub enum Error {
         /// What was found.
         warnings: Vec<Warning>,
     },
+    /// The time that all others are held to cannot be read.
+    #[error("SOURCE_DATE_EPOCH is a number of seconds since 1970, not {text:?}")]
+    Epoch {
+        /// What it is.
+        text: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {op} {}: {source}", .path.display())]
     Io {

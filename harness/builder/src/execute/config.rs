@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness_image::{ChainId, Configuration, DockerConfig, Image, LayerBlob, rfc3339};
+use harness_image::{ChainId, Configuration, DockerConfig, Image, LayerBlob, parse_rfc3339, rfc3339};
 use oci_spec::image::{Arch, ConfigBuilder, History, HistoryBuilder, ImageConfigurationBuilder, Os};
 use storage_driver::Timestamp;
 
@@ -46,6 +46,8 @@ pub struct State {
     pub layers: Vec<LayerBlob>,
     pub chain: Option<ChainId>,
     pub history: Vec<History>,
+    /// When the last layer was made.
+    pub latest: Option<Timestamp>,
     /// Arguments in scope.
     pub args: BTreeMap<String, String>,
     /// CMD was given in this stage.
@@ -70,6 +72,7 @@ impl State {
             layers: Vec::new(),
             chain: None,
             history: Vec::new(),
+            latest: None,
             args: BTreeMap::new(),
             own_cmd: false,
         }
@@ -82,6 +85,7 @@ impl State {
             chain: image.chain(),
             history: image.config.history().clone().unwrap_or_default(),
             docker: image.docker.clone(),
+            latest: image.config.created().as_deref().and_then(parse_rfc3339),
             ..Self::scratch()
         };
         let Some(config) = image.config.config() else { return state };

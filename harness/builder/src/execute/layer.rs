@@ -3,11 +3,11 @@
 use std::{path::Path, time::Instant};
 
 use harness_image::{CacheEntry, PrepareOptions};
-use storage_driver::{LayerId, MountMode};
+use storage_driver::{LayerId, MountMode, Timestamp};
 use storage_layer::Digest;
 
-use super::{Build, config::State};
-use crate::{LayerSummary, Result, StepTimes};
+use super::{Build, config::State, epoch};
+use crate::{LayerSummary, Result, StepTimes, cache_key::KeyMaker};
 
 /// What a step made.
 pub struct Made {
@@ -25,6 +25,7 @@ impl Build<'_> {
         text: &str,
         change: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Made> {
+        let key = self.with_epoch(key);
         if let Some(entry) = self.cached(&key)? {
             return self.reuse(state, text, entry);
         }
@@ -56,13 +57,13 @@ impl Build<'_> {
             instruction: text.to_owned(),
             layer: Some(committed.blob.clone()),
             chain: Some(committed.chain),
-            created: self.now,
+            created: self.epoch.unwrap_or(self.now),
             notes: std::collections::BTreeMap::new(),
         };
         self.layers.store().cache().put(&key, &entry)?;
         state.layers.push(committed.blob);
         state.chain = Some(committed.chain);
-        state.remember(text, true, self.now)?;
+        self.remember(state, text, entry.created)?;
         Ok(Made { cached: false, times, layer: Some(layer) })
     }
 
@@ -76,8 +77,23 @@ impl Build<'_> {
     fn reuse(&self, state: &mut State, text: &str, entry: CacheEntry) -> Result<Made> {
         state.layers.extend(entry.layer);
         state.chain = entry.chain;
-        state.remember(text, true, self.now)?;
+        self.remember(state, text, entry.created)?;
         Ok(Made { cached: true, times: StepTimes::default(), layer: None })
+    }
+
+    fn remember(&self, state: &mut State, text: &str, created: Timestamp) -> Result<()> {
+        let created = self.epoch.unwrap_or(created);
+        state.latest = Some(created);
+        state.remember(text, true, created)
+    }
+
+    /// The same step makes another layer where times are held back.
+    fn with_epoch(&self, key: Digest) -> Digest {
+        let Some(epoch) = self.epoch else { return key };
+        let mut maker = KeyMaker::new();
+        maker.add(key.to_string().as_bytes());
+        maker.add(&epoch.0.to_le_bytes());
+        maker.finish()
     }
 
     /// Puts what a state's chain lacks onto the driver, bottom up; the top layer is the answer.
@@ -100,7 +116,11 @@ impl Build<'_> {
         let mounted = self.layers.driver().mount(id, MountMode::ReadWrite)?;
         times.mount = started.elapsed();
         let started = Instant::now();
-        let changed = change(mounted.path());
+        let mut changed = change(mounted.path());
+        if let (Ok(()), Some(epoch)) = (&changed, self.epoch) {
+            let changes = self.layers.driver().changes(id);
+            changed = changes.map_err(Into::into).and_then(|all| epoch::clamp(mounted.path(), &all, epoch));
+        }
         times.run = started.elapsed();
         let started = Instant::now();
         let closed = mounted.close();

@@ -3,6 +3,7 @@
 mod config;
 mod configure;
 mod copy;
+mod epoch;
 mod layer;
 mod mounts;
 mod platform;
@@ -110,6 +111,8 @@ struct Build<'a> {
     plan: Plan,
     global: BTreeMap<String, String>,
     now: Timestamp,
+    /// No time of the image is later.
+    epoch: Option<Timestamp>,
     /// How many steps there are; the triggers of a base add to it.
     total: AtomicUsize,
     /// How many have begun.
@@ -170,7 +173,8 @@ impl<'a> Build<'a> {
             ignore,
             plan,
             global,
-            now: now(),
+            now: Timestamp::from_system(SystemTime::now()),
+            epoch: epoch::read(&request.build_args)?,
             total: AtomicUsize::new(total),
             begun: AtomicUsize::new(0),
             done: Mutex::default(),
@@ -196,7 +200,7 @@ impl<'a> Build<'a> {
     fn warn_of_unused_arguments(&self, observer: &mut dyn Observer) {
         let instructions = self.file.stages.iter().flat_map(|stage| &stage.instructions).chain(&self.file.global_args);
         let mut declared: Vec<&str> = PREDEFINED.to_vec();
-        declared.push(check::ARGUMENT);
+        declared.extend([check::ARGUMENT, epoch::NAME]);
         for instruction in instructions {
             if let Kind::Arg(arguments) = &instruction.kind {
                 declared.extend(arguments.iter().map(|argument| argument.name.text.as_str()));
@@ -210,6 +214,12 @@ impl<'a> Build<'a> {
     fn stopped(&self) -> Result<()> {
         let stop = self.request.cancel.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed);
         if stop { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// When what does not make a layer came about: with the layer before it, so that a build whose layers are all cached
+    /// makes the same image again.
+    fn time(&self, state: &State) -> Timestamp {
+        self.epoch.or(state.latest).unwrap_or(self.now)
     }
 
     fn finish_stage(&self, number: usize, state: State) {
@@ -231,7 +241,8 @@ impl<'a> Build<'a> {
             .and_then(|number| self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(number));
         let mut state = last.ok_or(Error::Stopped)?;
         state.labels.extend(self.request.labels.clone());
-        let (config, layers) = state.into_image(self.now)?;
+        let created = self.time(&state);
+        let (config, layers) = state.into_image(created)?;
         let image = self.layers.store().put_tagged(config, layers, &self.request.tags)?;
         Ok(BuildOutcome { image, steps })
     }
@@ -248,7 +259,8 @@ pub fn configure(name: &str, source: &[u8]) -> Result<Configuration> {
         let step = Step { source: &file.source, escape: file.directives.escape, instruction };
         state.configure(step)?;
     }
-    Ok(state.into_image(now())?.0)
+    let now = epoch::read(&BTreeMap::new())?.unwrap_or_else(|| Timestamp::from_system(SystemTime::now()));
+    Ok(state.into_image(now)?.0)
 }
 
 /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
@@ -296,13 +308,4 @@ fn platform_args() -> BTreeMap<String, String> {
         args.insert(format!("{side}VARIANT"), String::new());
     }
     args
-}
-
-/// SOURCE_DATE_EPOCH makes two builds equal (reproducible-builds.org/specs/source-date-epoch).
-fn now() -> Timestamp {
-    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse::<u64>().ok());
-    fixed.map_or_else(
-        || Timestamp::from_system(SystemTime::now()),
-        |seconds| Timestamp(seconds.saturating_mul(1_000_000_000)),
-    )
 }

@@ -127,7 +127,8 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
                     Kind::Arg(declared) => declared.iter().try_for_each(|argument| self.declare(step, argument))?,
                     _ => self.state.configure(step)?,
                 }
-                self.state.remember(text, false, self.build.now)?;
+                let time = self.build.time(&self.state);
+                self.state.remember(text, false, time)?;
                 Ok(Made { cached: false, times: StepTimes::default(), layer: None })
             }
         }

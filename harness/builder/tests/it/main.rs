@@ -2,6 +2,7 @@
 
 mod place;
 mod remote;
+mod reproducible;
 mod server;
 mod stages;
 
@@ -10,7 +11,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
-    let tests = [remote::tests(), stages::tests()];
+    let tests = [remote::tests(), reproducible::tests(), stages::tests()];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();
