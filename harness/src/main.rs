@@ -22,7 +22,7 @@ mod size;
 mod table;
 mod terminal;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use failure::Failure;
@@ -66,5 +66,5 @@ fn log_to_stderr(verbose: u8) {
     let level = [LevelFilter::WARN, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
     let filter = EnvFilter::builder().with_default_directive(level.into()).with_env_var("HARNESS_LOG").from_env_lossy();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = subscriber.with_ansi(std::io::stderr().is_terminal()).without_time().try_init();
+    let _ = subscriber.with_ansi(false).without_time().try_init();
 }

@@ -42,6 +42,14 @@ pub enum Error {
         /// What was found.
         warnings: Vec<Warning>,
     },
+    /// An image for another kind of machine.
+    #[error("cannot build for {wanted}: this machine builds for {ours} only")]
+    Platform {
+        /// What was asked for.
+        wanted: String,
+        /// What can be had.
+        ours: String,
+    },
     /// The time that all others are held to cannot be read.
     #[error("SOURCE_DATE_EPOCH is a number of seconds since 1970, not {text:?}")]
     Epoch {

@@ -28,7 +28,7 @@ mod stages;
 pub use check::{Rule, Warning};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
-pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, configure};
+pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, Secret, configure};
 pub use ignore::Ignore;
 pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};
 pub use parse::{parse, parse_named};

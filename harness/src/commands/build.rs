@@ -1,10 +1,20 @@
-use std::{io::Write, num::NonZero, path::PathBuf};
+//! The arguments of `build`, and what it does.
+
+mod output;
+mod progress;
+mod words;
+
+use std::{num::NonZero, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, Observer, RunLimits, StepReport, StepStart, Stream};
+use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, RunLimits};
 use harness_image::Reference;
 
+use self::{
+    output::Output,
+    progress::{Style, Teller},
+};
 use crate::{
     cli::{Common, OneDriver},
     commands::print,
@@ -60,8 +70,20 @@ pub struct BuildArgs {
     /// Network of RUN steps: none (loopback only) or host
     #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["none", "host"])]
     pub network: String,
-    /// A file for RUN --mount=type=secret
-    #[arg(long, value_name = "id=ID,src=FILE")]
+    /// Where the result goes: type=local, tar, oci, docker or image [default: an image of the store]
+    #[arg(long, short, value_name = "DIR|type=TYPE[,dest=PATH]")]
+    pub output: Vec<String>,
+    /// How progress is told
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    pub progress: Style,
+    /// The platform to build for, which can be this machine's only
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Vec<String>,
+    /// Look for newer base images; only bases that are made on this machine can be
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    pub pull: bool,
+    /// A file, or a variable of the environment, for RUN --mount=type=secret
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub secret: Vec<String>,
     /// A socket of an SSH agent for RUN --mount=type=ssh [default socket: $SSH_AUTH_SOCK]
     #[arg(long, value_name = "ID[=SOCKET]")]
@@ -70,42 +92,72 @@ pub struct BuildArgs {
 
 pub fn run(args: &BuildArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
-    let tags = args.tag.iter().map(|tag| Reference::parse(tag)).collect::<harness_image::Result<Vec<_>>>()?;
+    let outputs = args.output.iter().map(|output| Output::read(output)).collect::<Result<Vec<_>>>()?;
     let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
     let source = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
+    let mut request = request(args, path)?;
+    let names = names(args, &outputs)?;
+    let is_image = outputs.is_empty() || outputs.iter().any(|output| matches!(output, Output::Image(_)));
+    if is_image {
+        request.tags.clone_from(&names);
+    }
     let session = Session::open(&place, args.driver.driver.as_deref(), &args.driver.driver_options)?;
     let _held = session.store.lease()?;
-    bases::ensure_for(&session.store, &source)?;
-    let request = BuildRequest {
-        context: args.context.clone(),
-        dockerfile: Some(path),
-        target: args.target.clone(),
-        build_args: args.build_arg.iter().filter_map(|pair| argument(pair)).collect(),
-        labels: args.label.iter().map(|pair| label(pair)).collect::<Result<_>>()?,
-        tags,
-        no_cache: args.no_cache,
-        limits: RunLimits { memory },
-        network: if args.network == "host" { BuildNetwork::Host } else { BuildNetwork::None },
-        secrets: args.secret.iter().map(|secret| self::secret(secret)).collect::<Result<_>>()?,
-        ssh: args.ssh.iter().map(|agent| self::agent(agent)).collect::<Result<_>>()?,
-        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
-        cancel: signals::stop_flag()?,
-    };
-    if args.check {
-        return check(&Builder::new(&session.layers), &request);
+    if args.pull {
+        bases::check_local(&source)?;
     }
-    let mut teller = Teller { quiet: args.quiet };
-    let built = Builder::new(&session.layers).build(&request, &mut teller).map_err(failed)?;
+    bases::ensure_for(&session.store, &source)?;
+    let builder = Builder::new(&session.layers);
+    if args.check {
+        return check(&builder, &request);
+    }
+    let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
+    let built = builder.build(&request, &mut teller).inspect_err(|_| teller.failed()).map_err(failed)?;
     if let Some(path) = &args.iidfile {
         std::fs::write(path, built.image.id.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    for tag in &request.tags {
-        if !args.quiet {
-            say(&format!("named {tag}"));
-        }
+    outputs.iter().try_for_each(|output| output.write(&session, &built, &names))?;
+    // It was made for what is written elsewhere only.
+    if !is_image && built.image.references.is_empty() {
+        session.store.remove(&built.image.id.to_string(), false)?;
+    }
+    if !args.quiet {
+        request.tags.iter().for_each(|tag| say(&format!("named {tag}")));
+    }
+    if outputs.iter().any(Output::takes_stdout) {
+        return Ok(());
     }
     print(&format!("{}\n", built.image.id))
+}
+
+fn request(args: &BuildArgs, dockerfile: PathBuf) -> Result<BuildRequest> {
+    let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
+    Ok(BuildRequest {
+        context: args.context.clone(),
+        dockerfile: Some(dockerfile),
+        target: args.target.clone(),
+        platforms: args.platform.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        build_args: args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect(),
+        labels: args.label.iter().map(|pair| words::label(pair)).collect::<Result<_>>()?,
+        tags: Vec::new(),
+        no_cache: args.no_cache,
+        limits: RunLimits { memory },
+        network: if args.network == "host" { BuildNetwork::Host } else { BuildNetwork::None },
+        secrets: args.secret.iter().map(|secret| words::secret(secret)).collect::<Result<_>>()?,
+        ssh: args.ssh.iter().map(|agent| words::agent(agent)).collect::<Result<_>>()?,
+        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
+        cancel: signals::stop_flag()?,
+    })
+}
+
+/// Those of `--tag`, and those that outputs give.
+fn names(args: &BuildArgs, outputs: &[Output]) -> Result<Vec<Reference>> {
+    let of_output = |output: &Output| match output {
+        Output::Image(Some(name)) => name.split(',').map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let names = args.tag.iter().cloned().chain(outputs.iter().flat_map(of_output));
+    Ok(names.map(|name| Reference::parse(&name)).collect::<harness_image::Result<_>>()?)
 }
 
 /// Prints what the build checks find.
@@ -123,93 +175,12 @@ fn check(builder: &Builder<'_>, request: &BuildRequest) -> Result {
 /// What is wrong with the Dockerfile or what it runs is status 1; all else is about the environment.
 fn failed(error: Error) -> Failure {
     match error {
-        Error::Dockerfile(_) | Error::Run { .. } | Error::NoStage { .. } | Error::Checks { .. } => {
-            Failure::Failed(error.into())
-        }
+        Error::Dockerfile(_)
+        | Error::Run { .. }
+        | Error::NoStage { .. }
+        | Error::Checks { .. }
+        | Error::Platform { .. } => Failure::Failed(error.into()),
         Error::Stopped => Failure::Status(130, Some(error.into())),
         other => other.into(),
     }
-}
-
-/// `NAME` alone takes the value of the environment, if there is one.
-fn argument(pair: &str) -> Option<(String, String)> {
-    match pair.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => std::env::var(pair).ok().map(|value| (pair.to_owned(), value)),
-    }
-}
-
-fn label(pair: &str) -> Result<(String, String)> {
-    let (name, value) =
-        pair.split_once('=').ok_or_else(|| Failure::usage(format!("--label takes NAME=VALUE, not {pair:?}")))?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Tells on standard error what is going on, as docker's plain progress does.
-struct Teller {
-    quiet: bool,
-}
-
-impl Observer for Teller {
-    fn step_started(&mut self, step: &StepStart) {
-        if !self.quiet {
-            say(&format!("step {}/{}: {}", step.index + 1, step.total, step.instruction));
-        }
-    }
-
-    fn output(&mut self, _: usize, _: Stream, bytes: &[u8]) {
-        if !self.quiet {
-            let _ = std::io::stderr().write_all(bytes);
-        }
-    }
-
-    fn step_done(&mut self, report: &StepReport) {
-        if self.quiet {
-            return;
-        }
-        if report.cached {
-            say(" ---> from the cache");
-        } else if let Some(layer) = report.layer {
-            let time = report.times;
-            let total = time.prepare + time.mount + time.run + time.diff + time.commit;
-            say(&format!(
-                " ---> layer of {} in {:.0} ms; copied up: {} files, {}",
-                layer.size,
-                total.as_secs_f64() * 1e3,
-                layer.copied_up.files,
-                layer.copied_up.bytes
-            ));
-        }
-    }
-
-    fn warning(&mut self, text: &str) {
-        say(&format!("warning: {text}"));
-    }
-}
-
-/// `id=ID,src=FILE`; the words may come in any order, and `src` is the id's own name by default.
-fn secret(text: &str) -> Result<(String, PathBuf)> {
-    let mut id = None;
-    let mut file = None;
-    for word in text.split(',') {
-        match word.split_once('=') {
-            Some(("id", value)) => id = Some(value.to_owned()),
-            Some(("src" | "source", value)) => file = Some(PathBuf::from(value)),
-            Some(("type", "file")) => {}
-            _ => return Err(Failure::usage(format!("--secret takes id=ID,src=FILE, not {word:?}"))),
-        }
-    }
-    let id = id.ok_or_else(|| Failure::usage(format!("--secret needs an id: {text:?}")))?;
-    let file = file.unwrap_or_else(|| PathBuf::from(&id));
-    if !file.is_file() {
-        return Err(Failure::usage(format!("the secret {id} is not there: {}", file.display())));
-    }
-    Ok((id, file))
-}
-
-fn agent(text: &str) -> Result<(String, PathBuf)> {
-    let (id, socket) = text.split_once('=').map_or((text, None), |(id, socket)| (id, Some(socket.to_owned())));
-    let socket = socket.or_else(|| std::env::var("SSH_AUTH_SOCK").ok());
-    let socket = socket.ok_or_else(|| Failure::usage("--ssh needs a socket: SSH_AUTH_SOCK is not set"))?;
-    Ok((id.to_owned(), socket.into()))
 }

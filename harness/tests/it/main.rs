@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod browser;
 mod build_features;
+mod build_outputs;
 mod containers;
 mod crash;
 mod debian;

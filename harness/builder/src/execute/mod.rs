@@ -15,7 +15,7 @@ mod step;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -55,6 +55,34 @@ pub enum BuildNetwork {
     Host,
 }
 
+/// Something that a command may see and that never gets into an image.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// What is in a file.
+    File(PathBuf),
+    /// This.
+    Value(Vec<u8>),
+}
+
+/// Without the value, which has no place in a log.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value"),
+        }
+    }
+}
+
+impl Secret {
+    fn read(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(path) => fs::read(path).map_err(Error::io("read the secret", path)),
+            Self::Value(value) => Ok(value.clone()),
+        }
+    }
+}
+
 /// What to build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
@@ -64,6 +92,8 @@ pub struct BuildRequest {
     pub dockerfile: Option<PathBuf>,
     /// The stage to build; the last by default.
     pub target: Option<String>,
+    /// What to build for; this machine's platform by default, and the only one that can be.
+    pub platforms: Vec<String>,
     /// `--build-arg`.
     pub build_args: BTreeMap<String, String>,
     /// Labels for the image.
@@ -76,8 +106,8 @@ pub struct BuildRequest {
     pub limits: RunLimits,
     /// The network of RUN, unless it says otherwise itself.
     pub network: BuildNetwork,
-    /// Files for `RUN --mount=type=secret`, by id.
-    pub secrets: BTreeMap<String, PathBuf>,
+    /// For `RUN --mount=type=secret`, by id.
+    pub secrets: BTreeMap<String, Secret>,
     /// Sockets of agents for `RUN --mount=type=ssh`, by id.
     pub ssh: BTreeMap<String, PathBuf>,
     /// How many stages may be built at the same time; one for 0.
@@ -155,6 +185,9 @@ impl<'a> Builder<'a> {
 
 impl<'a> Build<'a> {
     fn start(layers: &'a Layers, request: &'a BuildRequest) -> Result<Self> {
+        if let Some(other) = request.platforms.iter().find(|name| !platform::is_ours(name)) {
+            return Err(Error::Platform { wanted: other.clone(), ours: platform::ours() });
+        }
         let context = Jail::open(&request.context).map_err(Error::io("open the build context", &request.context))?;
         let path = request.dockerfile.clone().unwrap_or_else(|| request.context.join("Dockerfile"));
         let source = fs::read(&path).map_err(Error::io("read", &path))?;

@@ -15,7 +15,7 @@ use storage_driver::{LayerId, MountMode, MountedLayer};
 use storage_layer::{Digest, copy, copy::CopyOptions};
 
 use self::flag::{Kind, MountFlag, Sharing};
-use super::{Build, config::State, copy::keep, step::Step};
+use super::{Build, Secret, config::State, copy::keep, step::Step};
 use crate::{
     Error, Result,
     cache_key::KeyMaker,
@@ -119,7 +119,7 @@ impl Laid {
                 self.bind(mount, dir, *read_only);
             }
             Kind::Secret { id, required, mode, uid, gid, env } => match build.request.secrets.get(id) {
-                Some(path) => self.secret(step, mount, path, (*mode, *uid, *gid), env.as_deref())?,
+                Some(secret) => self.secret(step, mount, secret, (*mode, *uid, *gid), env.as_deref())?,
                 None if *required => {
                     return Err(
                         step.wrong(mount.span, format!("no secret {id:?} was given; add --secret id={id},src=FILE"))
@@ -235,13 +235,13 @@ impl Laid {
         &mut self,
         step: Step<'_>,
         mount: &MountFlag,
-        path: &Path,
+        secret: &Secret,
         (mode, uid, gid): (u32, u32, u32),
         env: Option<&str>,
     ) -> Result<()> {
-        let content = fs::read(path).map_err(Error::io("read the secret", path))?;
+        let content = secret.read()?;
         if let Some(name) = env {
-            let text = String::from_utf8(content)
+            let text = String::from_utf8(content.clone())
                 .map_err(|_| step.wrong(mount.span, "a secret that is no text cannot go into the environment"))?;
             self.env.push(format!("{name}={text}"));
         }
@@ -253,7 +253,6 @@ impl Laid {
         let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
         let dir = dir.map_err(Error::io("create a directory in", memory))?;
         let file = dir.path().join("secret");
-        let content = fs::read(path).map_err(Error::io("read the secret", path))?;
         fs::write(&file, content).map_err(Error::io("write", &file))?;
         fs::set_permissions(&file, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", &file))?;
         chown(&file, Some(uid), Some(gid)).map_err(Error::io("set the owner of", &file))?;

@@ -1,0 +1,198 @@
+//! Where the result of a build goes.
+
+use std::{
+    fs::{self, Permissions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use harness_builder::BuildOutcome;
+use harness_image::Reference;
+use harness_transfer::{Form, Location, into_file};
+use storage_driver::MountMode;
+use storage_layer::copy::{CopyOptions, Existing};
+
+use super::words::words;
+use crate::{
+    engine::Session,
+    failure::{Failure, Result},
+};
+
+/// One `--output`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// An image of the store, and a further name for it.
+    Image(Option<String>),
+    /// The files, in a directory.
+    Local(PathBuf),
+    /// The files, as a tar.
+    Tar(Destination),
+    /// The image, as an archive.
+    Archive(Form, Destination),
+    /// The image, as a directory with an OCI layout.
+    Layout(PathBuf),
+}
+
+/// Where a stream goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    Stdout,
+    File(PathBuf),
+}
+
+impl Output {
+    /// `type=TYPE,dest=PATH`; a path alone is a directory for the files, and `-` a tar of them on standard output.
+    pub fn read(text: &str) -> Result<Self> {
+        if !text.contains('=') {
+            return Ok(if text == "-" { Self::Tar(Destination::Stdout) } else { Self::Local(text.into()) });
+        }
+        let mut words = words("--output", text, &["type", "dest", "name", "tar", "push", "oci-mediatypes"])?;
+        if words.remove("push").is_some_and(|push| push != "false") {
+            return Err(Failure::usage("--output cannot push; build the image with a name, and push that"));
+        }
+        words.remove("oci-mediatypes");
+        let kind =
+            words.remove("type").ok_or_else(|| Failure::usage("--output needs type=local, tar, oci or docker"))?;
+        let (name, as_tar) = (words.remove("name"), words.remove("tar"));
+        let dest = words.remove("dest");
+        if name.is_some() && kind != "image" {
+            return Err(Failure::usage(format!("--output type={kind} has no name; give the image one with --tag")));
+        }
+        let path = |dest: Option<String>| {
+            dest.map(PathBuf::from).ok_or_else(|| Failure::usage(format!("--output type={kind} needs dest=PATH")))
+        };
+        let stream = |dest: Option<String>| match dest.as_deref() {
+            None | Some("-") => Destination::Stdout,
+            Some(path) => Destination::File(path.into()),
+        };
+        match kind.as_str() {
+            "local" => Ok(Self::Local(path(dest)?)),
+            "tar" => Ok(Self::Tar(stream(dest))),
+            "oci" if as_tar.as_deref() == Some("false") => Ok(Self::Layout(path(dest)?)),
+            "oci" => Ok(Self::Archive(Form::Oci, stream(dest))),
+            "docker" if as_tar.is_some_and(|tar| tar == "false") => {
+                Err(Failure::usage("--output type=docker is an archive only; type=oci,tar=false makes a directory"))
+            }
+            // Without a place it means the engine's own images, as with docker.
+            "docker" if dest.is_none() => Ok(Self::Image(None)),
+            "docker" => Ok(Self::Archive(Form::Docker, stream(dest))),
+            "image" => Ok(Self::Image(name)),
+            other => {
+                let why = format!("--output has no type {other:?}; there are local, tar, oci, docker and image");
+                Err(Failure::usage(why))
+            }
+        }
+    }
+
+    /// It is about the files and not about the image.
+    const fn is_files(&self) -> bool {
+        matches!(self, Self::Local(_) | Self::Tar(_))
+    }
+
+    /// Standard output is for it.
+    pub const fn takes_stdout(&self) -> bool {
+        matches!(self, Self::Tar(Destination::Stdout) | Self::Archive(_, Destination::Stdout))
+    }
+
+    /// Brings the result there.
+    pub fn write(&self, session: &Session, built: &BuildOutcome, names: &[Reference]) -> Result {
+        if self.is_files() {
+            return self.write_files(session, built);
+        }
+        let (store, image) = (&session.store, &built.image);
+        match self {
+            Self::Archive(form, Destination::Stdout) => {
+                Ok(harness_transfer::save(store, &[(image, names)], *form, &mut stdout()?.lock(), "standard output")?)
+            }
+            Self::Archive(form, Destination::File(path)) => {
+                let name = path.display().to_string();
+                Ok(into_file(path, |out| harness_transfer::save(store, &[(image, names)], *form, out, &name))?)
+            }
+            Self::Layout(path) => {
+                let tag = names.first().and_then(Reference::tag).map(str::to_owned);
+                Ok(harness_transfer::copy_out(store, image, &Location::Oci(path.clone(), tag), &())?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_files(&self, session: &Session, built: &BuildOutcome) -> Result {
+        let Some(layer) = session.layers.ensure(&built.image)? else {
+            let empty = tempfile::tempdir()?;
+            return self.write_tree(empty.path());
+        };
+        let mounted = session.driver().mount(&layer, MountMode::ReadOnly)?;
+        let written = self.write_tree(mounted.path());
+        let closed = mounted.close();
+        written?;
+        Ok(closed?)
+    }
+
+    fn write_tree(&self, tree: &Path) -> Result {
+        match self {
+            Self::Local(dir) => {
+                fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+                // They belong to who asked for them.
+                let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+                let options =
+                    CopyOptions { owner: Some(owner), existing: Existing::Overwrite, ..CopyOptions::default() };
+                storage_layer::copy::tree(tree, dir, &options)?;
+                Ok(())
+            }
+            Self::Tar(Destination::Stdout) => {
+                let mut out = io::BufWriter::new(stdout()?);
+                storage_layer::tree::diff(None, tree, &mut out)?;
+                Ok(out.flush()?)
+            }
+            Self::Tar(Destination::File(path)) => {
+                let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let file = tempfile::NamedTempFile::new_in(dir);
+                let mut file = file.with_context(|| format!("cannot create a file in {}", dir.display()))?;
+                storage_layer::tree::diff(None, tree, file.as_file_mut())?;
+                let file = file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(file.set_permissions(Permissions::from_mode(0o644))?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A terminal is no place for an archive.
+fn stdout() -> Result<io::Stdout> {
+    let out = io::stdout();
+    if out.is_terminal() {
+        return Err(Failure::usage("this would write an archive to the terminal; give --output dest=FILE, or a pipe"));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_the_reference() {
+        let file = || Destination::File("f".into());
+        for (text, expected) in [
+            ("out", Output::Local("out".into())),
+            ("-", Output::Tar(Destination::Stdout)),
+            ("type=local,dest=out", Output::Local("out".into())),
+            ("type=tar,dest=f", Output::Tar(file())),
+            ("type=tar", Output::Tar(Destination::Stdout)),
+            ("type=oci,dest=f", Output::Archive(Form::Oci, file())),
+            ("type=oci,dest=f,tar=false", Output::Layout("f".into())),
+            ("type=docker,dest=-", Output::Archive(Form::Docker, Destination::Stdout)),
+            ("type=docker", Output::Image(None)),
+            ("type=image,name=a:1", Output::Image(Some("a:1".to_owned()))),
+        ] {
+            assert_eq!(Output::read(text).unwrap(), expected, "{text}");
+        }
+        for text in
+            ["type=local", "type=zip,dest=x", "dest=x", "type=image,push=true", "type=oci,what=x", "type=tar,name=x"]
+        {
+            assert!(Output::read(text).is_err(), "{text}");
+        }
+    }
+}
