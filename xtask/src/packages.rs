@@ -10,12 +10,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("attr", "extended attributes as another program writes them"),
     ("busybox-static", "a whole user space in one file, for container tests"),
     ("btrfs-progs", "mkfs.btrfs for testbeds"),
+    ("buildah", "builds the same Dockerfiles"),
+    ("bzip2", "archives that ADD unpacks"),
     ("chromium", "opens reports as people do"),
     ("chromium-driver", "steers chromium"),
     ("debootstrap", "a real Debian root file system to import"),
     ("dmsetup", "device-mapper as another program sees it"),
     ("e2fsprogs", "mkfs.ext4 for testbeds"),
     ("fio", "a job of the database workload"),
+    ("git", "repositories that ADD takes"),
     ("libcap2-bin", "file capabilities as another program writes them"),
     ("linux-image-amd64", "a kernel with device-mapper for the lab"),
     ("make", "the host base image carries it"),
@@ -29,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("umoci", "unpacks images that were built"),
     ("util-linux", "unshare, setpriv, losetup"),
     ("xfsprogs", "mkfs.xfs for testbeds"),
+    ("xz-utils", "archives that ADD unpacks"),
 ];
 
 /// Installs what is missing, or names it where that is not possible.

@@ -1,5 +1,7 @@
 //! Whole builds. The tests have a `main` of their own, since a container's init is this program again.
 
+mod buildah;
+mod corpus;
 mod place;
 mod remote;
 mod reproducible;
@@ -11,7 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
-    let tests = [remote::tests(), reproducible::tests(), stages::tests()];
+    let tests = [corpus::tests(), remote::tests(), reproducible::tests(), stages::tests()];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();

@@ -68,6 +68,13 @@ impl Place {
         self.try_build(dockerfile, &self.request()).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    #[track_caller]
+    pub fn build_request(&self, request: &BuildRequest) -> BuildOutcome {
+        let mut heard = Heard::default();
+        let built = Builder::new(&self.layers).build(request, &mut heard);
+        built.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&heard.output)))
+    }
+
     /// Why the build is refused.
     #[track_caller]
     pub fn refused(&self, dockerfile: &str) -> String {
