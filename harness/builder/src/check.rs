@@ -78,5 +78,15 @@ pub fn check(file: &Dockerfile, known: &Known<'_>) -> Result<Vec<Warning>> {
     Ok(found)
 }
 
+/// What the build checks find in a text alone, without a build context and base images; `name` is for messages.
+///
+/// # Errors
+/// As for a build: [`Error::Dockerfile`], [`Error::Checks`].
+pub fn check_text(name: &str, source: &[u8]) -> Result<Vec<Warning>> {
+    let file = crate::parse_named(name, source)?;
+    let request = BuildRequest::default();
+    check(&file, &Known { request: &request, ignore: &Ignore::default(), image: &|_| None })
+}
+
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ mod parse;
 mod source;
 mod stages;
 
-pub use check::{Rule, Warning};
+pub use check::{Rule, Warning, check_text};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, Secret, configure};

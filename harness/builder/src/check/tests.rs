@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{execute::State, parse};
 
@@ -111,4 +113,21 @@ fn a_near_name_is_told() {
     let known = Known { request: &request, ignore: &Ignore::default(), image: &|_| Some(State::scratch()) };
     let found = check(&file, &known).unwrap();
     assert!(found[0].to_string().contains("did you mean VERSION?"), "{}", found[0]);
+}
+
+proptest! {
+    /// Lines of instructions with odd words.
+    #[test]
+    fn no_file_makes_the_checks_panic(
+        lines in proptest::collection::vec(
+            ("(FROM|from|ARG|ENV|COPY|ADD|EXPOSE|WORKDIR|ONBUILD|LABEL|CMD|#|USER|STOPSIGNAL|VOLUME)", "[ -~é\\\\$\\{\\}:/=\"']{0,40}"),
+            0..8,
+        )
+    ) {
+        let mut text = "FROM scratch AS a\n".to_owned();
+        for (keyword, words) in lines {
+            text.push_str(&format!("{keyword} {words}\n"));
+        }
+        let _ = check_text("Dockerfile", text.as_bytes());
+    }
 }
