@@ -25,8 +25,8 @@ const NAME: &str = "delete";
 
 /// Space that a file system keeps of what is gone, such as grown directories and its own trees.
 const KEPT: u64 = 2 << 20;
-/// btrfs frees what a subvolume held in the background, when its next transactions commit: every 30 s at the latest.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The driver has waited by then for what its file system does in the background.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +187,7 @@ struct Back {
 /// Waits until what is used is what it was, or nearly so.
 fn wait(empty: Bytes, full: Bytes, removed: Instant, engine: &mut dyn Engine) -> Result<Back> {
     let allowed = Bytes(KEPT.min((full - empty).get() / 10));
+    engine.driver().wait_for_space()?;
     loop {
         let used = engine.holdings()?.disk.unwrap_or_default();
         let (elapsed, kept) = (removed.elapsed(), used - empty);

@@ -130,6 +130,15 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// tar; remove it.
     fn apply(&self, id: &LayerId, tar: &mut (dyn Read + Send)) -> Result<ApplyStats>;
 
+    /// Waits until the space of all layers removed so far is free again. Only drivers whose file system gives it back in
+    /// the background have anything to wait for; layers may be mounted meanwhile.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn wait_for_space(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Finishes what runs in the background; refuses while layers are mounted. Calling it twice is fine.
     ///
     /// # Errors

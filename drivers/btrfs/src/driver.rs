@@ -67,15 +67,6 @@ impl Btrfs {
         Ok(Self { root, options, quota, is_subvolume, trash, capabilities })
     }
 
-    /// Waits until the file system has given back the space of all layers removed so far, which the kernel does in the
-    /// background (`btrfs subvolume sync`). [`shutdown`](StorageDriver::shutdown) waits, too.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn wait_for_space(&self) -> Result<()> {
-        self.trash.wait(self.root.path())
-    }
-
     fn tree(&self, id: &LayerId) -> PathBuf {
         self.root.layer_dir(id).join(TREE)
     }
@@ -283,6 +274,11 @@ impl StorageDriver for Btrfs {
             self.make_writable(&tree, &record.driver)?;
             storage_layer::apply(&tree, tar, &options).map_err(|error| error.into_driver(id))
         })
+    }
+
+    /// As `btrfs subvolume sync`: the cleaner, which the kernel else wakes up with a commit by the clock, works at once.
+    fn wait_for_space(&self) -> Result<()> {
+        self.trash.wait(self.root.path())
     }
 
     fn shutdown(&self) -> Result<()> {

@@ -166,6 +166,10 @@ impl StorageDriver for Spoiled {
         self.time(|| self.driver.apply(id, tar))
     }
 
+    fn wait_for_space(&self) -> Result<()> {
+        self.driver.wait_for_space()
+    }
+
     fn shutdown(&self) -> Result<()> {
         self.driver.shutdown()
     }

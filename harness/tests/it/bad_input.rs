@@ -38,9 +38,7 @@ fn privileged_what_is_wrong_with_a_dockerfile_is_shown_in_it() {
     build(&place, "FROM tiny\nRUM true\n").status_is(1).says("Dockerfile:2:1").says("did you mean RUN?").says("^^^");
     build(&place, "FROM tiny\nCOPY nothing /\n").status_is(1).says("Dockerfile:2:6").says("not in the build context");
     build(&place, "FROM nosuch\n").status_is(1).says("Dockerfile:1:6").says("nosuch");
-    build(&place, "FROM tiny\nADD https://example.org/x /\n")
-        .status_is(1)
-        .says("ADD from https://example.org/x is not supported yet");
+    build(&place, "FROM tiny\nADD http://127.0.0.1:1/x /\n").status_is(1).says("Dockerfile:2:5").says("cannot fetch");
     build(&place, "FROM tiny\nCOPY --chown=nobodyatall file /\n").status_is(1).says("nobodyatall");
     place.run(&["build", "/nonexistent"]).status_is(2).says("/nonexistent/Dockerfile");
     assert_eq!(place.run(&["images", "-q"]).ok().out.lines().count(), 1, "only the base is there");

@@ -37,6 +37,7 @@ impl Trace {
         self.written = self.written.max(written);
         self.extents.extend(probe(engine)?);
         let started = Instant::now();
+        engine.driver().wait_for_space()?;
         let mut held = engine.holdings()?;
         while self.lacks(held) && started.elapsed() < PATIENCE {
             thread::sleep(PAUSE);

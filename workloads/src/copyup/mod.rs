@@ -213,10 +213,21 @@ fn check_copied(target: &Target, turn: Turn, sharing: Sharing, before: Usage, af
         Sharing::None if before.exclusive < Bytes(size) => {
             wrong("what a full copy held", &format!("{size} bytes or more"), &before.exclusive)
         }
-        Sharing::Block(_) if copies && operation.writes() && operation != Operation::Truncate && taken == Bytes(0) => {
+        Sharing::Block(block) if copies && has_blocks_of_its_own(target, block) && taken == Bytes(0) => {
             wrong("bytes taken", "a block", &taken)
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the write takes a block that no other file's write can have taken before: a block larger than the file
+/// system's own holds the ends of neighbours, too, and only the middle of a file of two blocks is surely all its own.
+fn has_blocks_of_its_own(target: &Target, block: u64) -> bool {
+    let is_file_systems = block <= crate::content::BLOCK as u64;
+    match target.operation {
+        Operation::Overwrite | Operation::Mmap => is_file_systems || target.size >= 2 * block,
+        Operation::Append => is_file_systems,
+        _ => false,
     }
 }
 

@@ -130,6 +130,10 @@ impl<D: StorageDriver> StorageDriver for Lying<D> {
         tar.read_to_end(&mut bytes).unwrap();
         Ok(ApplyStats { entries: 1, size: storage_driver::Bytes(bytes.len() as u64), ..ApplyStats::default() })
     }
+    fn wait_for_space(&self) -> Result<()> {
+        self.driver.wait_for_space()
+    }
+
     fn shutdown(&self) -> Result<()> {
         self.driver.shutdown()
     }
