@@ -3,11 +3,12 @@ use std::{fs, io::BufWriter, path::Path};
 use harness_image::{Image, Reference, Store};
 
 use crate::{
-    Error, Form, Location, Result, Watch,
+    Error, Form, Location, Options, Result, Watch,
     archive::{load_one, save, save_as},
     index,
     layout::{Dir, Layout, write_dir, write_layout},
     receive::receive,
+    registry::{pull, push},
 };
 
 /// Takes an image from where it lives into the store, and gives it names.
@@ -15,9 +16,15 @@ use crate::{
 /// # Errors
 /// What the source says; [`Error::Refused`], [`Error::NotFound`], [`Error::Platform`]; what the store says. No image
 /// is made then, and no name moves.
-pub fn copy_in(store: &Store, from: &Location, names: &[Reference], watch: &dyn Watch) -> Result<Image> {
+pub fn copy_in(
+    store: &Store,
+    from: &Location,
+    names: &[Reference],
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Image> {
     match from {
-        Location::Registry(_) => Err(Error::Location { text: from.to_string(), why: "no registry".into() }),
+        Location::Registry(reference) => pull(store, reference, names, options, watch),
         Location::Oci(path, tag) => {
             let layout = Layout::open(path)?;
             let wanted = Some((tag.as_deref(), names));
@@ -41,9 +48,9 @@ pub fn copy_in(store: &Store, from: &Location, names: &[Reference], watch: &dyn 
 ///
 /// # Errors
 /// What the destination says; what the store says, of damaged blobs too.
-pub fn copy_out(store: &Store, image: &Image, to: &Location, watch: &dyn Watch) -> Result<()> {
+pub fn copy_out(store: &Store, image: &Image, to: &Location, options: &Options, watch: &dyn Watch) -> Result<()> {
     match to {
-        Location::Registry(_) => Err(Error::Location { text: to.to_string(), why: "no registry".into() }),
+        Location::Registry(name) => push(store, image, name, options, watch).map(drop),
         Location::Oci(path, tag) => write_layout(store, image, path, tag.as_deref(), watch),
         Location::Dir(path) => write_dir(store, image, path, watch),
         Location::OciArchive(path, tag) => {

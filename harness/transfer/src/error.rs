@@ -83,6 +83,34 @@ pub enum Error {
         /// What the configuration says.
         wanted: Digest,
     },
+    /// A file of credentials, or a helper that it names, does not give them.
+    #[error("cannot take credentials from {}: {why}", .file.display())]
+    Credentials {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A registry could not be talked to.
+    #[error("cannot reach registry {host}: {why}")]
+    Unreachable {
+        /// Its name.
+        host: String,
+        /// What was said.
+        why: String,
+    },
+    /// A registry answered that it does not do what was asked for.
+    #[error("{origin}: {what} failed with status {status}{}{}", colon(.said), advice(*.status))]
+    Status {
+        /// The registry and repository.
+        origin: String,
+        /// What was asked for.
+        what: String,
+        /// Of HTTP.
+        status: u16,
+        /// What it said, as it may stand in a message.
+        said: String,
+    },
     /// The image store failed.
     #[error(transparent)]
     Store(#[from] harness_image::Error),
@@ -97,7 +125,11 @@ impl Error {
 
     /// Whether the same request may succeed a moment later.
     pub(crate) const fn may_pass(&self) -> bool {
-        false
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => matches!(*status, 408 | 429 | 500..=599),
+            _ => false,
+        }
     }
 
     pub(crate) fn refused(origin: impl Into<String>, why: impl Into<String>) -> Self {
@@ -109,5 +141,18 @@ fn instead(names: &[String]) -> String {
     match names {
         [] => String::new(),
         names => format!("; it has {}", names.join(", ")),
+    }
+}
+
+fn colon(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
+const fn advice(status: u16) -> &'static str {
+    match status {
+        401 => "; it wants credentials: give them with `docker login`, or name a file with --authfile",
+        403 => "; these credentials do not suffice",
+        429 => "; it has had too many requests: try again later, or with credentials",
+        _ => "",
     }
 }

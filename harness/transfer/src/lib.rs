@@ -18,6 +18,7 @@ mod limits;
 mod location;
 mod platform;
 mod receive;
+mod registry;
 mod source;
 mod watch;
 
@@ -26,4 +27,5 @@ pub use copy::{copy_in, copy_out, into_file};
 pub use error::{Error, Result};
 pub use location::Location;
 pub use platform::Platform;
+pub use registry::{Mirror, Options, pull, push};
 pub use watch::{Done, Watch};

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use harness_builder::BuildOutcome;
 use harness_image::Reference;
-use harness_transfer::{Form, Location, into_file};
+use harness_transfer::{Form, Location, Options, into_file};
 use storage_driver::MountMode;
 use storage_layer::copy::{CopyOptions, Existing};
 
@@ -112,7 +112,13 @@ impl Output {
             }
             Self::Layout(path) => {
                 let tag = names.first().and_then(Reference::tag).map(str::to_owned);
-                Ok(harness_transfer::copy_out(store, image, &Location::Oci(path.clone(), tag), &())?)
+                Ok(harness_transfer::copy_out(
+                    store,
+                    image,
+                    &Location::Oci(path.clone(), tag),
+                    &Options::default(),
+                    &(),
+                )?)
             }
             _ => Ok(()),
         }

@@ -3,5 +3,6 @@
 mod archives_in;
 mod archives_out;
 mod hostile_archives;
+mod real_registry;
 mod support;
 mod transports;
