@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, report,
-    rm, rmi, run,
+    rm, rmi, run, transfer,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -70,6 +70,16 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Show the instructions and layers of an image
     History(history::HistoryArgs),
+    /// Take an image from a registry, a layout or an archive
+    Pull(transfer::pull::PullArgs),
+    /// Give an image to a registry, or write it as a layout or an archive
+    Push(transfer::push::PushArgs),
+    /// Load images from an archive
+    Load(transfer::load::LoadArgs),
+    /// Write images to an archive
+    Save(transfer::save::SaveArgs),
+    /// Give an image another name
+    Tag(transfer::tag::TagArgs),
     /// Remove images
     Rmi(rmi::RmiArgs),
     /// List containers

@@ -19,6 +19,7 @@ pub mod report;
 pub mod rm;
 pub mod rmi;
 pub mod run;
+pub mod transfer;
 
 use std::io::{self, Write};
 
@@ -48,6 +49,11 @@ pub fn run(cli: Cli) -> Result {
         Command::Images(args) => images::run(&args),
         Command::Import(args) => import::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Pull(args) => transfer::pull::run(&args),
+        Command::Push(args) => transfer::push::run(&args),
+        Command::Load(args) => transfer::load::run(&args),
+        Command::Save(args) => transfer::save::run(&args),
+        Command::Tag(args) => transfer::tag::run(&args),
         Command::Rmi(args) => rmi::run(&args),
         Command::Ps(args) => ps::run(&args),
         Command::Rm(args) => rm::run(&args),
@@ -67,6 +73,11 @@ fn needs_mounts(command: &Command) -> bool {
             | Command::Ps(_)
             | Command::Images(_)
             | Command::History(_)
+            | Command::Pull(_)
+            | Command::Push(_)
+            | Command::Load(_)
+            | Command::Save(_)
+            | Command::Tag(_)
     )
 }
 
@@ -84,6 +95,11 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Images(args) => &args.common,
         Command::Import(args) => &args.common,
         Command::History(args) => &args.common,
+        Command::Pull(args) => &args.common,
+        Command::Push(args) => &args.common,
+        Command::Load(args) => &args.common,
+        Command::Save(args) => &args.common,
+        Command::Tag(args) => &args.common,
         Command::Rmi(args) => &args.common,
         Command::Ps(args) => &args.common,
         Command::Rm(args) => &args.common,

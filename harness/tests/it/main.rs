@@ -10,6 +10,7 @@ mod crash;
 mod debian;
 mod dockerfile;
 mod engine;
+mod images_in_and_out;
 mod keeps;
 mod lab;
 mod migrate;

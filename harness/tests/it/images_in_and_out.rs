@@ -1,0 +1,108 @@
+//! Images that leave the store and come back: archives, layouts, a real registry.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use crate::place::Place;
+
+/// Debian's docker-registry on a port that the kernel chose.
+struct Registry {
+    child: Child,
+    address: String,
+}
+
+impl Registry {
+    fn start(place: &Place) -> Self {
+        let dir = place.dir.path();
+        let config = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http:\n  addr: 127.0.0.1:0\n",
+            dir.join("registry").display()
+        );
+        fs::write(dir.join("registry.yml"), config).unwrap();
+        let mut child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(dir.join("registry.yml"))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run docker-registry: {error}; install docker-registry"));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let listening = lines.find_map(|line| {
+            let (_, after) = line.split_once("listening on ")?;
+            Some(after.split([',', '"', ' ']).next()?.to_owned())
+        });
+        // Its log must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: listening.expect("docker-registry did not start") }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn build(place: &Place, name: &str) -> String {
+    let context =
+        place.context(&[("Dockerfile", "FROM host\nCOPY file /\nRUN echo more >> /file\n"), ("file", "one\n")]);
+    place.run(&["build", "--driver", "vfs", "-q", "-t", name, context.to_str().unwrap()]).ok().out.trim().to_owned()
+}
+
+fn id(place: &Place, name: &str) -> String {
+    place.run(&["images", "-q", "--no-trunc", name]).ok().out.trim().to_owned()
+}
+
+#[test]
+fn privileged_an_archive_brings_the_image_back() {
+    let place = Place::new();
+    let built = build(&place, "mine:1");
+    for format in ["docker", "oci"] {
+        let file = place.dir.path().join(format!("{format}.tar"));
+        let file = file.to_str().unwrap();
+        place.run(&["save", "--format", format, "-o", file, "mine:1"]).ok();
+        let other = Place::new();
+        let loaded = other.run(&["load", "-i", file]).ok();
+        assert!(loaded.out.contains("mine:1"), "{loaded:?}");
+        assert_eq!(id(&other, "mine:1"), built);
+        let said = other.container(&["--rm", "--driver", "vfs", "mine:1"], &["cat", "/file"]).ok();
+        assert_eq!(said.out, "one\nmore\n");
+    }
+}
+
+#[test]
+fn privileged_a_registry_and_a_layout_bring_the_image_back() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    let built = build(&place, "mine:1");
+    let there = format!("{}/some/mine:1", registry.address);
+    place.run(&["tag", "mine:1", &there]).ok();
+    place.run(&["push", &there]).ok();
+    let layout = format!("oci:{}:one", place.dir.path().join("layout").display());
+    place.run(&["push", "mine:1", &layout]).ok();
+
+    for (from, name) in [(there.as_str(), there.as_str()), (layout.as_str(), "taken:2")] {
+        let other = Place::new();
+        let tag: &[&str] = if from == name { &[] } else { &["--tag", name] };
+        let pulled = other.run(&[&["pull", from][..], tag].concat()).ok();
+        assert_eq!(pulled.out.trim(), built);
+        assert_eq!(id(&other, name), built);
+    }
+    place.run(&["pull", &format!("{}/nothing:1", registry.address)]).status_is(1).says("nothing");
+}
+
+#[test]
+fn privileged_what_is_no_archive_is_refused_and_leaves_no_image() {
+    let place = Place::new();
+    let file = place.dir.path().join("file");
+    fs::write(&file, "no tar at all").unwrap();
+    place.run(&["load", "-i", file.to_str().unwrap()]).status_is(1).says("file");
+    place.run(&["load", "-i", "/nonexistent"]).says("/nonexistent");
+    place.run(&["pull", "ftp:/somewhere"]).status_is(2).says("not known");
+    assert_eq!(place.run(&["images", "-q"]).ok().out, "");
+}
