@@ -79,7 +79,7 @@ pub struct BuildArgs {
     /// The platform to build for, which can be this machine's only
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Vec<String>,
-    /// Look for newer base images; only bases that are made on this machine can be
+    /// Ask registries for newer base images, also where there is one already
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     pub pull: bool,
     /// A file, or a variable of the environment, for RUN --mount=type=secret
@@ -103,10 +103,7 @@ pub fn run(args: &BuildArgs) -> Result {
     }
     let session = Session::open(&place, args.driver.driver.as_deref(), &args.driver.driver_options)?;
     let _held = session.store.lease()?;
-    if args.pull {
-        bases::check_local(&source)?;
-    }
-    bases::ensure_for(&session.store, &source)?;
+    bases::ensure_for(&session.store, &source, args.pull)?;
     let builder = Builder::new(&session.layers);
     if args.check {
         return check(&builder, &request);

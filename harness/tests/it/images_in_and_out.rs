@@ -97,6 +97,30 @@ fn privileged_a_registry_and_a_layout_bring_the_image_back() {
 }
 
 #[test]
+fn privileged_a_base_that_is_not_there_comes_from_its_registry() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    let built = build(&place, "mine:1");
+    let base = format!("{}/base:1", registry.address);
+    place.run(&["push", "-q", "mine:1", &base]).ok();
+
+    let other = Place::new();
+    let context = other.context(&[("Dockerfile", &format!("FROM {base}\nCMD [\"cat\", \"/file\"]\n"))]);
+    let context = context.to_str().unwrap();
+    other.run(&["build", "--driver", "vfs", "-t", "own", context]).ok();
+    assert_eq!(id(&other, &base), built);
+    assert_eq!(other.container(&["--rm", "--driver", "vfs", "own"], &[]).ok().out, "one\nmore\n");
+    // The registry has another one by now; it is taken when it is asked for.
+    let newer = place.context(&[("Dockerfile", "FROM mine:1\nENV NEWER=1\n")]);
+    place.run(&["build", "--driver", "vfs", "-t", "mine:2", newer.to_str().unwrap()]).ok();
+    place.run(&["push", "-q", "mine:2", &base]).ok();
+    other.run(&["build", "--driver", "vfs", context]).ok();
+    assert_eq!(id(&other, &base), built);
+    other.run(&["build", "--driver", "vfs", "--pull", context]).ok();
+    assert_eq!(id(&other, &base), id(&place, "mine:2"));
+}
+
+#[test]
 fn privileged_what_is_no_archive_is_refused_and_leaves_no_image() {
     let place = Place::new();
     let file = place.dir.path().join("file");
