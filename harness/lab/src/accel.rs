@@ -36,6 +36,13 @@ impl Attempt {
 
     /// Five-level page tables would only be one more level to emulate.
     const TCG: Self = Self { name: "tcg", accel: "tcg,thread=multi", cpu: "max,la57=off", deadline: TCG };
+
+    /// All processors in one thread: slower, and the emulation cannot come between the halves of what one of them does.
+    const TCG_CAREFUL: Self = Self { accel: "tcg,thread=single", ..Self::TCG };
+
+    /// A kernel that patches its own code while it boots on several processors now and then stumbles over an
+    /// instruction that is half patched, and panics: it is booted again, and at last carefully.
+    const EMULATED: [Self; 3] = [Self::TCG, Self::TCG, Self::TCG_CAREFUL];
 }
 
 impl Accel {
@@ -43,13 +50,13 @@ impl Accel {
     pub(crate) fn attempts(self) -> Result<Vec<Attempt>> {
         let kvm = || OpenOptions::new().read(true).write(true).open("/dev/kvm");
         match self {
-            Self::Tcg => Ok(vec![Attempt::TCG]),
+            Self::Tcg => Ok(Attempt::EMULATED.to_vec()),
             Self::Kvm => {
                 kvm().map_err(|source| Error::NoKvm { source })?;
                 Ok(vec![Attempt::kvm(KVM)])
             }
-            Self::Auto if kvm().is_ok() => Ok(vec![Attempt::kvm(KVM_PROBE), Attempt::TCG]),
-            Self::Auto => Ok(vec![Attempt::TCG]),
+            Self::Auto if kvm().is_ok() => Ok([Attempt::kvm(KVM_PROBE)].into_iter().chain(Attempt::EMULATED).collect()),
+            Self::Auto => Ok(Attempt::EMULATED.to_vec()),
         }
     }
 }

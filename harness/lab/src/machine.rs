@@ -72,8 +72,11 @@ impl Lab {
         let mut output = Some(output);
         let mut attempts = self.accel.attempts()?.into_iter().peekable();
         while let Some(attempt) = attempts.next() {
-            match self.attempt(attempt, job, &mut output, stop) {
-                Err(Error::NoBoot { .. } | Error::Died { .. }) if output.is_some() && attempts.peek().is_some() => {
+            let ended = self.attempt(attempt, job, &mut output, stop);
+            // Once the guest was up the command may have begun, which must not run twice.
+            let Some(next) = attempts.peek().filter(|_| output.is_some()) else { return ended };
+            match ended {
+                Err(Error::NoBoot { .. } | Error::Died { .. }) if next.name != attempt.name => {
                     tracing::warn!(
                         "no guest comes up with {}, so it is emulated, which is several times slower; --accel tcg does \
                          not try",
@@ -81,6 +84,9 @@ impl Lab {
                     );
                     // The next kernel on this machine will not come up either.
                     self.accel = Accel::Tcg;
+                }
+                Err(error @ (Error::NoBoot { .. } | Error::Died { .. })) => {
+                    tracing::warn!("the guest is booted again: {error}");
                 }
                 other => return other,
             }
