@@ -13,12 +13,22 @@ const SIZE: &str = "size";
 ///   `allocated_slope` is 1 where the file is copied and 0 where its blocks are shared, `allocated_intercept` is what any
 ///   first write costs, such as one block of a thin pool;
 /// - `write_amplification`: bytes that the device wrote for a byte of a layer's content, where a workload records that;
-/// - `space_amplification`: bytes that the driver allocated for one of them.
+/// - `space_amplification`: bytes that the driver allocated for one of them;
+/// - `metadata_amplification`: bytes that the device wrote for each inode whose owner, mode or times changed.
 #[must_use]
 pub fn derive(samples: &[Sample]) -> Vec<Sample> {
     let mut derived = copy_up_lines(samples);
-    derived.extend(amplification(samples, "device_written_bytes", "write_amplification"));
-    derived.extend(amplification(samples, "allocated_bytes", "space_amplification"));
+    let content = |name| Amplification { name, per: &["content_bytes", "layer_bytes", "tar_bytes"], unit: Unit::Ratio };
+    // Who only reads content amplifies nothing.
+    let written = |sample: &Sample| sample.metric == "device_written_bytes" && sample.workload != "diff";
+    derived.extend(content("write_amplification").of(samples, written));
+    derived.extend(content("space_amplification").of(samples, |sample| sample.metric == "allocated_bytes"));
+    let metadata = Amplification { name: "metadata_amplification", per: &["entries"], unit: Unit::Bytes };
+    derived.extend(metadata.of(samples, |sample| {
+        sample.metric == "device_written_bytes"
+            && sample.workload == "metadata"
+            && ["chown", "chmod", "touch"].contains(&&*sample.phase)
+    }));
     derived
 }
 
@@ -70,32 +80,40 @@ fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     Some((slope, crate::median(&rest)))
 }
 
-/// Where `metric` and the bytes of content that it is for are in one cell of one round.
-fn amplification(samples: &[Sample], metric: &str, name: &str) -> Vec<Sample> {
-    /// Bytes of content, best first.
-    const CONTENT: [&str; 3] = ["content_bytes", "layer_bytes", "tar_bytes"];
-    let mut cells: BTreeMap<Place<'_>, (Vec<&Sample>, BTreeMap<&str, f64>)> = BTreeMap::new();
-    for sample in samples {
-        let place = (&*sample.driver, &*sample.workload, sample.params.clone(), &*sample.phase, sample.round);
-        if sample.metric == metric {
-            cells.entry(place).or_default().0.push(sample);
-        } else if CONTENT.contains(&&*sample.metric) {
-            *cells.entry(place).or_default().1.entry(&sample.metric).or_default() += sample.value;
+/// A cost for each of what it is for.
+struct Amplification {
+    name: &'static str,
+    /// The metrics that say how much it is for, best first.
+    per: &'static [&'static str],
+    unit: Unit,
+}
+
+impl Amplification {
+    /// Where both are in one cell of one round.
+    fn of(&self, samples: &[Sample], is_cost: impl Fn(&Sample) -> bool) -> Vec<Sample> {
+        let mut cells: BTreeMap<Place<'_>, (Vec<&Sample>, BTreeMap<&str, f64>)> = BTreeMap::new();
+        for sample in samples {
+            let place = (&*sample.driver, &*sample.workload, sample.params.clone(), &*sample.phase, sample.round);
+            if is_cost(sample) {
+                cells.entry(place).or_default().0.push(sample);
+            } else if self.per.contains(&&*sample.metric) {
+                *cells.entry(place).or_default().1.entry(&sample.metric).or_default() += sample.value;
+            }
         }
+        let shapes = cells.into_values().filter_map(|(costs, amounts)| {
+            let amount = self.per.iter().find_map(|name| amounts.get(name)).filter(|amount| **amount > 0.0)?;
+            let first = costs.first()?;
+            let cost: f64 = costs.iter().map(|sample| sample.value).sum();
+            Some(Sample {
+                metric: self.name.to_owned(),
+                value: cost / amount,
+                unit: self.unit,
+                kind: Kind::Shape,
+                ..(*first).clone()
+            })
+        });
+        shapes.collect()
     }
-    let shapes = cells.into_values().filter_map(|(costs, contents)| {
-        let content = CONTENT.iter().find_map(|name| contents.get(name)).filter(|bytes| **bytes > 0.0)?;
-        let first = costs.first()?;
-        let cost: f64 = costs.iter().map(|sample| sample.value).sum();
-        Some(Sample {
-            metric: name.to_owned(),
-            value: cost / content,
-            unit: Unit::Ratio,
-            kind: Kind::Shape,
-            ..(*first).clone()
-        })
-    });
-    shapes.collect()
 }
 
 #[cfg(test)]
@@ -158,6 +176,18 @@ mod tests {
         let samples = [cell("content_bytes", 100.0), cell("tar_bytes", 400.0), cell("device_written_bytes", 250.0)];
         let derived = derive(&samples);
         assert_eq!(derived.len(), 1);
+        let read = samples.map(|sample| Sample { workload: "diff".to_owned(), ..sample });
+        assert_eq!(derive(&read), []);
         assert_eq!((derived[0].metric.as_str(), derived[0].value), ("write_amplification", 2.5));
+    }
+
+    #[test]
+    fn changed_inodes_have_a_price_each() {
+        let cell = |phase, metric, value| sample("d", "metadata", "tree=slim", phase, metric, value);
+        let samples =
+            ["chmod", "find"].map(|phase| [cell(phase, "entries", 10.0), cell(phase, "device_written_bytes", 40960.0)]);
+        let derived = derive(&samples.concat());
+        assert_eq!(derived.len(), 1);
+        assert_eq!((derived[0].metric.as_str(), derived[0].value), ("metadata_amplification", 4096.0));
     }
 }

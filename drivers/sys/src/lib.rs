@@ -17,5 +17,6 @@ pub mod mount;
 pub mod mountinfo;
 pub mod quota;
 pub mod statfs;
+pub mod syscalls;
 pub mod trace;
 pub mod userns;

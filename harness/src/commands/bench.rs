@@ -11,7 +11,7 @@ use driver_inject::Mistake;
 use harness_testbed::{FileSystem, Spec, loop_is_possible};
 
 use self::{resume::Resumed, run::Run};
-use crate::{cli::Common, drivers, failure::Result, place::Place, say, signals};
+use crate::{cli::Common, drivers, engine::processor, failure::Result, place::Place, say, signals};
 
 /// Run workloads on drivers, interleaved, and write a run directory
 #[derive(Debug, Clone, Args)]
@@ -83,6 +83,8 @@ fn measure(args: &BenchArgs, resumed: Option<Resumed>) -> Result {
     let workloads: Vec<_> = workloads.into_iter().zip(params).collect();
     let spec = testbed(args, &place)?;
     let stop = signals::stop_flag()?;
+    // Before the threads that work.
+    processor::count_syscalls();
     let run = match resumed {
         Some(resumed) => Run::resume(resumed, &place)?,
         None => Run::start(args, &place)?,

@@ -7,7 +7,7 @@ mod database;
 mod holdings;
 mod long_lived;
 mod mapping;
-mod processor;
+pub mod processor;
 pub mod session;
 
 pub use session::Session;

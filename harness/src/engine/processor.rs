@@ -1,17 +1,30 @@
 //! What this process takes of the machine.
 
-use std::{io, time::Duration};
+use std::{io, sync::OnceLock, time::Duration};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use storage_sys::syscalls::SyscallCounter;
 use workloads::Processor;
 
-/// This process and its ended children, so far; see getrusage(2).
+static SYSCALLS: OnceLock<Option<SyscallCounter>> = OnceLock::new();
+
+/// Counts this thread's system calls from now on, and those of the threads that come from it, where the kernel lets us.
+pub fn count_syscalls() {
+    SYSCALLS.get_or_init(|| {
+        SyscallCounter::start()
+            .inspect_err(|error| tracing::warn!("system calls are not counted: perf_event_open: {error}"))
+            .ok()
+    });
+}
+
+/// Time of this process and its ended children, see getrusage(2), and this process's system calls, so far.
 pub fn taken() -> io::Result<Processor> {
     let of = |who| -> io::Result<Usage> { Ok(getrusage(who)?) };
     let (own, children) = (of(UsageWho::RUSAGE_SELF)?, of(UsageWho::RUSAGE_CHILDREN)?);
     let times = [own.user_time(), own.system_time(), children.user_time(), children.system_time()];
-    Ok(Processor { cpu: times.into_iter().map(duration).sum(), syscalls: None })
+    let syscalls = SYSCALLS.get().and_then(Option::as_ref).map(SyscallCounter::count).transpose()?;
+    Ok(Processor { cpu: times.into_iter().map(duration).sum(), syscalls })
 }
 
 fn duration(time: TimeVal) -> Duration {

@@ -5,7 +5,7 @@ use super::{
     colours,
     view::{View, drivers, legend},
 };
-use crate::{Summary, Unit};
+use crate::Summary;
 
 /// Steps of `build` are charts of their own.
 fn shown(summary: &Summary) -> bool {
@@ -27,14 +27,18 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
             "Space amplification",
             "Bytes that the driver allocated for each byte of the layer's content",
         ),
+        (
+            "metadata_amplification",
+            "metadata-amplification",
+            "Metadata amplification",
+            "Bytes written to the driver's own device, until everything was synced, for each inode changed",
+        ),
     ];
     let chart = |(metric, name, title, subtitle): (&str, &str, &str, &str)| {
         let mine: Vec<&Summary> =
             view.summaries.iter().filter(|summary| summary.metric == metric && shown(summary)).collect();
+        let unit = mine.first()?.unit;
         let groups = groups(&mine);
-        if groups.is_empty() {
-            return None;
-        }
         let how = "Medians of exact counters; whiskers: 95 % bootstrap interval, where rounds differ";
         let drivers = drivers(&mine);
         let frame = super::canvas::Frame {
@@ -43,7 +47,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
             legend: legend(&drivers),
             caption: view.caption(&mine, &drivers, how, "page cache warm"),
         };
-        Some((name.to_owned(), Bars { frame, unit: Unit::Ratio, groups }))
+        Some((name.to_owned(), Bars { frame, unit, groups }))
     };
     kinds.into_iter().filter_map(chart).collect()
 }

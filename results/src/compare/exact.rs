@@ -87,7 +87,11 @@ fn tolerance(cell: &CellId, base: &[f64], bed: Bed) -> f64 {
         (Unit::Bytes, "device_read_bytes") => of((AHEAD, 262_144.0)),
         (Unit::Count, "device_reads") => of((AHEAD, 64.0)),
         (Unit::Count, "device_flushes") => of((0.02, 2.0)),
+        // A read or a seek more where buffers end elsewhere.
+        (Unit::Count, "syscalls") => of((0.02, 8.0)),
         (Unit::Bytes, metric) if metric.starts_with("device_") => of(bed.bytes()),
+        // Of a thousand inodes and more, so 64 KiB of the device.
+        (Unit::Bytes, "metadata_amplification") => of((bed.bytes().0, 64.0)),
         (Unit::Bytes, _) => of(Bed::Steady.bytes()),
         (Unit::Count, metric) if metric.starts_with("device_") => of(bed.requests()),
         (Unit::Count | Unit::Seconds, _) => 0.02 * median,
