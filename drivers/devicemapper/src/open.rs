@@ -148,14 +148,16 @@ fn examine_idle(root: &Path, options: &Options, record: Option<&PoolRecord>) -> 
         return Err(Error::Corrupt { path, why });
     }
     if superblock.needs_check {
-        let metadata = match &options.store {
-            crate::Store::Files => root.join("metadata"),
-            crate::Store::Device(device) => device.clone(),
-            crate::Store::Devices { metadata, .. } => metadata.clone(),
+        let (metadata, if_full) = match &options.store {
+            crate::Store::Files => (root.join("metadata"), "open it with more metadata_size"),
+            crate::Store::Device(device) => {
+                (device.clone(), "remove layers: the part of a split device that has the metadata keeps its size")
+            }
+            crate::Store::Devices { metadata, .. } => (metadata.clone(), "make this device larger"),
         };
         let why = format!(
             "the pool's metadata must be checked first: thin_check --clear-needs-check-flag {} (package \
-             thin-provisioning-tools); if it was full, then open it with more metadata_size",
+             thin-provisioning-tools); if it was full, then {if_full}",
             metadata.display()
         );
         return Err(Error::Unusable { driver: NAME, root: root.to_owned(), why });

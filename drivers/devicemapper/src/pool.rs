@@ -432,7 +432,7 @@ const fn trouble(status: &PoolStatus) -> Option<&'static str> {
     if status.needs_check {
         return Some(
             "its metadata must be checked before it can change again: close it, run thin_check --clear-needs-check-flag \
-             on the metadata (package thin-provisioning-tools), and open it with more (option metadata_size) if it was full",
+             on the metadata (package thin-provisioning-tools), and open it again, which says what to do if it was full",
         );
     }
     match status.mode {
