@@ -65,6 +65,17 @@ fn tells_differences_that_are_beyond_the_intervals() {
 }
 
 #[test]
+fn says_what_measuring_itself_costs() {
+    let nothing = |metric: &str, value| {
+        let sample = first_writes("a", &[value]).remove(0);
+        Sample { workload: "empty".into(), phase: "nothing".into(), metric: metric.into(), ..sample }
+    };
+    let text = said(vec![nothing("wall", 0.000_001), nothing("sync", 0.002)]);
+    assert!(text.contains("costs every phase 1.00 µs and 2.00 ms of syncing on a, as the workload"), "{text}");
+    assert!(!said(first_writes("a", &[0.001])).contains("Measuring itself"));
+}
+
+#[test]
 fn a_counter_that_was_read_once_tells_nothing() {
     let once = |driver, value| Sample {
         metric: "device_written_bytes".into(),

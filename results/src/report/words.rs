@@ -40,7 +40,28 @@ fn of(named: &Named<'_>) -> Markup {
             p.note { "Measured too rarely (fewer than three values) to tell drivers apart: " (list(&whats(&few)))
                 ". More rounds: " code { "--runs 5" } "." }
         }
+        @let costs = of_measuring(&named.run.summaries);
+        @if !costs.is_empty() {
+            p.note { "Measuring itself costs every phase " (list(&costs)) ", as the workload " code { "empty" } " has it." }
+        }
     }
+}
+
+/// What doing nothing came to: "0.4 µs and 31 µs of syncing on vfs".
+fn of_measuring(summaries: &[Summary]) -> Vec<String> {
+    let of = |driver: &str, metric: &str| {
+        let is = |s: &&Summary| s.workload == "empty" && s.driver == driver && s.metric == metric;
+        summaries.iter().find(is).map(shown)
+    };
+    let mut drivers: Vec<_> = summaries.iter().filter(|s| s.workload == "empty").map(|s| s.driver.as_str()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    drivers.retain(|driver| seen.insert(*driver));
+    let cost = |driver: &&str| {
+        let wall = of(driver, "wall")?;
+        let sync = of(driver, "sync").map(|sync| format!(" and {sync} of syncing")).unwrap_or_default();
+        Some(format!("{wall}{sync} on {driver}"))
+    };
+    drivers.iter().filter_map(cost).collect()
 }
 
 fn whats(answers: &[&Answer<'_>]) -> Vec<String> {
