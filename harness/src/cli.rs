@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, ps, report,
-    rm, rmi, run, transfer,
+    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, profile, ps,
+    report, rm, rmi, run, transfer,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -60,6 +60,8 @@ pub enum Command {
     Compare(compare::CompareArgs),
     /// Tell what runs found, on one HTML page
     Report(report::ReportArgs),
+    /// Tell what each instruction of a Dockerfile costs, and what to change
+    Profile(profile::ProfileArgs),
     /// Build an image from a Dockerfile
     Build(build::BuildArgs),
     /// Run a command in a new container

@@ -1,6 +1,7 @@
 //! The port: what a workload needs from the harness.
 
 use std::{
+    collections::BTreeMap,
     ops::{Add, Sub},
     path::{Path, PathBuf},
     time::Duration,
@@ -114,6 +115,19 @@ pub struct BuildSpec<'a> {
     pub use_cache: bool,
     /// Sample the device's counters at every step, which syncs it each time.
     pub count_device: bool,
+    /// What the Dockerfile needs from outside.
+    pub options: BuildOptions,
+}
+
+/// What a Dockerfile needs from outside.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// The stage to build; the last by default.
+    pub target: Option<String>,
+    /// Values of its ARGs.
+    pub args: BTreeMap<String, String>,
+    /// RUN steps see the host's network; otherwise the loopback only.
+    pub host_network: bool,
 }
 
 /// What a build did.
@@ -132,6 +146,8 @@ pub struct StepReport {
     pub instruction: String,
     /// It came from the cache.
     pub cached: bool,
+    /// The digest of the layer tar it made, as images name it.
+    pub diff_id: Option<String>,
     /// Where the time went.
     pub times: StepTimes,
     /// The layer it made, unless it changed the configuration only.

@@ -38,11 +38,13 @@ mod tree;
 mod walk;
 mod workload;
 
+pub use build::{build_dockerfile, step_label};
 pub use containers::{
     Container, Containers, DatabaseReport, DatabaseWork, ExecReport, Holdings, Journal, SharedContainers,
 };
 pub use engine::{
-    BuildReport, BuildSpec, DeviceCounters, Engine, LayerReport, Processor, RunReport, RunSpec, StepReport, StepTimes,
+    BuildOptions, BuildReport, BuildSpec, DeviceCounters, Engine, LayerReport, Processor, RunReport, RunSpec,
+    StepReport, StepTimes,
 };
 pub use error::{Error, Result};
 pub use params::{Param, Params};

@@ -49,10 +49,23 @@ pub fn record() -> Result<()> {
 
 fn measure(harness: &Path, rounds: &str, out: &Path) -> Result<()> {
     let mut command = Command::new(harness);
-    command.args(["bench", "--driver", "all", "--workload", WORKLOADS, "--quick", "--runs", rounds, "--out"]).arg(out);
+    command
+        .args([
+            "bench",
+            "--driver",
+            "all",
+            "--workload",
+            WORKLOADS,
+            "--quick",
+            "--runs",
+            rounds,
+            "--format",
+            "none",
+            "--out",
+        ])
+        .arg(out);
     command.arg("--root").arg(out.with_extension("root"));
-    // The table of everything that was measured is nothing to read here.
-    run(command.stdout(std::process::Stdio::null()))
+    run(&mut command)
 }
 
 fn compare(harness: &Path, base: &Path, new: &Path) -> Result<()> {

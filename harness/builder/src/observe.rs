@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use harness_image::DiffId;
 use storage_driver::{Bytes, CopiedUp};
 
 /// Where the time of an instruction went.
@@ -18,8 +19,10 @@ pub struct StepTimes {
 }
 
 /// A layer that an instruction made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerSummary {
+    /// Of the layer tar.
+    pub diff_id: DiffId,
     /// Bytes of the layer tar.
     pub size: Bytes,
     /// Bytes of file content in it.

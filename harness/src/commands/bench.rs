@@ -1,7 +1,7 @@
-mod choice;
+pub mod choice;
 mod resume;
 mod row;
-mod run;
+pub mod run;
 mod watch;
 
 use std::path::PathBuf;
@@ -53,8 +53,8 @@ pub struct BenchArgs {
     /// Go on with an interrupted run, as it was started: whole rounds are kept, the rest is measured
     #[arg(long, value_name = "DIR", exclusive = true)]
     pub resume: Option<PathBuf>,
-    /// What to print on standard output
-    #[arg(long, default_value = "table", value_parser = ["table", "json", "csv"])]
+    /// What to print on standard output; none: the run directory is enough
+    #[arg(long, default_value = "table", value_parser = ["table", "json", "csv", "none"])]
     pub format: String,
     /// Make the driver dearer by a known mistake, to see that `harness compare` finds out: fsync-per-file, copy-for-reflink,
     /// metacopy-off, redirect-off, chunk-512k, copy-twice, diff-walks-base, fsync-strict or sleep-30
@@ -93,7 +93,7 @@ fn measure(args: &BenchArgs, resumed: Option<Resumed>) -> Result {
 }
 
 /// A loop device where that is possible, since only a device of its own counts exactly.
-fn testbed(args: &BenchArgs, place: &Place) -> Result<Spec> {
+pub fn testbed(args: &BenchArgs, place: &Place) -> Result<Spec> {
     if let Some(text) = &args.testbed {
         return Ok(text.parse()?);
     }

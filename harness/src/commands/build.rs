@@ -2,7 +2,7 @@
 
 mod output;
 mod progress;
-mod words;
+pub mod words;
 
 use std::{num::NonZero, path::PathBuf};
 

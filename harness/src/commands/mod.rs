@@ -14,6 +14,7 @@ pub mod keeps;
 pub mod lab;
 pub mod list;
 pub mod migrate;
+pub mod profile;
 pub mod ps;
 pub mod report;
 pub mod rm;
@@ -55,6 +56,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Save(args) => transfer::save::run(&args),
         Command::Tag(args) => transfer::tag::run(&args),
         Command::Rmi(args) => rmi::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Ps(args) => ps::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
@@ -101,6 +103,7 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Save(args) => &args.common,
         Command::Tag(args) => &args.common,
         Command::Rmi(args) => &args.common,
+        Command::Profile(args) => &args.common,
         Command::Ps(args) => &args.common,
         Command::Rm(args) => &args.common,
         Command::Gc(args) => &args.common,

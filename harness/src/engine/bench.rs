@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use driver_inject::{Mistake, Spoiled};
-use harness_builder::{BuildRequest, Builder, Observer, Stream};
+use harness_builder::{BuildNetwork, BuildRequest, Builder, Observer, Stream};
 use harness_image::{Layers, PrepareOptions, Purpose, Reference, Store};
 use harness_runtime::{Launch, Stdio, config::spec};
 use harness_testbed::{BlockStat, Testbed};
@@ -92,6 +92,9 @@ impl Engine for BenchEngine {
             dockerfile: spec.dockerfile.clone(),
             tags: vec![Reference::parse(spec.tag).map_err(engine)?],
             no_cache: !spec.use_cache,
+            target: spec.options.target.clone(),
+            build_args: spec.options.args.clone(),
+            network: if spec.options.host_network { BuildNetwork::Host } else { BuildNetwork::None },
             cancel: self.stop.clone(),
             ..BuildRequest::default()
         };
@@ -238,6 +241,7 @@ fn report(step: harness_builder::StepReport, device: Option<DeviceCounters>) -> 
         copied_up: layer.copied_up,
     });
     StepReport {
+        diff_id: step.layer.map(|layer| layer.diff_id.to_string()),
         instruction: step.instruction,
         cached: step.cached,
         times: StepTimes { prepare, mount, run, diff, commit },

@@ -16,5 +16,6 @@ mod lab;
 mod migrate;
 mod ordinary_user;
 mod place;
+mod profile;
 mod report;
 mod resume;

@@ -30,6 +30,11 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
                 "device_written_bytes",
                 "Bytes written to the driver's own device, until everything was synced",
             ),
+            (
+                "wasted",
+                "wasted_bytes",
+                "Bytes of the layer that a later layer overwrites or deletes: shipped, and never seen",
+            ),
             ("layer", "layer_bytes", "Bytes of the layer tar that the instruction made"),
         ];
         for (name, metric, subtitle) in counted {

@@ -5,8 +5,8 @@ mod input;
 use storage_driver::Bytes;
 
 use crate::{
-    BuildReport, BuildSpec, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result, RunReport, RunSpec,
-    Scratch, StepReport, Workload,
+    BuildOptions, BuildReport, BuildSpec, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result,
+    RunReport, RunSpec, Scratch, StepReport, Workload,
     measure::{Cell, Cost, metered},
 };
 
@@ -114,37 +114,58 @@ fn one(
         tag: &tag,
         use_cache: false,
         count_device: count_device(params)?,
+        options: BuildOptions::default(),
     };
-    let (built, cost) = metered(engine, |engine| engine.build(&spec))?;
-    check_build(input, &built)?;
+    let (built, cost) = build(&input.name(), &spec, engine)?;
     let ran = engine.run(&RunSpec { image: &tag, command: Vec::new() })?;
     input.check_output(params, scratch, &ran)?;
-    record_build(input, &built, cost, recorder)?;
+    record_build(&input.name(), &built, cost, recorder)?;
     record_run(input, &ran, recorder)
 }
 
+/// Builds a Dockerfile of any origin, and records under `name` what every instruction took, as the workload `build` does.
+///
+/// # Errors
+/// The engine's, and [`Error::Effect`] when nothing was built.
+pub fn build_dockerfile(
+    name: &str,
+    spec: &BuildSpec<'_>,
+    engine: &mut dyn Engine,
+    recorder: &mut dyn Recorder,
+) -> Result<BuildReport> {
+    let (built, cost) = build(name, spec, engine)?;
+    record_build(name, &built, cost, recorder)?;
+    Ok(built)
+}
+
+/// How the step with this index is called in samples: `03 RUN make`.
+#[must_use]
+pub fn step_label(index: usize, step: &StepReport) -> String {
+    format!("{:02} {}", index + 1, step.instruction)
+}
+
+fn build(name: &str, spec: &BuildSpec<'_>, engine: &mut dyn Engine) -> Result<(BuildReport, Cost)> {
+    let (built, cost) = metered(engine, |engine| engine.build(spec))?;
+    check_build(name, &built)?;
+    Ok((built, cost))
+}
+
 /// A build that ran nothing, or took its layers from a cache, would be a measurement of nothing.
-fn check_build(input: &Input, built: &BuildReport) -> Result<()> {
+fn check_build(name: &str, built: &BuildReport) -> Result<()> {
     if let Some(cached) = built.steps.iter().find(|step| step.cached) {
-        return Err(Error::effect(
-            format!("{} of {}", cached.instruction, input.name()),
-            "a real step",
-            "a cached one",
-        ));
+        return Err(Error::effect(format!("{} of {name}", cached.instruction), "a real step", "a cached one"));
     }
     if !built.steps.iter().any(|step| step.layer.is_some_and(|layer| layer.size > Bytes(0))) {
-        return Err(Error::effect(format!("building {}", input.name()), "layers", "none"));
+        return Err(Error::effect(format!("building {name}"), "layers", "none"));
     }
     Ok(())
 }
 
-fn record_build(input: &Input, built: &BuildReport, cost: Cost, recorder: &mut dyn Recorder) -> Result<()> {
-    let name = input.name();
+fn record_build(name: &str, built: &BuildReport, cost: Cost, recorder: &mut dyn Recorder) -> Result<()> {
     for (index, step) in built.steps.iter().enumerate() {
-        let label = format!("{:02} {}", index + 1, step.instruction);
-        record_step(&[("dockerfile", &name), ("step", &label)], step, recorder)?;
+        record_step(&[("dockerfile", name), ("step", &step_label(index, step))], step, recorder)?;
     }
-    let params = [("dockerfile", name.as_str())];
+    let params = [("dockerfile", name)];
     let cell = Cell { params: &params, phase: "build" };
     // Counting at every step syncs; that time is not the build's.
     cell.put_cost(recorder, &Cost { wall: built.total, ..cost })?;

@@ -80,8 +80,14 @@ fn iterations(params: &Params) -> Result<u64> {
 /// Builds, runs and removes; gives what the image's layers took.
 fn iteration(files: u64, scratch: &Scratch, engine: &mut dyn Engine, recorder: &mut dyn Recorder) -> Result<u64> {
     let context = input::context(scratch);
-    let spec =
-        BuildSpec { context: &context, dockerfile: None, tag: input::TAG, use_cache: false, count_device: false };
+    let spec = BuildSpec {
+        context: &context,
+        dockerfile: None,
+        tag: input::TAG,
+        use_cache: false,
+        count_device: false,
+        options: crate::BuildOptions::default(),
+    };
     let cell = |phase| Cell { params: &[], phase };
     let (built, cost) = metered(engine, |engine| engine.build(&spec))?;
     cell("build").put_cost(recorder, &Cost { wall: built.total, ..cost })?;

@@ -88,6 +88,7 @@ impl Workload for Database {
             tag: TAG,
             use_cache: true,
             count_device: false,
+            options: crate::BuildOptions::default(),
         };
         engine.build(&spec).map(drop)
     }

@@ -47,6 +47,7 @@ impl Build<'_> {
             }
         })?;
         let layer = LayerSummary {
+            diff_id: committed.blob.diff_id,
             size: committed.stats.size,
             content: committed.stats.content,
             entries: committed.stats.entries,

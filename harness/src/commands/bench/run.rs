@@ -45,6 +45,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Begins a new one; its directory must not be there, or be empty.
     pub fn start(args: &BenchArgs, place: &Place) -> Result<Self> {
         let now = SystemTime::now();
@@ -193,7 +198,8 @@ impl Run {
         Ok(engines)
     }
 
-    fn store(&self) -> Result<Arc<Store>> {
+    /// Its images, which go with it.
+    pub fn store(&self) -> Result<Arc<Store>> {
         Ok(Store::open_with(&self.scratch.path().join("images"), harness_image::Durability::Skip)?)
     }
 
@@ -294,6 +300,7 @@ impl Run {
         let charts = results::charts::render(&self.dir)?;
         match args.format.as_str() {
             "json" => print(&(serde_json::to_string_pretty(&summaries)? + "\n"))?,
+            "none" => {}
             "csv" => print(&std::fs::read_to_string(self.dir.path().join("summary.csv"))?)?,
             _ => print(&results::summary_table(&summaries))?,
         }
