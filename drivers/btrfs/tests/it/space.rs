@@ -161,3 +161,33 @@ fn privileged_quotas_are_not_switched_on_unasked() {
     assert!(said.contains("btrfs quota enable") && said.contains("quota=on"), "{said}");
     assert_eq!(quota::mode(fs::File::open(place.path()).unwrap()).unwrap(), None);
 }
+
+#[test]
+fn privileged_opening_while_deleted_layers_are_being_dropped_leaves_the_file_system_whole() {
+    let place = Place::new();
+    for round in 0..400 {
+        let driver = place.open_with(&[("quota", "on")]);
+        let layer = layer(&driver, &format!("l{round}"), None, |root| fs::write(root.join("f"), "x").unwrap());
+        driver.remove(&layer).unwrap();
+        // The next opening meets the cleaner at its work.
+        drop(driver);
+    }
+    fs::write(place.path().join("still-writable"), "").expect("the kernel gave the file system up");
+}
+
+#[test]
+fn privileged_waiting_for_a_subvolume_that_is_not_dropped_ends() {
+    let place = Place::new();
+    let dir = fs::File::open(place.path()).unwrap();
+    btrfs::create(&dir, std::ffi::OsStr::new("held")).unwrap();
+    let held = fs::File::open(place.path().join("held")).unwrap();
+    let number = btrfs::info(&held).unwrap().id;
+    btrfs::destroy(&dir, number).unwrap();
+    btrfs::sync(&dir).unwrap();
+    let wait = |limit| btrfs::wait_for_cleaner(&dir, number, limit);
+    let late = wait(std::time::Duration::from_millis(100)).unwrap_err();
+    assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    drop(held);
+    btrfs::sync(&dir).unwrap();
+    wait(std::time::Duration::from_secs(60)).unwrap();
+}

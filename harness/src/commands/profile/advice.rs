@@ -139,6 +139,8 @@ mod tests {
     use super::*;
 
     type Tar = TarWriter<Vec<u8>>;
+    /// An instruction, and what it writes.
+    type Made<'a> = (&'a str, &'a dyn Fn(&mut Tar));
 
     fn file(tar: &mut Tar, name: &str, kib: usize) {
         let content = name.as_bytes().iter().copied().cycle().take(kib << 10).collect::<Vec<_>>();
@@ -146,10 +148,10 @@ mod tests {
     }
 
     /// A base image's layer, then one for each instruction.
-    fn advice(layers: &[(&str, &dyn Fn(&mut Tar))]) -> Vec<Vec<String>> {
+    fn advice(layers: &[Made<'_>]) -> Vec<Vec<String>> {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let put = |(_, fill): &(&str, &dyn Fn(&mut Tar))| -> LayerBlob {
+        let put = |(_, fill): &Made<'_>| -> LayerBlob {
             let mut tar = TarWriter::new(Vec::new());
             fill(&mut tar);
             let blob: Blob = store.blobs().put(&tar.finish().unwrap()).unwrap();
