@@ -5,6 +5,7 @@ mod bench;
 mod browser;
 mod build_features;
 mod build_outputs;
+mod compare;
 mod containers;
 mod crash;
 mod debian;
