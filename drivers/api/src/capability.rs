@@ -60,6 +60,9 @@ pub struct Capabilities {
     pub device_nodes: Support,
     /// Layers can hold `trusted.*` and `security.*` xattrs (not in a user namespace).
     pub privileged_xattrs: Support,
+    /// A layer that is held ([`hold`](crate::StorageDriver::hold)) leaves the root to other processes; otherwise it keeps
+    /// the root as any mount does.
+    pub held_mounts: Support,
     /// The longest chain of layers, this one counted; `None` where only space limits it.
     pub max_depth: Option<u32>,
     /// Known differences from a plain directory.

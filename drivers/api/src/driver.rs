@@ -4,8 +4,8 @@ use std::{
 };
 
 use crate::{
-    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, Labels, LayerId, LayerInfo, Leftover, MountMode,
-    MountedLayer, Result, Status, Usage,
+    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, HeldMount, Labels, LayerId, LayerInfo, Leftover,
+    MountMode, MountedLayer, Result, Status, Usage,
 };
 
 /// One way of storing layers.
@@ -19,6 +19,7 @@ use crate::{
 /// - Any thread may call any method at any time. Calls on one layer are ordered by the driver; calls on
 ///   different layers run side by side.
 /// - One process owns a driver root at a time; opening it again fails with [`Error::Locked`](crate::Error::Locked).
+///   What another process holds ([`hold`](Self::hold)) counts as mounted.
 /// - After a crash at any point, opening the driver leaves every layer whole or absent. A writable layer's
 ///   last writes are as durable as the backing file system made them; a sealed layer is durable.
 /// - What a driver cannot do is answered with [`Error::Unsupported`](crate::Error::Unsupported), never ignored.
@@ -57,6 +58,24 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// [`InUse`](crate::Error::InUse) when it is mounted the other way. On any error nothing stays mounted.
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer>;
 
+    /// Takes a mount's only reference over into a hold, which outlives this driver: its process can close the driver, and
+    /// another one open the root, while the layer stays mounted.
+    ///
+    /// For everybody else, the driver that it came from included, the layer counts as mounted until the hold is closed or
+    /// its process has ended: it is not sealed, not removed, no tar is applied to it; it can be mounted once more in the
+    /// same mode, which gives the same path as long as the hold lives; it can be looked at and exported. When its
+    /// process was killed, whoever next works on the layer, or opens the driver, takes the mount away.
+    ///
+    /// Where [`held_mounts`](Capabilities::held_mounts) says no, as for a driver that does not override this, the hold keeps
+    /// the reference itself, and thus the root.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::Error::InUse) when there are other references, or another process holds the mount. On any error
+    /// the reference is given back.
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        Ok(HeldMount::keeping(mounted))
+    }
+
     /// Makes a layer immutable, and durable together with all its parents.
     ///
     /// Sealing a sealed layer does nothing and succeeds.
@@ -73,8 +92,8 @@ pub trait StorageDriver: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`NotFound`](crate::Error::NotFound); [`HasChildren`](crate::Error::HasChildren);
-    /// [`InUse`](crate::Error::InUse) while this process has it mounted. A mount that another mount
-    /// namespace still holds is no hindrance. On any error the layer is whole.
+    /// [`InUse`](crate::Error::InUse) while it is mounted. A mount that another mount namespace still keeps is no
+    /// hindrance. On any error the layer is whole.
     fn remove(&self, id: &LayerId) -> Result<()>;
 
     /// What is known of one layer.
@@ -139,7 +158,8 @@ pub trait StorageDriver: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Finishes what runs in the background; refuses while layers are mounted. Calling it twice is fine.
+    /// Finishes what runs in the background; refuses while this process has layers mounted, except those held in a way that
+    /// outlives the driver. Calling it twice is fine.
     ///
     /// # Errors
     /// [`InUse`](crate::Error::InUse) names a layer that is still mounted.

@@ -1,4 +1,4 @@
-use std::{io, path::PathBuf};
+use std::{borrow::Cow, io, path::PathBuf};
 
 use crate::LayerId;
 
@@ -46,8 +46,8 @@ pub enum Error {
     InUse {
         /// The layer.
         id: LayerId,
-        /// Such as "it is mounted read-write".
-        how: &'static str,
+        /// Such as "it is mounted read-write", and by whom where it is another process.
+        how: Cow<'static, str>,
     },
     /// Other layers stand on it.
     #[error("layer {id} is the parent of {child}{}", more(.others))]

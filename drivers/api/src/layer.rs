@@ -61,7 +61,8 @@ pub struct CreateOptions {
 }
 
 /// How a layer is to be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MountMode {
     /// Writes change the layer.
     ReadWrite,

@@ -13,6 +13,7 @@
 //! | --- | --- | --- |
 //! | [`StorageDriver::create`] | `Create`, `CreateReadWrite` | `Prepare` |
 //! | [`StorageDriver::mount`] / [`MountedLayer::close`] | `Get` / `Put` | `Mounts`, `View` and the caller's mount |
+//! | [`StorageDriver::hold`] | (what `live-restore` needs) | (mounts are the caller's) |
 //! | [`StorageDriver::seal`] | (implicit) | `Commit` |
 //! | [`StorageDriver::remove`] | `Remove` | `Remove` |
 //! | [`StorageDriver::stat`], [`StorageDriver::list`] | `Exists`, `GetMetadata` | `Stat`, `Walk` |
@@ -27,6 +28,7 @@ mod capability;
 mod change;
 mod driver;
 mod error;
+mod held;
 mod id;
 mod layer;
 mod mounted;
@@ -37,6 +39,7 @@ pub use capability::{Capabilities, Deviation, Sharing, Support};
 pub use change::{Change, ChangeKind};
 pub use driver::StorageDriver;
 pub use error::{Error, Result};
+pub use held::HeldMount;
 pub use id::LayerId;
 pub use layer::{
     CopiedUp, CreateOptions, Labels, LayerInfo, LayerState, Leftover, MountMode, Status, Timestamp, Usage,

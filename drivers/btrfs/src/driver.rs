@@ -9,8 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use storage_driver::{
-    ApplyStats, Bytes, Capabilities, Change, CreateOptions, DiffStats, Error, Labels, LayerId, LayerInfo, Leftover,
-    MountMode, MountedLayer, Result, Sharing, Status, StorageDriver, Support, Usage,
+    ApplyStats, Bytes, Capabilities, Change, CreateOptions, DiffStats, Error, HeldMount, Labels, LayerId, LayerInfo,
+    Leftover, MountMode, MountedLayer, Result, Sharing, Status, StorageDriver, Support, Usage,
 };
 use storage_layer::{ApplyOptions, since, tree};
 use storage_root::{Record, Root};
@@ -206,6 +206,10 @@ impl StorageDriver for Btrfs {
         }
     }
 
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        self.root.hold(mounted)
+    }
+
     fn seal(&self, id: &LayerId) -> Result<()> {
         let durability = self.root.durability();
         self.root.seal(id, |dir, data| {
@@ -324,6 +328,7 @@ fn capabilities(options: &Options, quota: Option<Mode>, block: u32, root: &Path)
         },
         device_nodes: Support::Yes,
         privileged_xattrs: Support::Yes,
+        held_mounts: Support::Yes,
         max_depth: None,
         deviations: BTreeSet::new(),
     }

@@ -14,6 +14,7 @@ pub fn capabilities(pool: &Pool) -> Capabilities {
         size_limit: Support::Yes,
         device_nodes: Support::Yes,
         privileged_xattrs: Support::Yes,
+        held_mounts: Support::No("a mount needs its pool, which is this process's to watch over".to_owned()),
         max_depth: None,
         deviations: BTreeSet::new(),
     }

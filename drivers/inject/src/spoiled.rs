@@ -7,8 +7,8 @@ use std::{
 };
 
 use storage_driver::{
-    ApplyStats, Capabilities, Change, ChangeKind, CreateOptions, DiffStats, Error, Labels, LayerId, LayerInfo,
-    Leftover, MountMode, MountedLayer, Result, Status, StorageDriver, Usage,
+    ApplyStats, Capabilities, Change, ChangeKind, CreateOptions, DiffStats, Error, HeldMount, Labels, LayerId,
+    LayerInfo, Leftover, MountMode, MountedLayer, Result, Status, StorageDriver, Usage,
 };
 use storage_layer::by_walk;
 
@@ -122,6 +122,10 @@ impl StorageDriver for Spoiled {
             }
         };
         Ok(MountedLayer::new(id.clone(), mode, path, Box::new(release)))
+    }
+
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        self.time(|| self.driver.hold(mounted))
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {

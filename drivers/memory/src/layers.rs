@@ -123,7 +123,7 @@ pub fn in_use(id: &LayerId, mode: MountMode) -> Error {
         MountMode::ReadWrite => "it is mounted read-write",
         MountMode::ReadOnly => "it is mounted read-only",
     };
-    Error::InUse { id: id.clone(), how }
+    Error::InUse { id: id.clone(), how: how.into() }
 }
 
 fn seconds_and_nanoseconds(time: Timestamp) -> (i64, u32) {

@@ -13,6 +13,7 @@ pub fn capabilities(scratch: &Path) -> Capabilities {
         ),
         device_nodes: device_nodes(scratch),
         privileged_xattrs: privileged_xattrs(scratch),
+        held_mounts: Support::No("its layers are in this process's memory".to_owned()),
         max_depth: None,
         deviations: BTreeSet::new(),
     }

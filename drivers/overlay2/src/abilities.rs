@@ -41,6 +41,7 @@ pub fn capabilities(kernel: &Kernel, size_limit: Support) -> Capabilities {
         size_limit,
         device_nodes: in_namespace("device nodes"),
         privileged_xattrs: in_namespace("trusted.* and security.* xattrs"),
+        held_mounts: Support::Yes,
         max_depth: u32::try_from(limit).ok(),
         deviations,
     }

@@ -5,8 +5,8 @@ use std::{
 };
 
 use storage_driver::{
-    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, Error, Labels, LayerId, LayerInfo, Leftover, MountMode,
-    MountedLayer, Result, Status, StorageDriver, Support, Usage,
+    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, Error, HeldMount, Labels, LayerId, LayerInfo, Leftover,
+    MountMode, MountedLayer, Result, Status, StorageDriver, Support, Usage,
 };
 use storage_layer::{ApplyOptions, Devices, Whiteouts, by_walk, overlay};
 use storage_root::{Root, delete_tree};
@@ -112,6 +112,10 @@ impl StorageDriver for Overlay2 {
 
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {
         self.layers.root.mount(id, mode, |_, mode| self.layers.mount(id, mode), unmount)
+    }
+
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        self.layers.root.hold(mounted)
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {

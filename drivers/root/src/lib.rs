@@ -6,11 +6,12 @@
 //! <root>/layers/<id>/    one directory a layer: layer.json, and whatever the driver keeps
 //! <root>/staging/<id>/   a layer being made
 //! <root>/trash/<n>/      a layer being removed
+//! <root>/held/<id>       a mounted layer whose mount outlives the driver; locked (flock) by the process that holds it
 //! ```
 //!
 //! A layer appears by one rename from `staging/` into `layers/`, its record inside it, and disappears by one
 //! rename into `trash/`; so it is whole or absent at every moment. Opening the root empties both and detaches
-//! mounts that a killed process had left below it.
+//! mounts that a killed process had left below it; those that a living process holds stay.
 //!
 //! Durable order: making a layer syncs nothing (starting a container must not wait for the disk); sealing
 //! first makes the driver's data durable, then the record that says so, then the directories that lead to it.
@@ -18,7 +19,9 @@
 #![deny(missing_docs)]
 
 mod atomic;
+mod hold;
 mod lock;
+mod mounts;
 mod open;
 mod record;
 mod root;

@@ -51,7 +51,8 @@ impl Drop for Lock {
     }
 }
 
-fn own_name() -> String {
+/// This process, for people.
+pub fn own_name() -> String {
     let command: Vec<_> = std::env::args_os().take(4).map(|arg| arg.to_string_lossy().into_owned()).collect();
     format!("process {} ({})", std::process::id(), command.join(" "))
 }

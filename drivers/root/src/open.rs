@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage_driver::{Error, LayerId, Leftover, Result};
 use storage_sys::{mount, mountinfo};
 
-use crate::{Durability, Record, write_atomically};
+use crate::{
+    Durability, Record,
+    hold::{self, Found, HELD},
+    write_atomically,
+};
 
 pub const LAYERS: &str = "layers";
 pub const STAGING: &str = "staging";
@@ -29,7 +33,7 @@ struct Format {
 pub fn make(path: &Path) -> Result<PathBuf> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    for dir in [LAYERS, STAGING, TRASH] {
+    for dir in [LAYERS, STAGING, TRASH, HELD] {
         let dir = path.join(dir);
         builder.create(&dir).map_err(Error::io("create", dir))?;
     }
@@ -69,16 +73,30 @@ pub fn check_format(root: &Path, driver: &'static str, durability: Durability) -
     Ok(())
 }
 
-/// Detaches mounts below the root: nobody else can have made them, since we hold the lock.
-pub fn detach_mounts(root: &Path) -> Result<Vec<Leftover>> {
-    let mut below: Vec<PathBuf> = [LAYERS, STAGING, TRASH]
+/// Detaches mounts below the root that nobody holds: nobody else can have made them, since we have the lock.
+pub fn detach_mounts(root: &Path, found: &Found) -> Result<Vec<Leftover>> {
+    let held: Vec<_> = found.living.iter().map(|(id, _)| root.join(LAYERS).join(id.as_str())).collect();
+    let below = [LAYERS, STAGING, TRASH].map(|dir| root.join(dir));
+    let mut recovered = detach_below(&below, |path| held.iter().any(|layer| path.starts_with(layer)))?;
+    // Last, so that who is killed before finds them again.
+    for file in &found.left {
+        hold::forget(file)?;
+        recovered.push(Leftover { kind: "hold", path: file.clone() });
+    }
+    Ok(recovered)
+}
+
+/// Detaches all mounts below these directories but those that are to stay.
+pub fn detach_below(dirs: &[PathBuf], stays: impl Fn(&Path) -> bool) -> Result<Vec<Leftover>> {
+    let mut below: Vec<PathBuf> = dirs
         .iter()
-        .map(|dir| mountinfo::below(&root.join(dir)))
+        .map(|dir| mountinfo::below(dir))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(Error::io("read", "/proc/self/mountinfo"))?
         .into_iter()
         .flatten()
         .map(|mount| mount.mount_point)
+        .filter(|path| !stays(path))
         .collect();
     // Inner mounts first.
     below.sort();
@@ -140,7 +158,7 @@ pub fn next_trash(root: &Path) -> Result<u64> {
     Ok(left.iter().filter_map(|path| name_of(path)?.parse::<u64>().ok()).max().map_or(0, |last| last.saturating_add(1)))
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let read = || -> std::io::Result<Vec<PathBuf>> {
         let mut paths = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
         paths.sort();

@@ -6,16 +6,15 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use storage_driver::{
-    Error, Labels, LayerId, LayerInfo, LayerState, Leftover, MountMode, MountedLayer, Result, Timestamp,
-};
+use storage_driver::{Error, Labels, LayerId, LayerInfo, LayerState, Leftover, Result, Timestamp};
 
 use crate::{
     Durability, Record,
     atomic::sync_directory,
+    hold::Found,
     lock::Lock,
     open,
-    table::{Mounted, Table, in_use},
+    table::{Mounted, Owner, Table},
 };
 
 /// A driver's root directory, open; cheap to clone.
@@ -107,29 +106,13 @@ impl<X> Root<X> {
         Ok(chain)
     }
 
-    /// The path of the mount, if the layer is mounted now.
-    #[must_use]
-    pub fn mounted_path(&self, id: &LayerId) -> Option<PathBuf> {
-        self.table().slot(id).ok()?.mounted.as_ref().map(|mounted| mounted.path.clone())
-    }
-
-    /// Refuses while any layer is mounted.
-    ///
-    /// # Errors
-    /// [`Error::InUse`] names one.
-    pub fn shutdown(&self) -> Result<()> {
-        let table = self.table();
-        let mounted = table.slots.iter().find_map(|(id, slot)| Some((id, slot.mounted.as_ref()?.mode)));
-        mounted.map_or(Ok(()), |(id, mode)| Err(in_use(id, mode)))
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table<X>> {
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table<X>> {
         // The table is consistent between statements, so a panic elsewhere does not spoil it.
         self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `operation` while no other operation on this layer runs.
-    fn exclusively<T>(&self, id: &LayerId, operation: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn exclusively<T>(&self, id: &LayerId, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         let gate = self.table().slot(id)?.gate.clone();
         let _held = gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.table().slot(id)?;
@@ -138,7 +121,8 @@ impl<X> Root<X> {
 }
 
 impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
-    /// Opens a driver's root, making it if it is not there, and takes away what a crash left.
+    /// Opens a driver's root, making it if it is not there, and takes away what a crash left. What living processes hold
+    /// is mounted.
     ///
     /// # Errors
     /// [`Error::Locked`]; [`Error::Unusable`] when it belongs to another driver or a newer format;
@@ -177,7 +161,8 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         let lock = Lock::take(&path)?;
         open::check_format(&path, driver, durability)?;
         prepare(&path)?;
-        let mut recovered = open::detach_mounts(&path)?;
+        let found = Found::in_root(&path)?;
+        let mut recovered = open::detach_mounts(&path, &found)?;
         let records = open::load(&path, delete, &mut recovered)?;
         open::empty_leftovers(&path, delete, &mut recovered)?;
         let mut table = Table::new();
@@ -187,6 +172,13 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 table.slot_mut(parent)?.children += 1;
             }
             table.insert(record);
+        }
+        for (id, hold) in found.living {
+            let (mode, path) = (hold.mode(), hold.path().to_owned());
+            match table.slot_mut(&id) {
+                Ok(slot) => slot.mounted = Some(Mounted { mode, path, references: 0, owner: Owner::Holder(hold) }),
+                Err(error) => tracing::warn!(holder = hold.holder(), %error, "what is held is no layer"),
+            }
         }
         let table = Mutex::new(table);
         Ok(Self { inner: Arc::new(Inner { path, durability, recovered, table, _lock: lock }) })
@@ -245,63 +237,6 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         finish().map_err(|cause| rollback(cause, delete_tree(&staged)))
     }
 
-    /// Mounts a layer or takes one more reference; `mount` and `unmount` run for the first and the last.
-    ///
-    /// `unmount` is given the path that `mount` returned.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Sealed`], [`Error::InUse`], or what `mount` said.
-    pub fn mount(
-        &self,
-        id: &LayerId,
-        mode: MountMode,
-        mount: impl FnOnce(&Record<X>, MountMode) -> Result<PathBuf>,
-        unmount: impl FnOnce(&Path) -> Result<()> + Send + Sync + 'static,
-    ) -> Result<MountedLayer> {
-        self.exclusively(id, || {
-            let record = {
-                let mut table = self.table();
-                let slot = table.slot_mut(id)?;
-                if mode == MountMode::ReadWrite && slot.record.info.state == LayerState::Sealed {
-                    return Err(Error::Sealed { id: id.clone() });
-                }
-                if let Some(mounted) = &mut slot.mounted {
-                    if mounted.mode != mode {
-                        return Err(in_use(id, mounted.mode));
-                    }
-                    mounted.references += 1;
-                    return Ok(self.reference(id, mode, mounted.path.clone()));
-                }
-                slot.record.clone()
-            };
-            let path = mount(&record, mode)?;
-            let mounted = Mounted { mode, path: path.clone(), references: 1, unmount: Box::new(unmount) };
-            self.table().slot_mut(id)?.mounted = Some(mounted);
-            Ok(self.reference(id, mode, path))
-        })
-    }
-
-    fn reference(&self, id: &LayerId, mode: MountMode, path: PathBuf) -> MountedLayer {
-        let (root, layer) = (self.clone(), id.clone());
-        MountedLayer::new(id.clone(), mode, path, Box::new(move || root.give_back(&layer)))
-    }
-
-    fn give_back(&self, id: &LayerId) -> Result<()> {
-        self.exclusively(id, || {
-            let last = {
-                let mut table = self.table();
-                let slot = table.slot_mut(id)?;
-                let Some(mounted) = &mut slot.mounted else { return Ok(()) };
-                mounted.references -= 1;
-                if mounted.references > 0 {
-                    return Ok(());
-                }
-                slot.mounted.take()
-            };
-            last.map_or(Ok(()), |mounted| (mounted.unmount)(&mounted.path))
-        })
-    }
-
     /// Seals a layer: `make_durable` brings the driver's data to disk and may change its part of the record.
     ///
     /// It is not called for a layer that is sealed already, nor with [`Durability::Skip`] expected to sync.
@@ -311,6 +246,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     pub fn seal(&self, id: &LayerId, make_durable: impl FnOnce(&Path, &mut X) -> Result<()>) -> Result<()> {
         self.exclusively(id, || {
             let record = {
+                self.look_after(id)?;
                 let table = self.table();
                 table.refuse_mounted(id)?;
                 table.slot(id)?.record.clone()
@@ -335,6 +271,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     pub fn with_writable<T>(&self, id: &LayerId, operation: impl FnOnce(&Path, &Record<X>) -> Result<T>) -> Result<T> {
         self.exclusively(id, || {
             let record = {
+                self.look_after(id)?;
                 let table = self.table();
                 table.refuse_mounted(id)?;
                 table.slot(id)?.record.clone()
@@ -380,6 +317,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     pub fn remove(&self, id: &LayerId, delete: impl FnOnce(&Path, &Record<X>) -> Result<()>) -> Result<()> {
         self.exclusively(id, || {
             let (record, trashed) = {
+                self.look_after(id)?;
                 let mut table = self.table();
                 table.refuse_mounted(id)?;
                 table.refuse_children(id)?;
@@ -439,7 +377,7 @@ pub fn delete_tree(path: &Path) -> Result<()> {
     }
 }
 
-fn rollback(cause: Error, cleanup: Result<()>) -> Error {
+pub(crate) fn rollback(cause: Error, cleanup: Result<()>) -> Error {
     match cleanup {
         Ok(()) => cause,
         Err(cleanup) => Error::Rollback { cause: Box::new(cause), cleanup: Box::new(cleanup) },

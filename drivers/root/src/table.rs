@@ -7,7 +7,7 @@ use std::{
 
 use storage_driver::{Error, LayerId, LayerState, MountMode, Result};
 
-use crate::Record;
+use crate::{Record, hold::Hold};
 
 pub type Unmount = Box<dyn FnOnce(&Path) -> Result<()> + Send + Sync>;
 
@@ -15,8 +15,19 @@ pub type Unmount = Box<dyn FnOnce(&Path) -> Result<()> + Send + Sync>;
 pub struct Mounted {
     pub mode: MountMode,
     pub path: PathBuf,
+    /// This process's; a mount that somebody holds can be without.
     pub references: usize,
-    pub unmount: Unmount,
+    pub owner: Owner,
+}
+
+/// Whose matter it is to unmount.
+pub enum Owner {
+    /// That of the last reference.
+    References(Unmount),
+    /// The holder's.
+    Holder(Hold),
+    /// Nobody's: the holder has ended, and with it the mount, while this process had references.
+    Nobody,
 }
 
 impl fmt::Debug for Mounted {
@@ -25,7 +36,29 @@ impl fmt::Debug for Mounted {
             .field("mode", &self.mode)
             .field("path", &self.path)
             .field("references", &self.references)
+            .field("holder", &self.hold().map(Hold::holder))
             .finish_non_exhaustive()
+    }
+}
+
+impl Mounted {
+    pub const fn hold(&self) -> Option<&Hold> {
+        match &self.owner {
+            Owner::Holder(hold) => Some(hold),
+            Owner::References(_) | Owner::Nobody => None,
+        }
+    }
+
+    pub fn in_use(&self, id: &LayerId) -> Error {
+        let how = match self.mode {
+            MountMode::ReadWrite => "it is mounted read-write",
+            MountMode::ReadOnly => "it is mounted read-only",
+        };
+        let how = match self.hold() {
+            None => how.into(),
+            Some(hold) => format!("{how}, and held by {}", hold.holder()).into(),
+        };
+        Error::InUse { id: id.clone(), how }
     }
 }
 
@@ -109,17 +142,38 @@ impl<X> Table<X> {
     }
 
     pub fn refuse_mounted(&self, id: &LayerId) -> Result<()> {
-        match self.slot(id)?.mounted.as_ref().map(|mounted| mounted.mode) {
-            None => Ok(()),
-            Some(mode) => Err(in_use(id, mode)),
+        self.slot(id)?.mounted.as_ref().map_or(Ok(()), |mounted| Err(mounted.in_use(id)))
+    }
+
+    /// Refuses what cannot be handed over to a holder: all but a mount with one reference, of this process's own.
+    pub fn refuse_shared(&self, id: &LayerId, path: &Path) -> Result<()> {
+        let mounted = self.slot(id)?.mounted.as_ref().filter(|mounted| mounted.path == path);
+        let Some(mounted) = mounted else { return Err(Error::NotFound { id: id.clone() }) };
+        match mounted.owner {
+            Owner::References(_) if mounted.references == 1 => Ok(()),
+            Owner::References(_) => {
+                let how = format!("its mount has {} references, and only one alone can be held", mounted.references);
+                Err(Error::InUse { id: id.clone(), how: how.into() })
+            }
+            Owner::Holder(_) | Owner::Nobody => Err(mounted.in_use(id)),
         }
     }
-}
 
-pub fn in_use(id: &LayerId, mode: MountMode) -> Error {
-    let how = match mode {
-        MountMode::ReadWrite => "it is mounted read-write",
-        MountMode::ReadOnly => "it is mounted read-only",
-    };
-    Error::InUse { id: id.clone(), how }
+    /// Makes the layer its holder's to unmount.
+    pub fn hand_over(&mut self, id: &LayerId, path: &Path, hold: Hold) -> Result<Unmount> {
+        self.refuse_shared(id, path)?;
+        let mounted = self.slot_mut(id)?.mounted.as_mut().ok_or_else(|| Error::NotFound { id: id.clone() })?;
+        match std::mem::replace(&mut mounted.owner, Owner::Holder(hold)) {
+            Owner::References(unmount) => Ok(unmount),
+            other => {
+                mounted.owner = other;
+                Err(mounted.in_use(id))
+            }
+        }
+    }
+
+    /// Whoever else has this layer mounted, as far as is known.
+    pub fn hold(&self, id: &LayerId) -> Option<&Hold> {
+        self.slots.get(id)?.mounted.as_ref()?.hold()
+    }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use storage_driver::{
-    ApplyStats, Bytes, Capabilities, Change, CopiedUp, CreateOptions, DiffStats, Error, Labels, LayerId, LayerInfo,
-    Leftover, MountMode, MountedLayer, Result, Sharing, Status, StorageDriver, Support, Usage,
+    ApplyStats, Bytes, Capabilities, Change, CopiedUp, CreateOptions, DiffStats, Error, HeldMount, Labels, LayerId,
+    LayerInfo, Leftover, MountMode, MountedLayer, Result, Sharing, Status, StorageDriver, Support, Usage,
 };
 use storage_layer::{
     ApplyOptions, Devices,
@@ -150,6 +150,10 @@ impl StorageDriver for Vfs {
         }
     }
 
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        self.root.hold(mounted)
+    }
+
     fn seal(&self, id: &LayerId) -> Result<()> {
         let durability = self.root.durability();
         self.root.seal(id, |dir, _| {
@@ -224,6 +228,7 @@ fn capabilities(in_user_namespace: bool) -> Capabilities {
         size_limit: Support::No("a full copy has no place of its own for what is added".to_owned()),
         device_nodes: in_namespace("device nodes"),
         privileged_xattrs: in_namespace("trusted.* and security.* xattrs"),
+        held_mounts: Support::Yes,
         max_depth: None,
         deviations: BTreeSet::new(),
     }

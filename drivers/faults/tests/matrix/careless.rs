@@ -11,8 +11,8 @@ use std::{
 use driver_faults::{Fault, Opener, Report};
 use libtest_mimic::{Failed, Trial};
 use storage_driver::{
-    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, Labels, LayerId, LayerInfo, Leftover, MountMode,
-    MountedLayer, Result, Status, StorageDriver, Usage,
+    ApplyStats, Capabilities, Change, CreateOptions, DiffStats, HeldMount, Labels, LayerId, LayerInfo, Leftover,
+    MountMode, MountedLayer, Result, Status, StorageDriver, Usage,
 };
 
 use crate::{drivers, examine};
@@ -129,6 +129,10 @@ impl StorageDriver for Careless {
 
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {
         self.inner.mount(id, mode)
+    }
+
+    fn hold(&self, mounted: MountedLayer) -> Result<HeldMount> {
+        self.inner.hold(mounted)
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The life-cycle rules that every driver with a root inherits, tried with a driver that keeps one file a layer.
 
+mod holds;
+
 use std::{
     fs,
     path::{Path, PathBuf},
