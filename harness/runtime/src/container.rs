@@ -4,9 +4,10 @@ use std::{
 };
 
 use crate::{
-    Output, Process, Result,
+    ContainerProcess, Exec, Output, Process, Result, RunningRecord,
     cgroup::{Cgroup, Stats},
     exec_into::Origin,
+    running::Subject,
 };
 
 /// A running container, or one that has ended; what can be done with its process 1 can be done with it.
@@ -38,13 +39,78 @@ impl Container {
         self.process.pid()
     }
 
+    /// Where it is found by other processes, with [`Running::open`](crate::Running::open).
+    ///
+    /// # Errors
+    /// Its process has ended and was waited for, or `/proc` cannot be read.
+    pub fn record(&self) -> Result<RunningRecord> {
+        RunningRecord::of(&self.id, self.pid(), self.cgroup.as_ref())
+    }
+
+    /// Starts another program in the running container: in its namespaces, its cgroup and its root, with its
+    /// capabilities, its seccomp filter and its limits. The program is being executed when this returns.
+    ///
+    /// It ends with the container, with this process, and when it is dropped. While it starts it counts as two
+    /// processes of the container.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) for `exec`, [`Error::Setup`](crate::Error::Setup) for what the kernel
+    /// refuses, also when the container has ended, [`Error::Paused`](crate::Error::Paused) if it is paused,
+    /// [`Error::Program`](crate::Error::Program) if the program cannot be executed. Nothing is left then.
+    pub fn exec(&self, exec: Exec) -> Result<Process> {
+        self.subject().exec(exec)
+    }
+
     /// What it has used, also after its end. `None` if it has no cgroup: it gets one with a limit or with
     /// [`Launch::accounting`](crate::Launch::accounting).
     ///
     /// # Errors
     /// A file of the cgroup cannot be read.
     pub fn stats(&self) -> Result<Option<Stats>> {
-        self.cgroup.as_ref().map(Cgroup::stats).transpose()
+        self.subject().stats()
+    }
+
+    /// Its processes: those of its pid namespace, by their ids on the host. None after its end.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn processes(&self) -> Result<Vec<ContainerProcess>> {
+        self.subject().processes()
+    }
+
+    /// Stops all its processes where they are, until [`resume`](Self::resume), and returns when they have stopped.
+    ///
+    /// # Errors
+    /// [`Error::Freeze`](crate::Error::Freeze) if it has no cgroup that can do it, or a process does not stop; then none
+    /// stays stopped.
+    pub fn pause(&self) -> Result<()> {
+        self.subject().freeze(true)
+    }
+
+    /// Lets its processes go on after [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub fn resume(&self) -> Result<()> {
+        self.subject().freeze(false)
+    }
+
+    /// Whether it is paused.
+    ///
+    /// # Errors
+    /// A file of the cgroup cannot be read.
+    pub fn is_paused(&self) -> Result<bool> {
+        self.subject().is_paused()
+    }
+
+    /// Lets it go on by itself: it outlives this process if it was started without
+    /// [`Launch::die_with_parent`](crate::Launch::die_with_parent). Its cgroup is left to
+    /// [`gc_cgroups`](crate::gc_cgroups), and its exit status to nobody.
+    pub fn detach(mut self) {
+        self.process.set_detached();
+        if let Some(cgroup) = self.cgroup.take() {
+            cgroup.leave();
+        }
     }
 
     /// As [`Process::output`], and then removes the container's cgroup.
@@ -60,16 +126,22 @@ impl Container {
     /// # Errors
     /// The cgroup cannot be removed; [`gc_cgroups`](crate::gc_cgroups) may later.
     pub fn close(mut self) -> Result<()> {
-        self.process.kill_and_wait();
+        self.kill_and_wait();
         self.cgroup.take().map_or(Ok(()), Cgroup::remove)
     }
 
-    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
-        self.cgroup.as_ref()
+    fn subject(&self) -> Subject<'_> {
+        let Self { id, process, cgroup, origin } = self;
+        Subject { id, pid: process.pid(), pidfd: process.pidfd(), cgroup: cgroup.as_ref(), origin }
     }
 
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+    fn kill_and_wait(&self) {
+        if let (Some(cgroup), Ok(None)) = (&self.cgroup, self.process.try_wait()) {
+            // It cannot fail on a child that has not been reaped.
+            let _ = self.process.signal(libc::SIGKILL);
+            cgroup.thaw_for_the_end();
+        }
+        self.process.kill_and_wait();
     }
 }
 
@@ -96,7 +168,10 @@ impl AsFd for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.process.kill_and_wait();
+        if self.process.is_detached() {
+            return;
+        }
+        self.kill_and_wait();
         if let Some(cgroup) = self.cgroup.take()
             && let Err(error) = cgroup.remove()
         {

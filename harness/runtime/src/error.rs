@@ -65,6 +65,18 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// The container cannot be paused, or made to go on.
+    #[error("cannot pause or resume the container: {why}")]
+    Freeze {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The container is paused, so nothing can be started in it.
+    #[error("the container {id} is paused: resume it first")]
+    Paused {
+        /// The container.
+        id: String,
+    },
     /// A cgroup file could not be used.
     #[error("could not {action} {path}: {source}")]
     Cgroup {

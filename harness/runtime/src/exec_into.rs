@@ -3,14 +3,13 @@ use std::{
     path::PathBuf,
 };
 
+use oci_spec::runtime::Spec;
+
 use crate::{
-    Container, Error, Process, Result, Stdio,
-    cgroup::Cgroup,
+    Error, Result, Stdio, caps,
     config::ResolvedUser,
-    launch,
-    plan::{Plan, Process as Program, Rlimit, Terminal},
-    stdio::Streams,
-    translate::{absolute, c_string},
+    plan::{Capabilities, Plan, Process as Program, Rlimit, Terminal},
+    translate::{self, absolute, c_string},
 };
 
 /// Another program for a running container.
@@ -27,6 +26,11 @@ pub struct Exec {
     /// Whether `args` name no file of the image but a [`Role`](crate::Role) of this program, which is then the same
     /// process without another execution.
     pub role: bool,
+    /// Whether it has all capabilities that this process has, as docker's `exec --privileged` gives them. The filter of
+    /// system calls stays the container's.
+    pub privileged: bool,
+    /// Whether it is killed when this process dies, as it is by default. Else [`Process::detach`](crate::Process::detach) lets it outlive this one.
+    pub die_with_parent: bool,
     /// The standard streams; [`Stdio::Pty`] gives it a terminal of its own.
     pub stdio: Stdio,
 }
@@ -47,7 +51,13 @@ impl Origin {
         Self { namespaces, program: process.clone(), rlimits: rlimits.clone(), oom_score_adj: *oom_score_adj }
     }
 
-    fn plan(&self, exec: &Exec) -> Result<Plan> {
+    /// What is taken over of a container that another process has started with `spec`.
+    pub(crate) fn of(spec: &Spec) -> Result<Self> {
+        let namespaces = translate::namespaces(spec)?;
+        Ok(Self::new(&translate::program(spec)?, namespaces))
+    }
+
+    pub(crate) fn plan(&self, exec: &Exec) -> Result<Plan> {
         let mut program = Program { reaper: false, role: exec.role, ..self.program.clone() };
         program.args = strings("args", &exec.args)?;
         if program.args.first().is_none_or(|name| name.is_empty()) {
@@ -62,6 +72,11 @@ impl Origin {
         if let Some(ResolvedUser { uid, gid, groups, .. }) = &exec.user {
             (program.uid, program.gid, program.groups) = (*uid, *gid, groups.clone());
         }
+        if exec.privileged {
+            let all = caps::bits(&caps::all().collect());
+            let Capabilities { bounding, effective, permitted, .. } = &mut program.capabilities;
+            (*bounding, *effective, *permitted) = (all, all, all);
+        }
         let terminal = match exec.stdio {
             Stdio::Pty { rows, cols } => Some(Terminal { rows: rows.into(), columns: cols.into() }),
             _ => None,
@@ -70,7 +85,7 @@ impl Origin {
             join: self.namespaces.cast_unsigned(),
             own_stdio: matches!(exec.stdio, Stdio::Pipes | Stdio::Output) && program.uid != 0,
             terminal,
-            die_with_parent: true,
+            die_with_parent: exec.die_with_parent,
             rlimits: self.rlimits.clone(),
             oom_score_adj: self.oom_score_adj,
             process: program,
@@ -97,23 +112,15 @@ impl Exec {
     #[must_use]
     pub fn new<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { args, env: Vec::new(), cwd: None, user: None, role: false, stdio: Stdio::Inherit }
-    }
-}
-
-impl Container {
-    /// Starts another program in the running container: in its namespaces, its cgroup and its root, with its
-    /// capabilities, its seccomp filter and its limits. The program is being executed when this returns.
-    ///
-    /// It ends with the container, with this process, and when it is dropped. While it starts it counts as two
-    /// processes of the container.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for `exec`, [`Error::Setup`] for what the kernel refuses, also when the container has ended,
-    /// [`Error::Program`] if the program cannot be executed. Nothing is left then.
-    pub fn exec(&self, exec: Exec) -> Result<Process> {
-        let plan = self.origin().plan(&exec)?;
-        let placement = self.cgroup().map(Cgroup::placement).transpose()?.unwrap_or_default();
-        launch::spawn(plan, 0, &placement, Some(self.pidfd()), Streams::open(exec.stdio)?)
+        Self {
+            args,
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            role: false,
+            privileged: false,
+            die_with_parent: true,
+            stdio: Stdio::Inherit,
+        }
     }
 }

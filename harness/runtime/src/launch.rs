@@ -50,6 +50,9 @@ pub struct Launch {
     pub files: Vec<ContainerFile>,
     /// Whether the container gets a cgroup even if it has no limits, so that [`Container::stats`] has figures.
     pub accounting: bool,
+    /// Whether the container is killed when this process dies, as it is by default. Else [`Container::detach`] lets it
+    /// outlive this one.
+    pub die_with_parent: bool,
 }
 
 /// A file of [`Launch::files`].
@@ -65,12 +68,21 @@ impl Launch {
     /// A container with this process's standard streams and nothing optional.
     #[must_use]
     pub fn new(id: impl Into<String>, spec: Spec) -> Self {
-        Self { id: id.into(), spec, stdio: Stdio::Inherit, init: false, files: Vec::new(), accounting: false }
+        Self {
+            id: id.into(),
+            spec,
+            stdio: Stdio::Inherit,
+            init: false,
+            files: Vec::new(),
+            accounting: false,
+            die_with_parent: true,
+        }
     }
 
     /// Starts the container; its program is being executed when this returns.
     ///
-    /// It is killed when it is dropped, and when this process dies. The new process is created by the calling thread if
+    /// It is killed when it is dropped, and when this process dies unless [`die_with_parent`](Self::die_with_parent) is
+    /// unset. The new process is created by the calling thread if
     /// that is the main thread, else by one that is kept for it: a thread that has left the process's mount namespace or
     /// changed its root does not take its containers along.
     ///
@@ -83,7 +95,7 @@ impl Launch {
         plan.terminal = terminal(&self.spec, &self.stdio)?;
         plan.own_stdio = matches!(self.stdio, Stdio::Pipes | Stdio::Output) && plan.process.uid != 0;
         plan.process.reaper = self.init;
-        plan.die_with_parent = true;
+        plan.die_with_parent = self.die_with_parent;
         for file in &self.files {
             let path = c_string("files", file.path.as_os_str().as_encoded_bytes())?;
             plan.files.push(PlanFile { path, content: Blob(file.content.clone()) });

@@ -2,7 +2,8 @@
 //!
 //! A [`Launch`] takes an OCI runtime specification and starts a [`Container`] as a child of this process. The container's
 //! first process is this program again, executed in new namespaces: a program that starts containers therefore calls
-//! [`init_if_asked`] before anything else in its `main`. [`Container::exec`] runs further programs in it. [`config`] makes specifications from the options that people
+//! [`init_if_asked`] before anything else in its `main`. [`Container::exec`] runs further programs in it, and
+//! [`Running`] does so from another process than the one that started it. [`config`] makes specifications from the options that people
 //! know from docker.
 //!
 //! It needs Linux 5.12 (mount_setattr(2)); mounts are handled as descriptors throughout, so that an image's symbolic
@@ -22,20 +23,25 @@ mod init;
 mod keeper;
 mod launch;
 mod plan;
+mod proc;
 mod process;
+mod processes;
 mod relay;
 mod rlimit;
+mod running;
 mod seccomp;
 mod stdio;
 mod translate;
 mod wire;
 
 pub use attach::terminal_size;
-pub use cgroup::{Stats, gc_cgroups, own_cgroups};
+pub use cgroup::{Stats, Throttling, gc_cgroups, own_cgroups};
 pub use container::Container;
 pub use error::{Error, Result};
 pub use exec_into::Exec;
 pub use init::{Role, init_if_asked, init_or_role_if_asked};
 pub use launch::{ContainerFile, Launch};
 pub use process::{Exit, Output, Process, Signaller, Stream};
+pub use processes::ContainerProcess;
+pub use running::{Running, RunningRecord};
 pub use stdio::Stdio;

@@ -69,6 +69,8 @@ pub struct Process {
     stdout: Option<File>,
     stderr: Option<File>,
     pty: Option<File>,
+    /// Whether it is left alone when this is dropped.
+    detached: bool,
 }
 
 /// A child of this program: a container's process 1, or who waits for another program in the container.
@@ -90,7 +92,7 @@ impl Process {
         let Spawned { pid, pidfd } = spawned;
         let Streams { stdin, stdout, stderr, .. } = streams;
         let handle = Arc::new(Handle { pid, pidfd, program: OnceLock::new(), exit: Mutex::new(None) });
-        Self { handle, stdin, stdout, stderr, pty: None }
+        Self { handle, stdin, stdout, stderr, pty: None, detached: false }
     }
 
     pub(crate) fn set_pty(&mut self, pty: File) {
@@ -165,6 +167,20 @@ impl Process {
         self.handle.reap(WaitIdOptions::NOHANG)
     }
 
+    /// Lets it go on by itself. It outlives this process if it does not die with it
+    /// ([`Exec::die_with_parent`](crate::Exec::die_with_parent)), and nobody here learns its end.
+    pub fn detach(mut self) {
+        self.set_detached();
+    }
+
+    pub(crate) fn set_detached(&mut self) {
+        self.detached = true;
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
+    }
+
     pub(crate) fn kill_and_wait(&self) {
         if matches!(self.handle.reap(WaitIdOptions::NOHANG), Ok(None)) {
             // Neither can fail on a child that has not been reaped.
@@ -176,7 +192,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill_and_wait();
+        if !self.detached {
+            self.kill_and_wait();
+        }
     }
 }
 

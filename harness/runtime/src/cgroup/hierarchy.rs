@@ -3,6 +3,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::failed;
 use crate::{Error, Result};
 
@@ -12,7 +14,8 @@ const MOUNT: &str = "/sys/fs/cgroup";
 const OURS: &str = "harness";
 
 /// Which version of the interface has the controllers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Hierarchy {
     /// One tree a controller, see the kernel's Documentation/admin-guide/cgroup-v1.
     One,
@@ -20,17 +23,22 @@ pub(super) enum Hierarchy {
     Two,
 }
 
-/// What a cgroup can limit or count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a cgroup can limit, count or stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Controller {
     Memory,
     Cpu,
     CpuAccounting,
     Pids,
+    BlockIo,
+    /// On version 2 every cgroup can do it.
+    Freezer,
 }
 
 impl Controller {
-    pub(super) const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::CpuAccounting, Self::Pids];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Memory, Self::Cpu, Self::CpuAccounting, Self::Pids, Self::BlockIo, Self::Freezer];
 
     fn name(self, hierarchy: Hierarchy) -> &'static str {
         match (self, hierarchy) {
@@ -38,6 +46,9 @@ impl Controller {
             (Self::Cpu, _) | (Self::CpuAccounting, Hierarchy::Two) => "cpu",
             (Self::CpuAccounting, Hierarchy::One) => "cpuacct",
             (Self::Pids, _) => "pids",
+            (Self::BlockIo, Hierarchy::One) => "blkio",
+            (Self::BlockIo, Hierarchy::Two) => "io",
+            (Self::Freezer, _) => "freezer",
         }
     }
 
@@ -46,6 +57,8 @@ impl Controller {
             Self::Memory => "memory",
             Self::Cpu | Self::CpuAccounting => "cpu time",
             Self::Pids => "the number of processes",
+            Self::BlockIo => "block I/O",
+            Self::Freezer => "whether processes run",
         }
     }
 }
@@ -66,6 +79,18 @@ impl Hierarchy {
         };
         bases.retain(|base| base.is_dir());
         bases
+    }
+
+    /// Whether a cgroup can have `controller` here.
+    pub(super) fn has(self, controller: Controller) -> bool {
+        let name = controller.name(self);
+        match self {
+            Self::One => Path::new(MOUNT).join(name).join("tasks").exists(),
+            Self::Two => {
+                let controllers = std::fs::read_to_string(Path::new(MOUNT).join("cgroup.controllers"));
+                controllers.is_ok_and(|list| list.split_whitespace().any(|known| known == name))
+            }
+        }
     }
 
     /// Paths for a cgroup `name` with these controllers, which are made usable there.

@@ -3,6 +3,7 @@
 //! A container has a cgroup only if it has limits or its accounting is asked for, as making one, and above all joining
 //! it, costs more than the rest of some containers' lives.
 
+mod freezer;
 mod gc;
 mod hierarchy;
 mod limits;
@@ -18,10 +19,11 @@ use std::{
 };
 
 use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     gc::{gc_cgroups, own_cgroups},
-    stats::Stats,
+    stats::{Stats, Throttling},
 };
 use self::{
     hierarchy::{Controller, Hierarchy},
@@ -41,12 +43,20 @@ pub(crate) struct Cgroup {
     groups: Vec<Group>,
 }
 
+/// Where a container's cgroup is, for another process to find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CgroupRecord {
+    version: Hierarchy,
+    directories: Vec<(Controller, PathBuf)>,
+}
+
 /// One directory.
 #[derive(Debug)]
 struct Group {
     /// What it is for; on version 2 one directory serves all.
     controller: Controller,
     path: PathBuf,
+    /// Whether it is gone, or not this value's to remove.
     removed: bool,
 }
 
@@ -63,16 +73,19 @@ impl Cgroup {
     /// Makes the cgroup of the container `id` with the limits of `spec`; `None` if it needs none.
     pub(crate) fn create(id: &str, spec: &Spec, accounting: bool) -> Result<Option<Self>> {
         let limits = Limits::of(spec)?;
+        let hierarchy = Hierarchy::detect();
         let mut wanted = limits.controllers();
         if accounting {
             wanted.extend([Controller::Memory, Controller::CpuAccounting, Controller::Pids]);
+            // What not every host has: without it figures are missing, or the container cannot be paused.
+            let more = [Controller::BlockIo, Controller::Freezer];
+            wanted.extend(more.into_iter().filter(|&controller| hierarchy.has(controller)));
         }
         if wanted.is_empty() {
             return Ok(None);
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let hierarchy = Hierarchy::detect();
         let name = format!("{id}.{}", std::process::id());
         let groups = hierarchy.directories(&wanted, &name)?;
         let groups = groups.into_iter().map(|(controller, path)| Group { controller, path, removed: true }).collect();
@@ -83,6 +96,26 @@ impl Cgroup {
         }
         limits.write(&cgroup)?;
         Ok(Some(cgroup))
+    }
+
+    /// The cgroup of a container that another process has started, and whose it stays.
+    pub(crate) fn open(record: &CgroupRecord) -> Self {
+        let group = |(controller, path): &(Controller, PathBuf)| Group {
+            controller: *controller,
+            path: path.clone(),
+            removed: true,
+        };
+        Self { hierarchy: record.version, groups: record.directories.iter().map(group).collect() }
+    }
+
+    pub(crate) fn record(&self) -> CgroupRecord {
+        let directories = self.groups.iter().map(|group| (group.controller, group.path.clone())).collect();
+        CgroupRecord { version: self.hierarchy, directories }
+    }
+
+    /// Leaves the directories to somebody else.
+    pub(crate) fn leave(mut self) {
+        self.groups.iter_mut().for_each(|group| group.removed = true);
     }
 
     /// What a process needs to get in.

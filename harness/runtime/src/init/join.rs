@@ -21,8 +21,10 @@ use crate::{channel, exec, plan::Plan};
 
 /// Runs the plan's program in the container whose process 1 is behind the descriptor `joined`, and returns its status.
 pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, joined: RawFd, roles: &[Role]) -> Result<i32, Failed> {
-    // The program is tied to this process as this one is to its parent.
-    set_parent_process_death_signal(Some(Signal::KILL)).or_fail(|| "tie the program to its starter".into())?;
+    if plan.die_with_parent {
+        // The program is tied to this process as this one is to its parent.
+        set_parent_process_death_signal(Some(Signal::KILL)).or_fail(|| "tie the program to its starter".into())?;
+    }
     let container = exec::adopt(joined).ok_or_else(|| Failed::because("no container to join was given"))?;
     // All at once: what this process may do is checked while it still is who it was. The root and the working
     // directory become the container's with its mount namespace.

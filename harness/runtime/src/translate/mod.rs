@@ -21,7 +21,6 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::invalid("linux", "it is missing"))?;
     let root = spec.root().as_ref().ok_or_else(|| Error::invalid("root", "it is missing"))?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let process = spec.process().as_ref().ok_or_else(|| Error::invalid("process", "it is missing"))?;
     let paths = |paths: &Option<Vec<String>>| -> Result<Vec<CString>> {
         paths.iter().flatten().map(|path| absolute("linux: a masked or read-only path", Path::new(path))).collect()
     };
@@ -45,9 +44,18 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         masked_paths: paths(linux.masked_paths())?,
         readonly_paths: paths(linux.readonly_paths())?,
         sysctls: sysctls::settings(linux.sysctl().as_ref(), &own)?,
+        ..program(spec)?
+    })
+}
+
+/// The part of the plan for `spec` that further programs of the container take over.
+pub(crate) fn program(spec: &Spec) -> Result<Plan> {
+    let process = spec.process().as_ref().ok_or_else(|| Error::invalid("process", "it is missing"))?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    Ok(Plan {
         rlimits: process::rlimits(process)?,
         oom_score_adj: process.oom_score_adj(),
-        process: process::process(process, linux.seccomp().as_ref())?,
+        process: process::process(process, seccomp)?,
         ..Plan::default()
     })
 }

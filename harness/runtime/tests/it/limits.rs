@@ -23,8 +23,8 @@ const NONE: [PathBuf; 0] = [];
 
 /// Directories of ours in all hierarchies, with this in their names.
 fn cgroups(id: &str) -> Vec<PathBuf> {
-    let trees =
-        ["", "memory", "cpu", "cpuacct", "pids"].map(|tree| Path::new("/sys/fs/cgroup").join(tree).join("harness"));
+    let trees = ["", "memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
+        .map(|tree| Path::new("/sys/fs/cgroup").join(tree).join("harness"));
     let entries = trees.iter().filter_map(|tree| fs::read_dir(tree).ok()).flatten().flatten();
     entries
         .map(|entry| entry.path())

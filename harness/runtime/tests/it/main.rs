@@ -10,6 +10,7 @@ mod processes;
 mod roles;
 mod rootfs;
 mod runc;
+mod running;
 mod streams;
 mod terminal;
 
@@ -18,6 +19,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     harness_runtime::init_or_role_if_asked(&[roles::SHOUT]);
     roles::play_if_asked();
+    running::start_and_leave_if_asked();
     let arguments = Arguments::from_args();
     let tests = [
         execs::tests(),
@@ -29,6 +31,7 @@ fn main() {
         processes::tests(),
         roles::tests(),
         runc::tests(),
+        running::tests(),
         streams::tests(),
         terminal::tests(),
     ];
