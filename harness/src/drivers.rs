@@ -1,6 +1,11 @@
 //! The drivers, by name. A new driver is one line in [`DRIVERS`].
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow};
 use harness_testbed::FileSystem;
@@ -10,12 +15,18 @@ use crate::{
     failure::{Failure, Result},
     nearest,
     place::Place,
+    say,
 };
 
 /// Options as given, `metacopy=on`; what they mean is the driver's business.
 pub type Options = BTreeMap<String, String>;
 
 type Open = fn(&Path, &Options) -> storage_driver::Result<Arc<dyn StorageDriver>>;
+
+/// How long an engine command waits for its turn where another one has the driver's root; most take less.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this long the user is told who is waited for.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +133,24 @@ impl Entry {
         (self.open)(root, options)
     }
 
+    /// Opens the driver where it is the engine's, whose commands have its root one after the other.
+    pub fn open_in_turn(&self, place: &Place, options: &Options) -> storage_driver::Result<Arc<dyn StorageDriver>> {
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            match self.open(&place.driver(self.name), options) {
+                Err(storage_driver::Error::Locked { root, holder }) if started.elapsed() < PATIENCE => {
+                    if !told && started.elapsed() > SILENCE {
+                        say(&format!("waiting for {holder}, which has {} open", root.display()));
+                        told = true;
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Tries the driver below `scratch` and takes the trial away again; the error says why it cannot run.
     pub fn try_out(&self, scratch: &Path) -> storage_driver::Result<Arc<dyn StorageDriver>> {
         self.open(&scratch.join(self.name), &Options::new())
@@ -144,11 +173,11 @@ pub fn open_one(place: &Place, asked: Option<&str>, given: &[String]) -> Result<
     let options = options(given)?;
     if let Some(name) = asked {
         let entry = find(name)?;
-        return Ok(entry.open(&place.driver(entry.name), &options)?);
+        return Ok(entry.open_in_turn(place, &options)?);
     }
     let mut reasons = Vec::new();
     for entry in DRIVERS {
-        match entry.open(&place.driver(entry.name), &options) {
+        match entry.open_in_turn(place, &options) {
             Ok(driver) => return Ok(driver),
             // Only a driver that cannot work here makes way for the next one.
             Err(storage_driver::Error::Unusable { why, .. }) => reasons.push(format!("{}: {why}", entry.name)),

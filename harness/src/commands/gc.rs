@@ -65,7 +65,7 @@ fn clean_driver(
     containers: &Containers,
     gone: &mut Gone,
 ) -> Result {
-    let driver = entry.open(&place.driver(entry.name), &Options::new())?;
+    let driver = entry.open_in_turn(place, &Options::new())?;
     for left in driver.recovered() {
         gone.say(left.kind, &left.path.display())?;
     }

@@ -50,7 +50,7 @@ pub fn run(args: &MigrateArgs) -> Result {
     }
     let store = Store::open(&place.images())?;
     let open = |entry: &drivers::Entry| -> Result<Session> {
-        Session::on(store.clone(), entry.open(&place.driver(entry.name), &Options::new())?)
+        Session::on(store.clone(), entry.open_in_turn(&place, &Options::new())?)
     };
     let migration = Migration { from: open(from)?, to: open(to)? };
     let images = migration.images(&store, &args.images)?;

@@ -86,10 +86,14 @@ fn privileged_one_program_at_a_time_has_a_drivers_root() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let refused = place.container(&["--driver", "vfs", "--rm"], &["host", "true"]).status_is(125);
-    refused.says("is in use by process").says(&child.id().to_string());
+    refused.says("waiting for process").says("is in use by process").says(&child.id().to_string());
+    // Who waits gets its turn.
+    let second = place.command(&["run", "--driver", "vfs", "--rm"]).args(["host", "true"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
     // The container's process 1 has no handler for SIGTERM; SIGKILL ends the program, and with it the container.
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(second.wait_with_output().unwrap().status.success());
     place.run(&["gc"]).ok();
     assert!(place.run(&["ps", "-aq"]).ok().out.is_empty());
 }
