@@ -40,7 +40,7 @@ impl<'a> Context<'a> {
     pub fn driver(&self) -> Arc<dyn StorageDriver> {
         #[expect(
             clippy::expect_used,
-            reason = "only `reopen` and `close` take it out, and both end the case on failure"
+            reason = "only `close_driver` and `close` take it out; cases do not ask for it then"
         )]
         self.driver.borrow().clone().expect("the driver is open while a case runs")
     }
@@ -52,14 +52,20 @@ impl<'a> Context<'a> {
 
     /// Closes the driver and opens its root again. The case must have let go of every other reference.
     pub fn reopen(&self) -> Verdict<Arc<dyn StorageDriver>> {
+        self.close_driver()?;
+        let driver = self.open_again()?;
+        *self.driver.borrow_mut() = Some(driver.clone());
+        Ok(driver)
+    }
+
+    /// Closes the driver, until [`reopen`](Self::reopen).
+    pub(crate) fn close_driver(&self) -> Verdict {
         let driver = self.driver.borrow_mut().take();
         if let Some(driver) = driver {
             driver.shutdown()?;
             assert_eq!(Arc::strong_count(&driver), 1, "the case still holds the driver that it wants to reopen");
         }
-        let driver = self.open_again()?;
-        *self.driver.borrow_mut() = Some(driver.clone());
-        Ok(driver)
+        Ok(())
     }
 
     /// Another driver, to exchange layers with.

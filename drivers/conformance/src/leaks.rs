@@ -11,13 +11,13 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Stop, Verdict};
 
-/// Fails when anything is mounted below `room`, or when a driver's root in it holds half-made or half-removed layers.
+/// Fails when anything is mounted below `room`, or when a driver's root in it has half-made or half-removed layers, or holds.
 pub fn check(room: &Path) -> Verdict {
     let mounts = mounts_below(room)?;
     if !mounts.is_empty() {
         return Err(Stop::failed(format!("still mounted after the case: {}", show(&mounts))));
     }
-    for place in ["root/staging", "root/trash", "peer/staging", "peer/trash"] {
+    for place in ["root/staging", "root/trash", "root/held", "peer/staging", "peer/trash", "peer/held"] {
         let left = entries(&room.join(place))?;
         if !left.is_empty() {
             return Err(Stop::failed(format!("left over after the case: {}", show(&left))));

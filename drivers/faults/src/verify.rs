@@ -156,9 +156,10 @@ pub fn verify(subject: &dyn Subject, root: &Path, known: &Known<'_>, due: Due, b
     problems
 }
 
-/// Half-made and half-removed layers, where roots keep them.
+/// Half-made and half-removed layers, and holds of processes that have ended, where roots keep them.
 fn left_in(root: &Path) -> Vec<String> {
-    let entries = ["staging", "trash"].into_iter().filter_map(|dir| std::fs::read_dir(root.join(dir)).ok()).flatten();
+    let entries =
+        ["staging", "trash", "held"].into_iter().filter_map(|dir| std::fs::read_dir(root.join(dir)).ok()).flatten();
     entries.flatten().map(|entry| format!("{} is left over after opening", entry.path().display())).collect()
 }
 

@@ -6,6 +6,7 @@ mod echo;
 mod fidelity;
 mod gaps;
 mod graphtest;
+mod held;
 mod hostile;
 mod inside;
 mod lifecycle;
@@ -33,6 +34,7 @@ pub fn cases() -> &'static [Case] {
             transfer::CASES,
             hostile::CASES,
             lifecycle::CASES,
+            held::CASES,
             concurrency::CASES,
             depth::CASES,
         ];
