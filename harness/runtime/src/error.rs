@@ -39,6 +39,12 @@ pub enum Error {
         /// What the kernel says.
         source: io::Error,
     },
+    /// The step of [`Launch::prepare`](crate::Launch::prepare) failed.
+    #[error("{source}")]
+    Prepare {
+        /// As the step said it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Setting the container up failed in its init process.
     #[error("could not set the container up: {step}{}", cause(.source))]
     Setup {

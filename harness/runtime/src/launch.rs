@@ -9,7 +9,7 @@ use oci_spec::runtime::{Process as ProcessSpec, Spec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::{
-    Container, Error, Process, Result,
+    Container, Error, Prepare, Process, Result,
     cgroup::{Cgroup, Placement},
     channel::{self, Failure, Message},
     exec::{self, Program},
@@ -53,6 +53,8 @@ pub struct Launch {
     /// Whether the container is killed when this process dies, as it is by default. Else [`Container::detach`] lets it
     /// outlive this one.
     pub die_with_parent: bool,
+    /// What this process does for the container before its program runs; see [`Prepare`].
+    pub prepare: Option<Prepare>,
 }
 
 /// A file of [`Launch::files`].
@@ -76,6 +78,7 @@ impl Launch {
             files: Vec::new(),
             accounting: false,
             die_with_parent: true,
+            prepare: None,
         }
     }
 
@@ -88,7 +91,8 @@ impl Launch {
     ///
     /// # Errors
     /// [`Error::Unsupported`] and [`Error::Invalid`] for the specification, [`Error::Spawn`] and [`Error::Setup`] for
-    /// what the kernel refuses, [`Error::Program`] if the program cannot be executed. Nothing is left then.
+    /// what the kernel refuses, [`Error::Prepare`] for what [`Launch::prepare`] says, [`Error::Program`] if the program
+    /// cannot be executed. Nothing is left then.
     pub fn start(self) -> Result<Container> {
         check_id(&self.id)?;
         let mut plan = translate::plan(&self.spec)?;
@@ -96,21 +100,25 @@ impl Launch {
         plan.own_stdio = matches!(self.stdio, Stdio::Pipes | Stdio::Output) && plan.process.uid != 0;
         plan.process.reaper = self.init;
         plan.die_with_parent = self.die_with_parent;
-        for file in &self.files {
-            let path = c_string("files", file.path.as_os_str().as_encoded_bytes())?;
-            plan.files.push(PlanFile { path, content: Blob(file.content.clone()) });
-        }
+        plan.files = plan_files(&self.files)?;
         let namespaces = translate::namespaces(&self.spec)?;
         let cgroup = Cgroup::create(&self.id, &self.spec, self.accounting)?;
         let streams = Streams::open(self.stdio)?;
-        start(&self.id, plan, namespaces, cgroup, streams)
+        start(&self.id, plan, namespaces, cgroup, streams, self.prepare)
     }
 }
 
-fn start(id: &str, plan: Plan, namespaces: i32, cgroup: Option<Cgroup>, streams: Streams) -> Result<Container> {
+fn start(
+    id: &str,
+    plan: Plan,
+    namespaces: i32,
+    cgroup: Option<Cgroup>,
+    streams: Streams,
+    prepare: Option<Prepare>,
+) -> Result<Container> {
     let origin = Origin::new(&plan, namespaces);
     let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
-    let process = spawn(plan, namespaces, &placement, None, streams)?;
+    let process = spawn(plan, namespaces, &placement, None, streams, prepare)?;
     Ok(Container::new(id, process, cgroup, origin))
 }
 
@@ -122,6 +130,7 @@ pub(crate) fn spawn(
     placement: &Placement,
     joined: Option<BorrowedFd<'_>>,
     streams: Streams,
+    prepare: Option<Prepare>,
 ) -> Result<Process> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(Error::io("make a socket"))?;
@@ -138,6 +147,9 @@ pub(crate) fn spawn(
     drop(theirs);
     // From here on its guard owns the process.
     let mut process = Process::new(spawned, streams);
+    if let Some(prepare) = prepare {
+        plan.files.extend(plan_files(&prepare.run(&process)?)?);
+    }
     let sent = channel::send_plan(ours.as_fd(), &plan);
     match hear(&ours, &mut process)? {
         Heard { failure: Some(failure), .. } => Err(error(failure)),
@@ -151,6 +163,14 @@ pub(crate) fn spawn(
             Err(Error::Setup { step, source: sent.err() })
         }
     }
+}
+
+fn plan_files(files: &[ContainerFile]) -> Result<Vec<PlanFile>> {
+    let file = |file: &ContainerFile| {
+        let path = c_string("files", file.path.as_os_str().as_encoded_bytes())?;
+        Ok(PlanFile { path, content: Blob(file.content.clone()) })
+    };
+    files.iter().map(file).collect()
 }
 
 struct Heard {

@@ -189,7 +189,7 @@ impl Subject<'_> {
             return Err(Error::Paused { id: self.id.to_owned() });
         }
         let placement = self.cgroup.map(Cgroup::placement).transpose()?.unwrap_or_default();
-        launch::spawn(plan, 0, &placement, Some(self.pidfd), Streams::open(exec.stdio)?)
+        launch::spawn(plan, 0, &placement, Some(self.pidfd), Streams::open(exec.stdio)?, None)
     }
 
     pub(crate) fn stats(&self) -> Result<Option<Stats>> {

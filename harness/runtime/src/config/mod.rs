@@ -159,6 +159,8 @@ pub enum Network {
     /// Its own, with a loopback interface only.
     #[default]
     None,
+    /// Its own, in which [`Launch::prepare`](crate::Launch::prepare) makes more interfaces.
+    Prepared,
     /// The host's.
     Host,
 }

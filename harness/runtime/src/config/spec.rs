@@ -215,7 +215,7 @@ fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Opt
 fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
     let mut kinds =
         vec![LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
-    if network == Network::None {
+    if network != Network::Host {
         kinds.push(LinuxNamespaceType::Network);
     }
     kinds.into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)).collect()

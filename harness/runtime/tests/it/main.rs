@@ -6,6 +6,7 @@ mod hostile;
 mod identity;
 mod isolation;
 mod limits;
+mod prepare;
 mod processes;
 mod roles;
 mod rootfs;
@@ -28,6 +29,7 @@ fn main() {
         identity::tests(),
         isolation::tests(),
         limits::tests(),
+        prepare::tests(),
         processes::tests(),
         roles::tests(),
         runc::tests(),
