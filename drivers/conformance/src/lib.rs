@@ -35,7 +35,7 @@ mod verdict;
 
 pub use case::{Case, Need};
 pub use cases::cases;
-pub use context::Context;
+pub use context::{Context, id};
 pub use op::{Data, Op};
 pub use pair::{Clock, Origins, Pair};
 pub use report::{Counts, Report};

@@ -1,7 +1,8 @@
-//! Every case on every driver: as root, and again in user namespaces.
+//! Every case on every driver: as root, and again in user namespaces; and held mounts among processes.
 //!
 //! Environment: `CONFORMANCE_SEED` and `CONFORMANCE_RUNS` replay or lengthen the property test.
 
+mod holders;
 mod subjects;
 mod userns;
 
@@ -16,8 +17,12 @@ fn main() -> ExitCode {
     if let Some(name) = userns::asked_to_run() {
         return userns::report(run_named(&name));
     }
+    if let Some(ended) = holders::asked_to_hold(&targets()) {
+        return ended;
+    }
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = targets().into_iter().flat_map(trials_of).collect();
+    trials.extend(holders::trials(&targets()));
     // Named, and never run.
     trials.extend(subjects::left_out().map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true)));
     let conclusion = libtest_mimic::run(&arguments, trials);

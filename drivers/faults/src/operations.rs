@@ -31,7 +31,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "recover",
-        about: "open a root after a process was killed in create, in remove, and with a layer mounted",
+        about: "open a root after a process was killed in create, in remove, and with layers mounted and held",
         start: Start::Crashed,
         prepare: |driver, _| {
             two_sealed(driver)?;
@@ -85,6 +85,16 @@ const OPERATIONS: &[Operation] = &[
         start: Start::Open,
         prepare: |driver, _| two_sealed(driver),
         act: |driver, _| driver.mount(&id("middle")?, MountMode::ReadOnly)?.close(),
+        back: nothing,
+        fates: &[],
+        relabels: None,
+    },
+    Operation {
+        name: "hold",
+        about: "mount a layer, hold the mount, give it up",
+        start: Start::Open,
+        prepare: with_work,
+        act: |driver, _| driver.hold(driver.mount(&id("work")?, MountMode::ReadWrite)?)?.close(),
         back: nothing,
         fates: &[],
         relabels: None,

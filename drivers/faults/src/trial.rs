@@ -116,11 +116,12 @@ impl Setting<'_> {
         Ok(before)
     }
 
-    /// Leaves a mount, a half-made layer and a half-removed one.
+    /// Leaves a mount, a held one, a half-made layer and a half-removed one.
     fn crash(&self, root: &Path) -> io::Result<()> {
         let work = || -> storage_driver::Result<()> {
             let driver = self.subject.open(root)?;
             std::mem::forget(driver.mount(&id("work")?, MountMode::ReadWrite)?);
+            std::mem::forget(driver.hold(driver.mount(&id("middle")?, MountMode::ReadOnly)?)?);
             trace::begin();
             // Fails, and so does cleaning up after it.
             _ = create(&*driver, "lost", Some("middle"));

@@ -72,32 +72,41 @@ impl Target {
     }
 
     pub fn subject(self) -> Box<dyn Subject> {
-        let name = format!("{}{}", self.driver, self.variant);
-        let options: BTreeMap<String, String> =
-            self.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let driver = self.driver;
-        if driver == "memory" {
+        if self.driver == "memory" {
             return Box::new(driver_conformance::memory());
         }
-        let opener = Opener::new(name, move |root: &Path| -> Result<Arc<dyn StorageDriver>> {
-            if driver == "btrfs" {
-                let options = driver_btrfs::Options::from_pairs(root, &options)?;
-                return Ok(Arc::new(driver_btrfs::Btrfs::open(root, options)?));
-            }
-            if driver == "devicemapper" {
-                let options = driver_devicemapper::Options::from_pairs(root, &options)?;
-                return Ok(Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?));
-            }
-            if driver == "vfs" {
-                return Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, &options)?)?));
-            }
-            let options = driver_overlay2::Options::from_pairs(root, &options)?;
-            Ok(Arc::new(driver_overlay2::Overlay2::open(root, options)?))
-        });
-        if driver == "btrfs" {
+        let name = format!("{}{}", self.driver, self.variant);
+        let opener = Opener::new(name, move |root: &Path| self.open(root));
+        if self.driver == "btrfs" {
             return Box::new(opener.below(btrfs::directory(self.variant)));
         }
         Box::new(if self.ram { opener.in_ram() } else { opener })
+    }
+
+    /// Whether it is a driver in its default form, on a disk.
+    pub fn is_plain(self) -> bool {
+        self.variant.is_empty() && self.driver != "memory"
+    }
+
+    /// Opens it on a root, wherever that is.
+    pub fn open(self, root: &Path) -> Result<Arc<dyn StorageDriver>> {
+        let options: BTreeMap<String, String> =
+            self.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Ok(match self.driver {
+            "btrfs" => {
+                let options = driver_btrfs::Options::from_pairs(root, &options)?;
+                Arc::new(driver_btrfs::Btrfs::open(root, options)?)
+            }
+            "devicemapper" => {
+                let options = driver_devicemapper::Options::from_pairs(root, &options)?;
+                Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?)
+            }
+            "vfs" => Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, &options)?)?),
+            _ => {
+                let options = driver_overlay2::Options::from_pairs(root, &options)?;
+                Arc::new(driver_overlay2::Overlay2::open(root, options)?)
+            }
+        })
     }
 
     /// Whether a case may say that it does not apply: anything else that is left out is a failure, lest a broken

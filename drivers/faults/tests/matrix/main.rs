@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 /// Operations that between them do everything that a driver does; the longest, which do it all again, are left to
 /// `harness faults`.
-const EACH: &[&str] = &["recover", "create-on", "mount", "apply-on", "seal", "labels", "remove-sealed"];
+const EACH: &[&str] = &["recover", "create-on", "mount", "hold", "apply-on", "seal", "labels", "remove-sealed"];
 
 /// What must be durable when it has returned.
 const DURABLE: &[&str] = &["seal", "labels", "remove-sealed"];
@@ -36,7 +36,7 @@ const PARTS: &[(&str, &[Fault], &[&str])] = &[
     ("vfs", &[Fault::Torn, Fault::EnospcOnce, Fault::Eio], DURABLE),
     ("vfs", &[Fault::Full], &["create-on"]),
     ("vfs", &[Fault::Power], DURABLE),
-    ("btrfs", &[Fault::Kill, Fault::Enospc], &["recover", "create-on", "seal", "remove-sealed"]),
+    ("btrfs", &[Fault::Kill, Fault::Enospc], &["recover", "create-on", "hold", "seal", "remove-sealed"]),
     ("btrfs", &[Fault::Eio, Fault::Power], &["seal"]),
 ];
 
