@@ -38,6 +38,8 @@ pub(crate) enum Message {
     Program(OwnedFd),
     /// Here is the other end of the container's terminal.
     Terminal(OwnedFd),
+    /// The root is about to be changed, and waits until the parent's hooks have run.
+    Hooks,
     /// All is set up; the program comes next.
     Ready,
     Failed(Failure),
@@ -46,6 +48,7 @@ pub(crate) enum Message {
 const PROGRAM: u8 = b'P';
 const TERMINAL: u8 = b'T';
 const READY: u8 = b'R';
+const HOOKS: u8 = b'H';
 const FAILED: u8 = b'F';
 /// Bound of one message: the text of a failure with a path in it.
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -72,6 +75,17 @@ pub(crate) fn receive_plan(socket: BorrowedFd<'_>) -> io::Result<Plan> {
 /// Says that all is set up.
 pub(crate) fn send_ready(socket: BorrowedFd<'_>) -> io::Result<()> {
     send_all(socket, &[READY])
+}
+
+/// Lets the parent run its hooks, and waits for it.
+pub(crate) fn ask_for_hooks(socket: BorrowedFd<'_>) -> io::Result<()> {
+    send_all(socket, &[HOOKS])?;
+    receive_exactly(socket, &mut [0])
+}
+
+/// Says that they have run.
+pub(crate) fn answer_hooks(socket: BorrowedFd<'_>) -> io::Result<()> {
+    send_all(socket, &[HOOKS])
 }
 
 /// Says why the program does not run.
@@ -120,6 +134,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
         _ => None,
     });
     match (tag[0], descriptor) {
+        (HOOKS, None) => Ok(Some(Message::Hooks)),
         (READY, None) => Ok(Some(Message::Ready)),
         (PROGRAM, Some(program)) => Ok(Some(Message::Program(program))),
         (TERMINAL, Some(terminal)) => Ok(Some(Message::Terminal(terminal))),

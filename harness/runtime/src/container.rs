@@ -7,6 +7,7 @@ use crate::{
     ContainerProcess, Exec, Output, Process, Result, RunningRecord,
     cgroup::{Cgroup, Stats},
     exec_into::Origin,
+    hooks::Hooks,
     running::Subject,
 };
 
@@ -20,11 +21,18 @@ pub struct Container {
     process: Process,
     cgroup: Option<Cgroup>,
     origin: Origin,
+    hooks: Option<Hooks>,
 }
 
 impl Container {
-    pub(crate) fn new(id: &str, process: Process, cgroup: Option<Cgroup>, origin: Origin) -> Self {
-        Self { id: id.to_owned(), process, cgroup, origin }
+    pub(crate) fn new(
+        id: &str,
+        process: Process,
+        cgroup: Option<Cgroup>,
+        origin: Origin,
+        hooks: Option<Hooks>,
+    ) -> Self {
+        Self { id: id.to_owned(), process, cgroup, origin, hooks }
     }
 
     /// The id given at the start.
@@ -127,11 +135,15 @@ impl Container {
     /// The cgroup cannot be removed; [`gc_cgroups`](crate::gc_cgroups) may later.
     pub fn close(mut self) -> Result<()> {
         self.kill_and_wait();
-        self.cgroup.take().map_or(Ok(()), Cgroup::remove)
+        let removed = self.cgroup.take().map_or(Ok(()), Cgroup::remove);
+        if let Some(hooks) = self.hooks.take() {
+            hooks.poststop();
+        }
+        removed
     }
 
     fn subject(&self) -> Subject<'_> {
-        let Self { id, process, cgroup, origin } = self;
+        let Self { id, process, cgroup, origin, .. } = self;
         Subject { id, pid: process.pid(), pidfd: process.pidfd(), cgroup: cgroup.as_ref(), origin }
     }
 
@@ -176,6 +188,9 @@ impl Drop for Container {
             && let Err(error) = cgroup.remove()
         {
             tracing::warn!(id = self.id, %error, "a cgroup is left");
+        }
+        if let Some(hooks) = self.hooks.take() {
+            hooks.poststop();
         }
     }
 }

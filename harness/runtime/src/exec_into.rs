@@ -43,18 +43,25 @@ pub(crate) struct Origin {
     program: Program,
     rlimits: Vec<Rlimit>,
     oom_score_adj: Option<i32>,
+    io_priority: Option<u32>,
 }
 
 impl Origin {
     pub(crate) fn new(plan: &Plan, namespaces: i32) -> Self {
-        let Plan { process, rlimits, oom_score_adj, .. } = plan;
-        Self { namespaces, program: process.clone(), rlimits: rlimits.clone(), oom_score_adj: *oom_score_adj }
+        let Plan { process, rlimits, oom_score_adj, io_priority, .. } = plan;
+        Self {
+            namespaces,
+            program: process.clone(),
+            rlimits: rlimits.clone(),
+            oom_score_adj: *oom_score_adj,
+            io_priority: *io_priority,
+        }
     }
 
     /// What is taken over of a container that another process has started with `spec`.
     pub(crate) fn of(spec: &Spec) -> Result<Self> {
         let namespaces = translate::namespaces(spec)?;
-        Ok(Self::new(&translate::program(spec)?, namespaces))
+        Ok(Self::new(&translate::program(spec)?, namespaces.all))
     }
 
     pub(crate) fn plan(&self, exec: &Exec) -> Result<Plan> {
@@ -88,6 +95,7 @@ impl Origin {
             die_with_parent: exec.die_with_parent,
             rlimits: self.rlimits.clone(),
             oom_score_adj: self.oom_score_adj,
+            io_priority: self.io_priority,
             process: program,
             ..Plan::default()
         })

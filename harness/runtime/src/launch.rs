@@ -14,10 +14,11 @@ use crate::{
     channel::{self, Failure, Message},
     exec::{self, Program},
     exec_into::Origin,
+    hooks::Hooks,
     keeper,
     plan::{File as PlanFile, Plan, Terminal},
     stdio::{Stdio, Streams},
-    translate::{self, c_string},
+    translate::{self, Namespaces, c_string},
     wire::Blob,
 };
 
@@ -102,56 +103,99 @@ impl Launch {
         plan.die_with_parent = self.die_with_parent;
         plan.files = plan_files(&self.files)?;
         let namespaces = translate::namespaces(&self.spec)?;
+        let hooks = Hooks::of(&self.id, &self.spec)?;
         let cgroup = Cgroup::create(&self.id, &self.spec, self.accounting)?;
         let streams = Streams::open(self.stdio)?;
-        start(&self.id, plan, namespaces, cgroup, streams, self.prepare)
+        start(&self.id, plan, &namespaces, cgroup, hooks, streams, self.prepare)
     }
 }
 
 fn start(
     id: &str,
     plan: Plan,
-    namespaces: i32,
+    namespaces: &Namespaces,
     cgroup: Option<Cgroup>,
+    hooks: Option<Hooks>,
     streams: Streams,
     prepare: Option<Prepare>,
 ) -> Result<Container> {
-    let origin = Origin::new(&plan, namespaces);
+    let origin = Origin::new(&plan, namespaces.all);
     let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
-    let process = spawn(plan, namespaces, &placement, None, streams, prepare)?;
-    Ok(Container::new(id, process, cgroup, origin))
+    let entered = namespaces.joined.iter().map(open_namespace).collect::<Result<Vec<_>>>()?;
+    let entrance = Entrance { entered, hooks: hooks.as_ref(), prepare, ..Entrance::default() };
+    let started = spawn(plan, namespaces.created, &placement, entrance, streams);
+    let Some(hooks) = hooks else { return Ok(Container::new(id, started?, cgroup, origin, None)) };
+    match started {
+        Ok(process) => {
+            let pid = process.pid();
+            let poststart = hooks.poststart(pid);
+            // Dropping it, if one has failed, ends it and runs the last hooks.
+            let container = Container::new(id, process, cgroup, origin, Some(hooks));
+            poststart.map(|()| container)
+        }
+        Err(error) => {
+            drop(cgroup);
+            hooks.poststop();
+            Err(error)
+        }
+    }
 }
 
-/// Starts the init with its plan, and returns when the program is being executed. The init gets the descriptor `joined`
-/// of the process whose namespaces it is to join.
+/// What the init enters that is there already.
+#[derive(Debug, Default)]
+pub(crate) struct Entrance<'a> {
+    /// Single namespaces.
+    pub(crate) entered: Vec<OwnedFd>,
+    /// The process whose namespaces a further program of a container is to join.
+    pub(crate) joined: Option<BorrowedFd<'a>>,
+    /// What is run on the way.
+    pub(crate) hooks: Option<&'a Hooks>,
+    /// What this process does first.
+    pub(crate) prepare: Option<Prepare>,
+}
+
+/// Opens a namespace by its file, and refuses what is none or one of another kind.
+fn open_namespace((path, flag): &(PathBuf, i32)) -> Result<OwnedFd> {
+    let what = || format!("linux.namespaces: {}", path.display());
+    let file = File::open(path).map_err(|error| Error::invalid(what(), error.to_string()))?;
+    match exec::namespace_kind(file.as_fd()) {
+        Ok(kind) if kind == *flag => Ok(file.into()),
+        Ok(_) => Err(Error::invalid(what(), "it is a namespace of another kind")),
+        Err(_) => Err(Error::invalid(what(), "it is no namespace")),
+    }
+}
+
+/// Starts the init with its plan, and returns when the program is being executed.
 pub(crate) fn spawn(
     mut plan: Plan,
     namespaces: i32,
     placement: &Placement,
-    joined: Option<BorrowedFd<'_>>,
+    entrance: Entrance<'_>,
     streams: Streams,
-    prepare: Option<Prepare>,
 ) -> Result<Process> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(Error::io("make a socket"))?;
     plan.cgroups = u32::try_from(placement.tasks.len()).unwrap_or(0);
+    plan.entered = u32::try_from(entrance.entered.len()).unwrap_or(0);
     let spawned = {
         let Placement { tasks, directory } = placement;
         let mut descriptors: Vec<BorrowedFd<'_>> = streams.child().to_vec();
         descriptors.push(theirs.as_fd());
         descriptors.extend(tasks.iter().map(AsFd::as_fd));
-        descriptors.extend(joined);
+        descriptors.extend(entrance.entered.iter().map(AsFd::as_fd));
+        descriptors.extend(entrance.joined);
         let directory = directory.as_ref().map(AsFd::as_fd);
         keeper::spawn(program()?, &descriptors, namespaces, directory).map_err(|source| Error::Spawn { source })?
     };
     drop(theirs);
     // From here on its guard owns the process.
     let mut process = Process::new(spawned, streams);
-    if let Some(prepare) = prepare {
+    if let Some(prepare) = entrance.prepare {
         plan.files.extend(plan_files(&prepare.run(&process)?)?);
     }
+    plan.hooks = entrance.hooks.map(|hooks| hooks.inside(process.pid()));
     let sent = channel::send_plan(ours.as_fd(), &plan);
-    match hear(&ours, &mut process)? {
+    match hear(&ours, &mut process, entrance.hooks)? {
         Heard { failure: Some(failure), .. } => Err(error(failure)),
         Heard { ready: true, .. } => Ok(process),
         Heard { ready: false, .. } => {
@@ -179,12 +223,16 @@ struct Heard {
 }
 
 /// Listens until the init has executed the program or ended.
-fn hear(socket: &OwnedFd, process: &mut Process) -> Result<Heard> {
+fn hear(socket: &OwnedFd, process: &mut Process, hooks: Option<&Hooks>) -> Result<Heard> {
     let mut heard = Heard { ready: false, failure: None };
     while let Some(message) = channel::receive(socket.as_fd()).map_err(Error::io("listen to the container's init"))? {
         match message {
             Message::Program(program) => process.set_program(program),
             Message::Terminal(terminal) => process.set_pty(File::from(terminal)),
+            Message::Hooks => {
+                hooks.map_or(Ok(()), |hooks| hooks.create_runtime(process.pid()))?;
+                channel::answer_hooks(socket.as_fd()).map_err(Error::io("talk to the container's init"))?;
+            }
             Message::Ready => heard.ready = true,
             Message::Failed(failure) => heard.failure = Some(failure),
         }

@@ -19,6 +19,7 @@ mod container;
 mod error;
 mod exec;
 mod exec_into;
+mod hooks;
 mod init;
 mod keeper;
 mod launch;

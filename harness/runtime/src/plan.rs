@@ -32,6 +32,14 @@ wire_struct! {
         oom_score_adj: Option<i32>,
         /// Number of descriptors of cgroups' `tasks` files, after the control socket.
         cgroups: u32,
+        /// Number of descriptors of namespaces to join, after those of the cgroups.
+        entered: u32,
+        /// Whether the container sees its cgroup as the root of all.
+        new_cgroup_namespace: bool,
+        /// See personality(2).
+        personality: Option<u32>,
+        /// See ioprio_set(2).
+        io_priority: Option<u32>,
         /// The namespaces (`CLONE_NEW*`) of a running container to join, 0 for a new container. A descriptor of its
         /// process 1 follows those of the cgroups; of the rest of the plan only what concerns the program counts.
         join: u32,
@@ -40,7 +48,33 @@ wire_struct! {
         own_stdio: bool,
         /// Whether the container is killed when its parent dies.
         die_with_parent: bool,
+        hooks: Option<Hooks>,
         process: Process,
+    }
+}
+
+wire_struct! {
+    /// What else is run while the container starts.
+    Hooks {
+        /// Whether the parent has hooks to run before the root is changed.
+        asks: bool,
+        /// The container's state for hooks, before and after it is created.
+        creating: Blob,
+        created: Blob,
+        create_container: Vec<Hook>,
+        start_container: Vec<Hook>,
+    }
+}
+
+wire_struct! {
+    /// A program of somebody else.
+    Hook {
+        path: CString,
+        /// With its name.
+        args: Vec<CString>,
+        env: Vec<CString>,
+        /// In seconds.
+        timeout: Option<u64>,
     }
 }
 
@@ -54,6 +88,18 @@ wire_struct! {
         set: u64,
         clear: u64,
         /// Whether the attributes are for all mounts below as well.
+        recursive: bool,
+        propagation: Option<Propagation>,
+        /// Whether a new file system starts with what it covers.
+        copy_up: bool,
+    }
+}
+
+wire_struct! {
+    /// Whether mounts and unmounts below a mount reach its peers.
+    Propagation {
+        /// `MS_SHARED` and the like.
+        flags: u64,
         recursive: bool,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     cgroup::{Cgroup, CgroupRecord},
     exec,
     exec_into::Origin,
-    launch,
+    launch::{self, Entrance},
     proc::{self, Stat},
     processes,
     stdio::Streams,
@@ -189,7 +189,8 @@ impl Subject<'_> {
             return Err(Error::Paused { id: self.id.to_owned() });
         }
         let placement = self.cgroup.map(Cgroup::placement).transpose()?.unwrap_or_default();
-        launch::spawn(plan, 0, &placement, Some(self.pidfd), Streams::open(exec.stdio)?, None)
+        let entrance = Entrance { joined: Some(self.pidfd), ..Entrance::default() };
+        launch::spawn(plan, 0, &placement, entrance, Streams::open(exec.stdio)?)
     }
 
     pub(crate) fn stats(&self) -> Result<Option<Stats>> {

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Where cgroup file systems are mounted by convention.
 const MOUNT: &str = "/sys/fs/cgroup";
 /// The directory that holds all of ours.
-const OURS: &str = "harness";
+pub(super) const OURS: &str = "harness";
 
 /// Which version of the interface has the controllers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +34,14 @@ pub(super) enum Controller {
     BlockIo,
     /// On version 2 every cgroup can do it.
     Freezer,
+    CpuSet,
 }
 
 impl Controller {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Memory, Self::Cpu, Self::CpuAccounting, Self::Pids, Self::BlockIo, Self::Freezer];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Memory, Self::Cpu, Self::CpuAccounting, Self::Pids, Self::BlockIo, Self::Freezer, Self::CpuSet];
 
-    fn name(self, hierarchy: Hierarchy) -> &'static str {
+    pub(super) fn name(self, hierarchy: Hierarchy) -> &'static str {
         match (self, hierarchy) {
             (Self::Memory, _) => "memory",
             (Self::Cpu, _) | (Self::CpuAccounting, Hierarchy::Two) => "cpu",
@@ -49,16 +50,18 @@ impl Controller {
             (Self::BlockIo, Hierarchy::One) => "blkio",
             (Self::BlockIo, Hierarchy::Two) => "io",
             (Self::Freezer, _) => "freezer",
+            (Self::CpuSet, _) => "cpuset",
         }
     }
 
-    fn what(self) -> &'static str {
+    pub(super) fn what(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu | Self::CpuAccounting => "cpu time",
             Self::Pids => "the number of processes",
             Self::BlockIo => "block I/O",
             Self::Freezer => "whether processes run",
+            Self::CpuSet => "the choice of processors",
         }
     }
 }
@@ -93,8 +96,14 @@ impl Hierarchy {
         }
     }
 
-    /// Paths for a cgroup `name` with these controllers, which are made usable there.
-    pub(super) fn directories(self, controllers: &[Controller], name: &str) -> Result<Vec<(Controller, PathBuf)>> {
+    /// Directories for a cgroup at `place` below the trees, with these controllers, which are made usable there. What is
+    /// above it is made if need be, and told to `made`.
+    pub(super) fn directories(
+        self,
+        controllers: &[Controller],
+        place: &Path,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<Vec<(Controller, PathBuf)>> {
         match self {
             Self::One => controllers
                 .iter()
@@ -103,16 +112,18 @@ impl Hierarchy {
                     if !tree.join("tasks").exists() {
                         return Err(missing(controller, &tree));
                     }
-                    Ok((controller, make_base(&tree, controller)?.join(name)))
+                    make_above(&tree, place, controller, made)?;
+                    Ok((controller, tree.join(place)))
                 })
                 .collect(),
             Self::Two => {
                 let root = Path::new(MOUNT);
                 let Some(&first) = controllers.first() else { return Ok(Vec::new()) };
                 enable(root, controllers)?;
-                let base = make_base(root, first)?;
-                enable(&base, controllers)?;
-                Ok(vec![(first, base.join(name))])
+                for above in make_above(root, place, first, made)? {
+                    enable(&above, controllers)?;
+                }
+                Ok(vec![(first, root.join(place))])
             }
         }
     }
@@ -123,24 +134,50 @@ fn missing(controller: Controller, tree: &Path) -> Error {
     Error::Limit { what: controller.what(), why }
 }
 
-fn make_base(tree: &Path, controller: Controller) -> Result<PathBuf> {
-    let base = tree.join(OURS);
-    if !base.is_dir() {
-        match make(controller, &base) {
+/// Makes the directories above `place` in `tree`, and returns them.
+fn make_above(tree: &Path, place: &Path, controller: Controller, made: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let above: Vec<&Path> = place.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+    let above: Vec<PathBuf> = above.into_iter().rev().map(|path| tree.join(path)).collect();
+    for directory in &above {
+        if directory.is_dir() {
+            if controller == Controller::CpuSet {
+                // Who has made it may not have come that far.
+                give_what_is_above(directory)?;
+            }
+            continue;
+        }
+        match make(controller, directory) {
+            Ok(()) => made.push(directory.clone()),
             // Another process has made it meanwhile.
             Err(Error::Cgroup { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other?,
+            Err(error) => return Err(error),
         }
     }
-    Ok(base)
+    Ok(above)
 }
 
 /// Makes the directory of a cgroup.
 pub(super) fn make(controller: Controller, path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
-        Err(error) if refused(&error) => Err(no_right(controller, path, &error)),
-        other => other.map_err(failed("make", path)),
+        Err(error) if refused(&error) => return Err(no_right(controller, path, &error)),
+        other => other.map_err(failed("make", path))?,
     }
+    if controller == Controller::CpuSet { give_what_is_above(path) } else { Ok(()) }
+}
+
+/// Nothing can join a set of version 1 without processors and memory, so it gets those of the set above.
+fn give_what_is_above(path: &Path) -> Result<()> {
+    let above = path.parent().unwrap_or(path);
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let (from, to) = (above.join(name), path.join(name));
+        // On version 2 an empty one means just that.
+        let has = std::fs::read_to_string(&to).map_err(failed("read", &to))?;
+        if has.trim().is_empty() && path.join("tasks").exists() {
+            let value = std::fs::read(&from).map_err(failed("read", &from))?;
+            std::fs::write(&to, value).map_err(failed("write", &to))?;
+        }
+    }
+    Ok(())
 }
 
 fn refused(error: &io::Error) -> bool {

@@ -41,6 +41,8 @@ pub(crate) struct Cgroup {
     hierarchy: Hierarchy,
     /// Removed when dropped.
     groups: Vec<Group>,
+    /// What was made above them for a path that was asked for; goes when it is empty.
+    above: Vec<PathBuf>,
 }
 
 /// Where a container's cgroup is, for another process to find it.
@@ -72,10 +74,11 @@ pub(crate) struct Placement {
 impl Cgroup {
     /// Makes the cgroup of the container `id` with the limits of `spec`; `None` if it needs none.
     pub(crate) fn create(id: &str, spec: &Spec, accounting: bool) -> Result<Option<Self>> {
-        let limits = Limits::of(spec)?;
         let hierarchy = Hierarchy::detect();
-        let mut wanted = limits.controllers();
-        if accounting {
+        let limits = Limits::of(spec, hierarchy)?;
+        let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
+        let mut wanted: Vec<_> = limits.controllers().collect();
+        if accounting || asked.is_some() {
             wanted.extend([Controller::Memory, Controller::CpuAccounting, Controller::Pids]);
             // What not every host has: without it figures are missing, or the container cannot be paused.
             let more = [Controller::BlockIo, Controller::Freezer];
@@ -86,13 +89,19 @@ impl Cgroup {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let name = format!("{id}.{}", std::process::id());
-        let groups = hierarchy.directories(&wanted, &name)?;
-        let groups = groups.into_iter().map(|(controller, path)| Group { controller, path, removed: true }).collect();
-        let mut cgroup = Self { hierarchy, groups };
-        for group in &mut cgroup.groups {
-            hierarchy::make(group.controller, &group.path)?;
-            group.removed = false;
+        let mut cgroup = Self { hierarchy, groups: Vec::new(), above: Vec::new() };
+        let place = match asked {
+            Some(path) => asked_place(path)?,
+            None => Path::new(hierarchy::OURS).join(format!("{id}.{}", std::process::id())),
+        };
+        let mut made = Vec::new();
+        let groups = hierarchy.directories(&wanted, &place, &mut made);
+        if asked.is_some() {
+            cgroup.above = made;
+        }
+        for (controller, path) in groups? {
+            hierarchy::make(controller, &path)?;
+            cgroup.groups.push(Group { controller, path, removed: false });
         }
         limits.write(&cgroup)?;
         Ok(Some(cgroup))
@@ -105,7 +114,7 @@ impl Cgroup {
             path: path.clone(),
             removed: true,
         };
-        Self { hierarchy: record.version, groups: record.directories.iter().map(group).collect() }
+        Self { hierarchy: record.version, groups: record.directories.iter().map(group).collect(), above: Vec::new() }
     }
 
     pub(crate) fn record(&self) -> CgroupRecord {
@@ -116,6 +125,7 @@ impl Cgroup {
     /// Leaves the directories to somebody else.
     pub(crate) fn leave(mut self) {
         self.groups.iter_mut().for_each(|group| group.removed = true);
+        self.above.clear();
     }
 
     /// What a process needs to get in.
@@ -150,6 +160,31 @@ impl Cgroup {
     pub(crate) fn remove(mut self) -> Result<()> {
         self.groups.iter_mut().try_for_each(Group::remove)
     }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.groups.clear();
+        for directory in self.above.iter().rev() {
+            // Others may use it by now.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+/// The place below the trees that `linux.cgroupsPath` names. Both of its forms are below their roots here.
+fn asked_place(path: &Path) -> Result<PathBuf> {
+    let what = || format!("linux.cgroupsPath {}", path.display());
+    if path.as_os_str().as_encoded_bytes().contains(&b':') {
+        let remedy = "systemd's form is for hosts where systemd makes cgroups; give a path";
+        return Err(Error::Unsupported { what: what(), remedy });
+    }
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if relative.as_os_str().is_empty() || !plain {
+        return Err(Error::invalid(what(), "it has to be a path without . and .."));
+    }
+    Ok(relative.to_owned())
 }
 
 impl Group {

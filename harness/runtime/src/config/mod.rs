@@ -45,8 +45,22 @@ pub struct ContainerConfig {
     pub memory: Option<u64>,
     /// Limit of memory and swap together in bytes; twice the memory by default, as docker's.
     pub memory_swap: Option<u64>,
+    /// The memory, in bytes, above which the kernel takes from this container first.
+    pub memory_reservation: Option<u64>,
+    /// How readily its memory is swapped out, 0 to 100; on cgroups of version 1 only.
+    pub memory_swappiness: Option<u64>,
+    /// Whether its processes wait for memory instead of being killed; on cgroups of version 1 only.
+    pub oom_kill_disable: bool,
     /// Limit of processor time, in processors.
     pub cpus: Option<f64>,
+    /// The weight of its processor time; others have 1024.
+    pub cpu_shares: Option<u64>,
+    /// The processors that it may use, such as `0-3,7`.
+    pub cpuset_cpus: Option<String>,
+    /// The memory nodes that it may use.
+    pub cpuset_mems: Option<String>,
+    /// The weight of its block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
     /// Limit of the number of processes.
     pub pids_limit: Option<u64>,
     /// Capabilities beyond the default ones.
@@ -90,7 +104,14 @@ impl ContainerConfig {
             tmpfs: Vec::new(),
             memory: None,
             memory_swap: None,
+            memory_reservation: None,
+            memory_swappiness: None,
+            oom_kill_disable: false,
             cpus: None,
+            cpu_shares: None,
+            cpuset_cpus: None,
+            cpuset_mems: None,
+            blkio_weight: None,
             pids_limit: None,
             cap_add: Capabilities::default(),
             cap_drop: Capabilities::default(),

@@ -3,11 +3,11 @@ use std::{collections::HashMap, path::Path};
 use oci_spec::{
     OciSpecError,
     runtime::{
-        Capabilities as CapabilitySet, Capability, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder,
-        LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace,
-        LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
-        LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder,
-        RootBuilder, Spec, SpecBuilder, UserBuilder,
+        Capabilities as CapabilitySet, Capability, Linux, LinuxBlockIoBuilder, LinuxBuilder, LinuxCapabilitiesBuilder,
+        LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory,
+        LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
+        LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+        PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
     },
 };
 
@@ -223,25 +223,70 @@ fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
 
 fn resources(config: &ContainerConfig) -> Result<LinuxResources> {
     let mut builder = LinuxResourcesBuilder::default().devices(device_rules(config)?);
-    let signed = |what: &str, n: u64| i64::try_from(n).map_err(|_| Error::invalid(format!("{what} {n}"), "too large"));
-    if let Some(memory) = config.memory {
-        let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
-        let limits = LinuxMemoryBuilder::default().limit(signed("memory", memory)?).swap(signed("memory-swap", swap)?);
-        builder = builder.memory(limits.build().map_err(invalid)?);
+    if let Some(memory) = memory(config)? {
+        builder = builder.memory(memory);
     }
-    if let Some(cpus) = config.cpus {
-        if !(0.01..=1e6).contains(&cpus) {
-            return Err(Error::invalid(format!("cpus {cpus}"), "it has to be 0.01 at least"));
+    if let Some(cpu) = cpu(config)? {
+        builder = builder.cpu(cpu);
+    }
+    if let Some(weight) = config.blkio_weight {
+        if !(10..=1000).contains(&weight) {
+            return Err(Error::invalid(format!("blkio-weight {weight}"), "it has to be 10 to 1000"));
         }
-        let quota = (cpus * CPU_PERIOD as f64).round() as i64;
-        let limits = LinuxCpuBuilder::default().quota(quota).period(CPU_PERIOD);
-        builder = builder.cpu(limits.build().map_err(invalid)?);
+        builder = builder.block_io(LinuxBlockIoBuilder::default().weight(weight).build().map_err(invalid)?);
     }
     if let Some(pids) = config.pids_limit {
         let limits = LinuxPidsBuilder::default().limit(signed("pids-limit", pids)?);
         builder = builder.pids(limits.build().map_err(invalid)?);
     }
     builder.build().map_err(invalid)
+}
+
+fn signed(what: &str, n: u64) -> Result<i64> {
+    i64::try_from(n).map_err(|_| Error::invalid(format!("{what} {n}"), "too large"))
+}
+
+fn memory(config: &ContainerConfig) -> Result<Option<LinuxMemory>> {
+    let mut limits = LinuxMemoryBuilder::default();
+    if let Some(memory) = config.memory {
+        let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
+        limits = limits.limit(signed("memory", memory)?).swap(signed("memory-swap", swap)?);
+    }
+    if let Some(reservation) = config.memory_reservation {
+        limits = limits.reservation(signed("memory-reservation", reservation)?);
+    }
+    if let Some(swappiness) = config.memory_swappiness {
+        if swappiness > 100 {
+            return Err(Error::invalid(format!("memory-swappiness {swappiness}"), "it has to be 0 to 100"));
+        }
+        limits = limits.swappiness(swappiness);
+    }
+    if config.oom_kill_disable {
+        limits = limits.disable_oom_killer(true);
+    }
+    let limits = limits.build().map_err(invalid)?;
+    Ok((limits != LinuxMemory::default()).then_some(limits))
+}
+
+fn cpu(config: &ContainerConfig) -> Result<Option<LinuxCpu>> {
+    let mut limits = LinuxCpuBuilder::default();
+    if let Some(cpus) = config.cpus {
+        if !(0.01..=1e6).contains(&cpus) {
+            return Err(Error::invalid(format!("cpus {cpus}"), "it has to be 0.01 at least"));
+        }
+        limits = limits.quota((cpus * CPU_PERIOD as f64).round() as i64).period(CPU_PERIOD);
+    }
+    if let Some(shares) = config.cpu_shares {
+        limits = limits.shares(shares);
+    }
+    if let Some(cpus) = &config.cpuset_cpus {
+        limits = limits.cpus(cpus);
+    }
+    if let Some(mems) = &config.cpuset_mems {
+        limits = limits.mems(mems);
+    }
+    let limits = limits.build().map_err(invalid)?;
+    Ok((limits != LinuxCpu::default()).then_some(limits))
 }
 
 /// What docker's device cgroup lets a container do: make any node, open the harmless ones. Privileged ones open all.

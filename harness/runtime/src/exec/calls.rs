@@ -132,6 +132,35 @@ pub(crate) fn bring_up_loopback() -> io::Result<()> {
     check(unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
 }
 
+/// The `CLONE_NEW*` flag of the namespace whose file this is (NS_GET_NSTYPE(2const)).
+pub(crate) fn namespace_kind(file: BorrowedFd<'_>) -> io::Result<i32> {
+    /// `_IO(0xb7, 3)`.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: this ioctl(2) takes no argument and touches no memory.
+    let kind = check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) }.into())?;
+    i32::try_from(kind).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Makes the process's cgroups the roots of a new cgroup namespace.
+pub(crate) fn unshare_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: unshare(2) of this namespace has no effect on memory or descriptors.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()).map(drop)
+}
+
+/// Sets the personality(2), which executed programs keep.
+pub(crate) fn set_personality(persona: u32) -> io::Result<()> {
+    // SAFETY: personality(2) takes a number only.
+    check(unsafe { libc::personality(persona.into()) }.into()).map(drop)
+}
+
+/// Sets class and priority of this process's I/O, see ioprio_set(2).
+pub(crate) fn set_io_priority(priority: u32) -> io::Result<()> {
+    /// `IOPRIO_WHO_PROCESS` of linux/ioprio.h.
+    const PROCESS: libc::c_int = 1;
+    // SAFETY: ioprio_set(2) takes numbers only; 0 is the calling thread.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, priority) }).map(drop)
+}
+
 /// The highest capability number that this kernel knows.
 pub(crate) fn cap_last() -> u32 {
     // Asking for a capability beyond the last one gives EINVAL, see PR_CAPBSET_READ(2const).

@@ -6,6 +6,7 @@
 
 mod attach;
 mod beneath;
+mod copy_up;
 mod dev;
 mod failure;
 mod files;
@@ -83,21 +84,32 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     let plan = channel::receive_plan(control).or_fail(|| "receive the plan".into())?;
     let groups = i32::try_from(plan.cgroups).unwrap_or(0);
     let joined = i32::from(plan.join != 0);
-    exec::close_from(CONTROL_FD + 1 + groups + joined).or_fail(|| "close inherited descriptors".into())?;
+    let entered = i32::try_from(plan.entered).unwrap_or(0);
+    exec::close_from(CONTROL_FD + 1 + groups + entered + joined).or_fail(|| "close inherited descriptors".into())?;
     join_cgroups(groups)?;
+    enter_namespaces(CONTROL_FD + 1 + groups, entered)?;
+    if plan.new_cgroup_namespace {
+        exec::unshare_cgroup_namespace().or_fail(|| "make a cgroup namespace".into())?;
+    }
     exec::reset_signals().or_fail(|| "reset signals".into())?;
     rustix::process::umask(rustix::fs::Mode::empty());
     if let Some(adjustment) = plan.oom_score_adj {
         std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).or_fail(|| "set oom_score_adj".into())?;
     }
+    if let Some(priority) = plan.io_priority {
+        exec::set_io_priority(priority).or_fail(|| "set the priority of I/O".into())?;
+    }
+    if let Some(personality) = plan.personality {
+        exec::set_personality(personality).or_fail(|| "set the personality".into())?;
+    }
     if plan.join != 0 {
-        return join::run(&plan, control, CONTROL_FD + 1 + groups, roles);
+        return join::run(&plan, control, CONTROL_FD + 1 + groups + entered, roles);
     }
     set_names(&plan)?;
     if plan.loopback {
         exec::bring_up_loopback().or_fail(|| "bring the loopback interface up".into())?;
     }
-    let master = root::enter(&plan)?;
+    let master = root::enter(&plan, control)?;
     if let Some(master) = master {
         channel::send_terminal(control, master.as_fd()).or_fail(|| "hand over the terminal".into())?;
     }
@@ -113,6 +125,15 @@ fn join_cgroups(count: i32) -> Result<(), Failed> {
         // "0" is the writing thread itself: since it cannot change under the kernel's hands, the migration takes no
         // global lock, whose acquisition waits for an RCU grace period (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
         rustix::io::write(&tasks, b"0").or_fail(|| "join a cgroup".into())?;
+    }
+    Ok(())
+}
+
+fn enter_namespaces(first: i32, count: i32) -> Result<(), Failed> {
+    for fd in first..first + count {
+        let what = || "join a namespace of linux.namespaces".to_owned();
+        let namespace = exec::adopt(fd).ok_or(io::ErrorKind::InvalidInput).or_fail(what)?;
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), None).or_fail(what)?;
     }
     Ok(())
 }

@@ -27,6 +27,10 @@ use crate::{
 pub(super) fn run(plan: &Plan, control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     let process = &plan.process;
     let may_not_enter = enter_cwd(process)?;
+    if let Some(hooks) = &plan.hooks {
+        crate::hooks::run_all(&hooks.start_container, &hooks.created.0)
+            .map_err(|step| Failed::because(format!("run a startContainer hook: {step}")))?;
+    }
     identity::limit(&plan.rlimits)?;
     exec::close_on_exec_from(3).or_fail(|| "close descriptors".into())?;
     identity::assume(process)?;

@@ -12,17 +12,19 @@ use rustix::{
 };
 
 use super::{
-    attach, beneath, dev,
+    attach, beneath, copy_up, dev,
     failure::{Failed, OrFail},
     files, terminal,
 };
 use crate::{
-    exec,
-    plan::{MountStep, Plan, Source},
+    channel, exec,
+    plan::{MountStep, Plan, Propagation, Setting, Source},
 };
 
 /// Builds the tree of mounts and makes it this process's root. Returns the parent's end of the container's terminal.
-pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
+pub(super) fn enter(plan: &Plan, control: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failed> {
+    // Copies are peers of what they are copies of, so these are made while there are peers.
+    let peers = plan.mounts.iter().map(copy_of_peer).collect::<Result<Vec<_>, _>>()?;
     // Nothing of what follows may travel back to the host; see mount_namespaces(7) on shared mounts.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fail(|| "make the mounts private".into())?;
@@ -30,8 +32,8 @@ pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
     if plan.known_devices_only {
         deny_devices(&root).or_fail(|| "deny devices of the root file system".into())?;
     }
-    for step in &plan.mounts {
-        mount(root.as_fd(), step, plan.known_devices_only)?;
+    for (step, peer) in plan.mounts.iter().zip(peers) {
+        mount(root.as_fd(), step, peer, plan.known_devices_only)?;
     }
     if plan.fill_dev {
         dev::fill(root.as_fd(), &plan.devices, plan.known_devices_only)?;
@@ -45,6 +47,13 @@ pub(super) fn enter(plan: &Plan) -> Result<Option<OwnedFd>, Failed> {
     }
     let read_only_root = plan.readonly_rootfs.then(|| attach::make_read_only(&root, false)).transpose();
     read_only_root.or_fail(|| "make the root file system read-only".into())?;
+    if let Some(hooks) = &plan.hooks {
+        if hooks.asks {
+            channel::ask_for_hooks(control).or_fail(|| "wait for hooks".into())?;
+        }
+        crate::hooks::run_all(&hooks.create_container, &hooks.creating.0)
+            .map_err(|step| Failed::because(format!("run a createContainer hook: {step}")))?;
+    }
     change_root(root.as_fd())?;
     Ok(master)
 }
@@ -72,12 +81,47 @@ fn deny_devices(mount: &OwnedFd) -> std::io::Result<()> {
     exec::mount_set_attributes(mount.as_fd(), true, libc::MOUNT_ATTR_NODEV, 0, 0)
 }
 
-fn mount(root: BorrowedFd<'_>, step: &MountStep, known_devices_only: bool) -> Result<(), Failed> {
+/// Copies the source of a bind mount whose mounts shall travel from or to the host.
+fn copy_of_peer(step: &MountStep) -> Result<Option<OwnedFd>, Failed> {
+    let travels = |propagation: &Propagation| propagation.flags & (libc::MS_SHARED | libc::MS_SLAVE) != 0;
+    match &step.source {
+        Source::Bind { path, recursive } if step.propagation.as_ref().is_some_and(travels) => {
+            let what = || format!("bind {} to {}", path.to_string_lossy(), step.target.to_string_lossy());
+            attach::copy_path(path, *recursive).or_fail(what).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn set_propagation(mount: &OwnedFd, step: &MountStep) -> Result<(), Failed> {
+    let Some(Propagation { flags, recursive }) = &step.propagation else { return Ok(()) };
+    exec::mount_set_attributes(mount.as_fd(), *recursive, 0, 0, *flags)
+        .or_fail(|| format!("set the propagation of {}", step.target.to_string_lossy()))
+}
+
+/// Copies what is at `place` to the new file system `mount`.
+fn copy_up(mount: &OwnedFd, place: &OwnedFd, step: &MountStep, options: &[Setting]) -> Result<(), Failed> {
+    let what = || format!("copy what is at {} into the new file system", step.target.to_string_lossy());
+    let has_mode = options.iter().any(|option| option.key.as_c_str() == c"mode");
+    copy_up::copy_up(place.as_fd(), mount.as_fd(), !has_mode).or_fail(what)?;
+    if step.set & libc::MOUNT_ATTR_RDONLY != 0 {
+        attach::make_read_only(mount, false).or_fail(what)?;
+    }
+    Ok(())
+}
+
+fn mount(
+    root: BorrowedFd<'_>,
+    step: &MountStep,
+    peer: Option<OwnedFd>,
+    known_devices_only: bool,
+) -> Result<(), Failed> {
     let target = beneath::path(&step.target);
     let what = || format!("mount on {} of the container", step.target.to_string_lossy());
     match &step.source {
         Source::New { fstype, name, options } => {
-            let mount = match attach::new_file_system(fstype, name, options, step.set) {
+            let later = if step.copy_up { libc::MOUNT_ATTR_RDONLY } else { 0 };
+            let mount = match attach::new_file_system(fstype, name, options, step.set & !later) {
                 // In a user namespace that does not own the network namespace the host's view is all there is.
                 Err(failed) if fstype.as_c_str() == c"sysfs" && is_permission(&failed) => host_sysfs()?,
                 other => other?,
@@ -92,11 +136,19 @@ fn mount(root: BorrowedFd<'_>, step: &MountStep, known_devices_only: bool) -> Re
             if known_devices_only && !has_devices {
                 deny_devices(&mount).or_fail(what)?;
             }
+            if step.copy_up {
+                copy_up(&mount, &place, step, options)?;
+            }
+            set_propagation(&mount, step)?;
             attach::attach(&mount, &place).or_fail(what)
         }
         Source::Bind { path, recursive } => {
             let source = || format!("bind {} to {}", path.to_string_lossy(), step.target.to_string_lossy());
-            let mount = attach::copy_path(path, *recursive).or_fail(source)?;
+            let mount = match peer {
+                Some(copy) => copy,
+                None => attach::copy_path(path, *recursive).or_fail(source)?,
+            };
+            set_propagation(&mount, step)?;
             if step.set != 0 || step.clear != 0 {
                 exec::mount_set_attributes(mount.as_fd(), step.recursive, step.set, step.clear, 0).or_fail(source)?;
             }

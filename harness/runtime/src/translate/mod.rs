@@ -2,6 +2,7 @@
 //!
 //! What this runtime does not do is refused by name, never passed over: a specification describes a container's walls.
 
+mod cgroups;
 mod device_rules;
 mod devices;
 mod mounts;
@@ -9,7 +10,10 @@ mod process;
 mod refuse;
 mod sysctls;
 
-use std::{ffi::CString, path::Path};
+use std::{
+    ffi::CString,
+    path::{Path, PathBuf},
+};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -24,6 +28,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let paths = |paths: &Option<Vec<String>>| -> Result<Vec<CString>> {
         paths.iter().flatten().map(|path| absolute("linux: a masked or read-only path", Path::new(path))).collect()
     };
+    let namespaces = namespaces(spec)?;
+    let joins_cgroup = namespaces.joined.iter().any(|(_, flag)| *flag == libc::CLONE_NEWCGROUP);
     let own = |kind| has_namespace(spec, kind);
     let named = |name: &Option<String>, what| -> Result<Option<CString>> {
         if name.is_some() && !own(LinuxNamespaceType::Uts) {
@@ -31,18 +37,22 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         }
         name.as_ref().map(|name| c_string(what, name.as_bytes())).transpose()
     };
+    let mut readonly_paths = paths(linux.readonly_paths())?;
+    readonly_paths.extend(mounts::read_only_cgroups(mounts)?);
     Ok(Plan {
+        personality: process::personality(linux)?,
         hostname: named(spec.hostname(), "hostname")?,
         domainname: named(spec.domainname(), "domainname")?,
-        loopback: own(LinuxNamespaceType::Network),
+        loopback: namespaces.created & libc::CLONE_NEWNET != 0,
+        new_cgroup_namespace: own(LinuxNamespaceType::Cgroup) && !joins_cgroup,
         rootfs: rootfs(root.path())?,
         readonly_rootfs: root.readonly().unwrap_or(false),
-        mounts: mounts::steps(mounts)?,
+        mounts: mounts::steps(mounts, own(LinuxNamespaceType::Cgroup))?,
         devices: devices::nodes(linux.devices().as_deref().unwrap_or_default())?,
         known_devices_only: device_rules::known_only(linux)?,
         fill_dev: mounts::has_fresh_dev(mounts),
         masked_paths: paths(linux.masked_paths())?,
-        readonly_paths: paths(linux.readonly_paths())?,
+        readonly_paths,
         sysctls: sysctls::settings(linux.sysctl().as_ref(), &own)?,
         ..program(spec)?
     })
@@ -53,6 +63,7 @@ pub(crate) fn program(spec: &Spec) -> Result<Plan> {
     let process = spec.process().as_ref().ok_or_else(|| Error::invalid("process", "it is missing"))?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     Ok(Plan {
+        io_priority: process::io_priority(process)?,
         rlimits: process::rlimits(process)?,
         oom_score_adj: process.oom_score_adj(),
         process: process::process(process, seccomp)?,
@@ -60,24 +71,46 @@ pub(crate) fn program(spec: &Spec) -> Result<Plan> {
     })
 }
 
-/// The `CLONE_NEW*` flags of the new namespaces that `spec` asks for.
-pub(crate) fn namespaces(spec: &Spec) -> Result<i32> {
-    let mut flags = 0;
-    for (kind, flag, _) in NAMESPACES {
-        if has_namespace(spec, kind) {
-            flags |= flag;
+/// The namespaces of a container.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Namespaces {
+    /// Those that it does not share with this process, as `CLONE_NEW*` flags.
+    pub(crate) all: i32,
+    /// Those of them that its process is created in.
+    pub(crate) created: i32,
+    /// Those that exist and that it joins, by their files and flags.
+    pub(crate) joined: Vec<(PathBuf, i32)>,
+}
+
+/// The namespaces that `spec` asks for.
+pub(crate) fn namespaces(spec: &Spec) -> Result<Namespaces> {
+    let mut found = Namespaces::default();
+    for namespace in spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten() {
+        let Some((_, flag, name)) = NAMESPACES.iter().find(|(kind, _, _)| *kind == namespace.typ()) else { continue };
+        if found.all & flag != 0 {
+            return Err(Error::invalid("linux.namespaces", format!("the {name} namespace is there twice")));
+        }
+        found.all |= flag;
+        match namespace.path() {
+            Some(path) if !path.is_absolute() => {
+                return Err(Error::invalid(format!("linux.namespaces: {}", path.display()), "it has to be absolute"));
+            }
+            Some(path) => found.joined.push((path.clone(), *flag)),
+            // What its root is depends on the cgroup, which the init joins first.
+            None if namespace.typ() == LinuxNamespaceType::Cgroup => {}
+            None => found.created |= flag,
         }
     }
     for (kind, flag, name) in NAMESPACES {
         let required = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid);
-        if required && flags & flag == 0 {
+        if required && found.created & flag == 0 {
             return Err(Error::Unsupported {
                 what: format!("no own {name} namespace"),
                 remedy: "a container here always has an own mount and pid namespace",
             });
         }
     }
-    Ok(flags)
+    Ok(found)
 }
 
 /// What can be new, with the names of the specification.

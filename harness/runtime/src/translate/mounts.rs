@@ -1,13 +1,13 @@
 //! Mounts: options in the words of mount(8) to attributes, propagation and file-system options.
 
-use std::path::Path;
+use std::{ffi::CString, path::Path};
 
 use oci_spec::runtime::Mount;
 
-use super::{absolute, c_string};
+use super::{absolute, c_string, cgroups};
 use crate::{
     Error, Result,
-    plan::{MountStep, Setting, Source},
+    plan::{MountStep, Propagation, Setting, Source},
 };
 
 /// Options that are attributes of a mount: name, bits set, bits cleared.
@@ -35,8 +35,23 @@ pub(super) fn has_fresh_dev(mounts: &[Mount]) -> bool {
 }
 
 /// The steps for `mounts`, in order.
-pub(super) fn steps(mounts: &[Mount]) -> Result<Vec<MountStep>> {
-    mounts.iter().map(step).collect()
+pub(super) fn steps(mounts: &[Mount], own_cgroup_namespace: bool) -> Result<Vec<MountStep>> {
+    let mut steps = Vec::with_capacity(mounts.len());
+    for mount in mounts {
+        if cgroups::is_view(mount) {
+            cgroups::steps(mount, own_cgroup_namespace, &mut steps)?;
+        } else {
+            steps.push(step(mount)?);
+        }
+    }
+    Ok(steps)
+}
+
+/// The places of views of cgroups that are to be read-only when all of them is there.
+pub(super) fn read_only_cgroups(mounts: &[Mount]) -> Result<Vec<CString>> {
+    let read_only = |mount: &&Mount| mount.options().iter().flatten().any(|option| option == "ro");
+    let views = mounts.iter().filter(|mount| cgroups::is_view(mount)).filter(read_only);
+    views.map(|mount| absolute("mounts.destination", mount.destination())).collect()
 }
 
 /// What a mount's options ask for.
@@ -47,11 +62,13 @@ struct Options {
     recursive: bool,
     bind: bool,
     recursive_bind: bool,
+    propagation: Option<Propagation>,
+    copy_up: bool,
     /// For the file system.
     data: Vec<Setting>,
 }
 
-fn step(mount: &Mount) -> Result<MountStep> {
+pub(super) fn step(mount: &Mount) -> Result<MountStep> {
     let what = format!("the mount on {}", mount.destination().display());
     let target = absolute("mounts.destination", mount.destination())?;
     if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
@@ -63,19 +80,16 @@ fn step(mount: &Mount) -> Result<MountStep> {
     if !bind && (fstype.is_empty() || fstype == "none") {
         return Err(Error::invalid(what, "it has neither a type nor the option bind"));
     }
-    if matches!(fstype, "cgroup" | "cgroup2") && !bind {
-        return Err(Error::Unsupported {
-            what,
-            remedy: "containers here do not see their cgroup; leave the mount out",
-        });
-    }
     let source = mount.source().as_deref();
-    let Options { set, clear, recursive, data, .. } = options;
+    let Options { set, clear, recursive, data, propagation, copy_up, .. } = options;
+    if copy_up && fstype != "tmpfs" {
+        return Err(Error::invalid(what, "the option tmpcopyup is for a tmpfs"));
+    }
     if !bind {
         let name = source.map_or(fstype.as_bytes(), |source| source.as_os_str().as_encoded_bytes());
         let new =
             Source::New { fstype: c_string(&what, fstype.as_bytes())?, name: c_string(&what, name)?, options: data };
-        return Ok(MountStep { target, source: new, set, clear, recursive });
+        return Ok(MountStep { target, source: new, set, clear, recursive, propagation, copy_up });
     }
     if let Some(option) = data.first() {
         return Err(Error::invalid(what, format!("the option {:?} means nothing for a bind mount", option.key)));
@@ -91,6 +105,8 @@ fn step(mount: &Mount) -> Result<MountStep> {
         set,
         clear: clear & !set | clear & libc::MOUNT_ATTR__ATIME,
         recursive,
+        propagation,
+        copy_up: false,
     })
 }
 
@@ -100,22 +116,33 @@ fn options(mount: &Mount, what: &str) -> Result<Options> {
         if apply_attribute(&mut parsed, option) {
             continue;
         }
+        if let Some(propagation) = propagation(option) {
+            parsed.propagation = Some(propagation);
+            continue;
+        }
         match option.as_str() {
             "bind" => parsed.bind = true,
             "rbind" => (parsed.bind, parsed.recursive_bind) = (true, true),
-            // All mounts of a container are private.
-            "private" | "rprivate" => {}
-            "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => {
-                let what = format!("the propagation {option} of {what}");
-                return Err(Error::Unsupported { what, remedy: "mounts of a container are private" });
-            }
-            "idmap" | "ridmap" | "tmpcopyup" | "remount" => {
+            "tmpcopyup" => parsed.copy_up = true,
+            "idmap" | "ridmap" | "remount" => {
                 return Err(Error::Unsupported { what: format!("the option {option} of {what}"), remedy: "" });
             }
             data => parsed.data.push(setting(what, data)?),
         }
     }
     Ok(parsed)
+}
+
+/// The propagation that `option` names, see mount_namespaces(7).
+fn propagation(option: &str) -> Option<Propagation> {
+    let (flags, recursive) = match option {
+        "private" | "rprivate" => (libc::MS_PRIVATE, option.starts_with('r')),
+        "shared" | "rshared" => (libc::MS_SHARED, option.starts_with('r')),
+        "slave" | "rslave" => (libc::MS_SLAVE, option.starts_with('r')),
+        "unbindable" | "runbindable" => (libc::MS_UNBINDABLE, option.starts_with('r')),
+        _ => return None,
+    };
+    Some(Propagation { flags, recursive })
 }
 
 /// Takes `option` in if it is an attribute; with an `r` before it, it is for all mounts below as well.
@@ -173,18 +200,15 @@ mod tests {
         let step = mount("bind", "/tmp", &["bind", "noatime"]).unwrap();
         assert_eq!((step.set, step.clear), (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME));
         assert!(!step.recursive);
+        let step = mount("bind", "/tmp", &["rbind", "rslave"]).unwrap();
+        assert_eq!(step.propagation, Some(Propagation { flags: libc::MS_SLAVE, recursive: true }));
     }
 
     #[test]
     fn what_is_not_done_is_refused() {
-        for (kind, options) in [
-            ("bind", ["rshared"].as_slice()),
-            ("bind", &["size=1"]),
-            ("tmpfs", &["tmpcopyup"]),
-            ("cgroup", &["ro"]),
-            ("none", &[]),
-            ("", &[]),
-        ] {
+        for (kind, options) in
+            [("bind", ["size=1"].as_slice()), ("bind", &["tmpcopyup"]), ("bind", &["idmap"]), ("none", &[]), ("", &[])]
+        {
             assert!(mount(kind, "/tmp", options).is_err(), "{kind} {options:?}");
         }
         assert!(mount("bind", "/does/not/exist", &[]).is_err());

@@ -2,7 +2,9 @@
 
 use std::ffi::CString;
 
-use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Process as OciProcess};
+use oci_spec::runtime::{
+    IOPriorityClass, Linux, LinuxCapabilities, LinuxPersonalityDomain, LinuxSeccomp, Process as OciProcess,
+};
 
 use super::{absolute, c_string};
 use crate::{
@@ -47,6 +49,33 @@ fn capabilities(sets: Option<&LinuxCapabilities>) -> Capabilities {
         inheritable: of(sets.inheritable()),
         ambient: of(sets.ambient()),
     }
+}
+
+/// `PER_LINUX32` of linux/personality.h.
+const PER_LINUX32: u32 = 8;
+
+pub(super) fn personality(linux: &Linux) -> Result<Option<u32>> {
+    let Some(personality) = linux.personality() else { return Ok(None) };
+    if personality.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
+        return Err(Error::Unsupported { what: "linux.personality.flags".into(), remedy: "give a domain only" });
+    }
+    Ok(Some(match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
+    }))
+}
+
+/// The class in the three highest of 16 bits, the priority in the others (linux/ioprio.h).
+pub(super) fn io_priority(process: &OciProcess) -> Result<Option<u32>> {
+    let Some(wanted) = process.io_priority() else { return Ok(None) };
+    let class = match wanted.class() {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    let what = || format!("process.ioPriority.priority {}", wanted.priority());
+    let priority = u32::try_from(wanted.priority()).ok().filter(|&priority| priority < 8);
+    Ok(Some(class << 13 | priority.ok_or_else(|| Error::invalid(what(), "it has to be 0 to 7"))?))
 }
 
 pub(super) fn rlimits(process: &OciProcess) -> Result<Vec<Rlimit>> {

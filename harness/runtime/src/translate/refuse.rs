@@ -9,7 +9,6 @@ use crate::{Error, Result};
 /// Refuses what is asked for and not done.
 pub(super) fn unsupported(spec: &Spec) -> Result<()> {
     let present = [
-        ("hooks", spec.hooks().is_some()),
         ("solaris", spec.solaris().is_some()),
         ("windows", spec.windows().is_some()),
         ("vm", spec.vm().is_some()),
@@ -24,16 +23,15 @@ pub(super) fn unsupported(spec: &Spec) -> Result<()> {
         ("linux.netDevices", some(linux.net_devices().as_ref().map(HashMap::len))),
         ("linux.uidMappings", some(linux.uid_mappings().as_ref().map(Vec::len))),
         ("linux.gidMappings", some(linux.gid_mappings().as_ref().map(Vec::len))),
-        ("linux.cgroupsPath", linux.cgroups_path().is_some()),
         ("linux.mountLabel", linux.mount_label().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality", linux.personality().is_some()),
         ("linux.timeOffsets", some(linux.time_offsets().as_ref().map(HashMap::len))),
     ];
     refuse(&present)?;
     match linux.rootfs_propagation().as_deref() {
-        None | Some("" | "private" | "rprivate") => {}
+        // Each mount of a slave has its own option; the root file system itself has no master here.
+        None | Some("" | "private" | "rprivate" | "slave" | "rslave") => {}
         Some(other) => return Err(named(format!("linux.rootfsPropagation {other}"))),
     }
     linux.resources().as_ref().map_or(Ok(()), resources)
@@ -56,7 +54,6 @@ fn process(process: &Process) -> Result<()> {
         ("process.commandLine", process.command_line().is_some()),
         ("process.apparmorProfile", filled(process.apparmor_profile())),
         ("process.selinuxLabel", filled(process.selinux_label())),
-        ("process.ioPriority", process.io_priority().is_some()),
         ("process.scheduler", process.scheduler().is_some()),
         ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
         ("process.user.username", process.user().username().is_some()),
@@ -73,7 +70,8 @@ fn namespaces(spec: &Spec) -> Result<()> {
                 remedy: "start this program in one instead (unshare -Ur)",
             });
         }
-        if namespace.path().is_some() {
+        let alone = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid);
+        if alone && namespace.path().is_some() {
             return Err(Error::Unsupported {
                 what: format!("joining a {kind} namespace by linux.namespaces.path"),
                 remedy: "leave the path out for a new one",
@@ -85,30 +83,29 @@ fn namespaces(spec: &Spec) -> Result<()> {
 
 fn resources(resources: &LinuxResources) -> Result<()> {
     let present = [
-        ("linux.resources.blockIO", resources.block_io().is_some()),
         ("linux.resources.hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|l| !l.is_empty())),
         ("linux.resources.network", resources.network().is_some()),
         ("linux.resources.rdma", resources.rdma().is_some()),
-        ("linux.resources.unified", resources.unified().as_ref().is_some_and(|u| !u.is_empty())),
     ];
     refuse(&present)?;
     if let Some(memory) = resources.memory() {
         refuse(&[
-            ("linux.resources.memory.reservation", memory.reservation().is_some()),
             ("linux.resources.memory.kernel", memory.kernel().is_some()),
             ("linux.resources.memory.kernelTCP", memory.kernel_tcp().is_some()),
-            ("linux.resources.memory.swappiness", memory.swappiness().is_some()),
-            ("linux.resources.memory.disableOOMKiller", memory.disable_oom_killer().unwrap_or(false)),
+        ])?;
+    }
+    if let Some(block_io) = resources.block_io() {
+        refuse(&[
+            ("linux.resources.blockIO.leafWeight", block_io.leaf_weight().is_some()),
+            (
+                "linux.resources.blockIO.weightDevice",
+                block_io.weight_device().as_ref().is_some_and(|devices| !devices.is_empty()),
+            ),
         ])?;
     }
     let Some(cpu) = resources.cpu() else { return Ok(()) };
     refuse(&[
-        ("linux.resources.cpu.shares", cpu.shares().is_some()),
-        ("linux.resources.cpu.idle", cpu.idle().is_some()),
-        ("linux.resources.cpu.burst", cpu.burst().is_some()),
         ("linux.resources.cpu.realtimeRuntime", cpu.realtime_runtime().is_some()),
         ("linux.resources.cpu.realtimePeriod", cpu.realtime_period().is_some()),
-        ("linux.resources.cpu.cpus", cpu.cpus().is_some()),
-        ("linux.resources.cpu.mems", cpu.mems().is_some()),
     ])
 }

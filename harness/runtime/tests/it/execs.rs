@@ -188,7 +188,7 @@ fn privileged_programs_end_with_the_container() {
 /// The kernel lets process 1 end only when all that ended before it in its pid namespace were waited for.
 fn privileged_unread_ends_do_not_hold_the_container_up() {
     let rootfs = Rootfs::new();
-    let config = rootfs.shell("sleep 0.2; exit 5");
+    let config = rootfs.shell("sleep 1; exit 5");
     let container = Launch { accounting: true, stdio: Stdio::Null, ..launch(&config) }.start().unwrap();
     let programs: Vec<_> = (0..3).map(|_| container.exec(shell("exit 4")).unwrap()).collect();
     let started = Instant::now();

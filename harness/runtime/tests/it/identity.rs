@@ -150,9 +150,9 @@ fn privileged_wrong_values_are_named() {
     let empty = rootfs.program(&[]);
     assert!(start(&empty).unwrap_err().to_string().contains("no program"));
     let mut spec = harness_runtime::config::spec(&rootfs.program(&["true"])).unwrap();
-    spec.set_hooks(Some(oci_spec::runtime::Hooks::default()));
+    spec.linux_mut().as_mut().unwrap().set_mount_label(Some("label".into()));
     let error = harness_runtime::Launch::new("x", spec).start().unwrap_err().to_string();
-    assert!(error.contains("hooks"), "{error}");
+    assert!(error.contains("linux.mountLabel"), "{error}");
     let spec = harness_runtime::config::spec(&rootfs.program(&["true"])).unwrap();
     assert!(harness_runtime::Launch::new("../x", spec).start().is_err());
 }

@@ -14,6 +14,8 @@ crate::tests![
     privileged_processes_are_limited,
     privileged_processor_time_is_limited,
     privileged_use_is_counted,
+    privileged_weights_and_sets_are_written,
+    privileged_cgroups_are_where_they_are_asked_for,
     privileged_cgroups_are_removed,
     privileged_containers_without_limits_have_no_cgroup,
     privileged_orphaned_cgroups_are_collected,
@@ -23,7 +25,7 @@ const NONE: [PathBuf; 0] = [];
 
 /// Directories of ours in all hierarchies, with this in their names.
 fn cgroups(id: &str) -> Vec<PathBuf> {
-    let trees = ["", "memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
+    let trees = ["", "memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "cpuset"]
         .map(|tree| Path::new("/sys/fs/cgroup").join(tree).join("harness"));
     let entries = trees.iter().filter_map(|tree| fs::read_dir(tree).ok()).flatten().flatten();
     entries
@@ -77,6 +79,65 @@ fn privileged_use_is_counted() {
     let stats = container.stats().unwrap().unwrap();
     assert!(stats.cpu_time.unwrap().as_micros() > 1000, "{stats:?}");
     assert!(stats.memory_peak.unwrap() > 0, "{stats:?}");
+}
+
+fn privileged_weights_and_sets_are_written() {
+    let rootfs = Rootfs::new();
+    let config = ContainerConfig {
+        memory_reservation: Some(32 << 20),
+        memory_swappiness: (!is_version_two()).then_some(7),
+        cpu_shares: Some(512),
+        cpuset_cpus: Some("0".into()),
+        cpuset_mems: Some("0".into()),
+        blkio_weight: Some(100),
+        ..rootfs.program(&["grep", "Cpus_allowed_list", "/proc/self/status"])
+    };
+    let container = limited("weights", &config).start().unwrap();
+    let is = |one: &str, two: &str, value: &str| {
+        let found = cgroups("weights").iter().find_map(|group| {
+            let read = |file: &str| fs::read_to_string(group.join(file)).ok();
+            read(one).or_else(|| read(two))
+        });
+        assert_eq!(found.expect(one).split_whitespace().last(), Some(value), "{one}");
+    };
+    is("memory.soft_limit_in_bytes", "memory.low", "33554432");
+    is("cpu.shares", "cpu.weight", if is_version_two() { "20" } else { "512" });
+    is("blkio.bfq.weight", "io.weight", if is_version_two() { "910" } else { "100" });
+    if !is_version_two() {
+        is("memory.swappiness", "", "7");
+    }
+    let output = container.output(1000).unwrap();
+    assert_eq!(text(&output.stdout), "Cpus_allowed_list:\t0");
+    assert_eq!(cgroups("weights"), NONE);
+}
+
+fn is_version_two() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+fn privileged_cgroups_are_where_they_are_asked_for() {
+    let rootfs = Rootfs::new();
+    let above = format!("harness-asked-{}", std::process::id());
+    let directory = |path: &str| {
+        let tree = if is_version_two() { "" } else { "pids" };
+        Path::new("/sys/fs/cgroup").join(tree).join(path)
+    };
+    let config = ContainerConfig { pids_limit: Some(7), ..rootfs.program(&["sleep", "100"]) };
+    let mut launch = limited("asked", &config);
+    let linux = launch.spec.linux_mut().as_mut().unwrap();
+    linux.set_cgroups_path(Some(format!("/{above}/inner/one").into()));
+    let container = launch.start().unwrap();
+    let place = directory(&format!("{above}/inner/one"));
+    assert_eq!(fs::read_to_string(place.join("pids.max")).unwrap(), "7\n");
+    assert_eq!(fs::read_to_string(place.join("cgroup.procs")).unwrap().trim(), container.pid().to_string());
+    assert!(container.stats().unwrap().unwrap().memory.is_some());
+    container.close().unwrap();
+    assert!(!directory(&above).exists());
+    for refused in ["../escape", "/", "system.slice:harness:one"] {
+        let mut launch = limited("asked", &config);
+        launch.spec.linux_mut().as_mut().unwrap().set_cgroups_path(Some(refused.into()));
+        launch.start().unwrap_err();
+    }
 }
 
 fn privileged_cgroups_are_removed() {

@@ -1,6 +1,7 @@
 //! Tests with real containers. They have their own `main`, since a container's init is this program again.
 
 mod execs;
+mod fields;
 mod filesystem;
 mod hostile;
 mod identity;
@@ -24,6 +25,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let tests = [
         execs::tests(),
+        fields::tests(),
         filesystem::tests(),
         hostile::tests(),
         identity::tests(),
