@@ -94,6 +94,14 @@ impl PartialBlob<'_> {
         Ok(Self { out: DigestWriter::new(file), written: 0, ..self })
     }
 
+    /// Gives it up, also for others.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn discard(self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(Error::io("delete", &self.path))
+    }
+
     /// Puts the blob into the store, where it is durable when this returns.
     ///
     /// # Errors
