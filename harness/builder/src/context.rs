@@ -1,6 +1,7 @@
 //! Files that COPY and ADD take, and where they put them; nothing outside the two roots is ever touched.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -11,7 +12,7 @@ use std::{
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
 
-use crate::{Ignore, ignore::wildcard};
+use crate::{Ignore, ignore::Pattern};
 
 /// A directory that paths are resolved in as if it were `/`: symlinks that point up or to absolute paths stay inside
 /// (openat2(2), `RESOLVE_IN_ROOT`).
@@ -102,13 +103,23 @@ pub struct Found {
     pub is_dir: bool,
 }
 
+/// Whether a source may stand for several files.
+pub fn is_pattern(source: &str) -> bool {
+    source.contains(['*', '?', '[', '\\'])
+}
+
 /// Finds what a source pattern names below a jail, sorted; a plain name that is a symlink stands for its target.
-pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore) -> io::Result<Vec<Found>> {
+/// With `deep`, `**` is any number of directories; what is found in them is what it is, links too.
+pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore, deep: bool) -> io::Result<Vec<Found>> {
     let pivot = pattern.find("/./").map_or(0, |at| clean(Path::new(&pattern[..at])).components().count());
     let clean = clean(Path::new(pattern));
+    if deep && pattern.contains("**") {
+        return find_deep(jail, &clean, pivot, ignore);
+    }
     let mut names = Vec::new();
-    if pattern.contains(['*', '?', '[', '\\']) {
-        let parts: Vec<_> = clean.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    if is_pattern(pattern) {
+        let parts: Vec<Pattern> =
+            clean.components().map(|part| name_pattern(part.as_os_str())).collect::<Result<_, _>>()?;
         glob(jail, PathBuf::new(), &parts, &mut names)?;
         names.sort();
     } else {
@@ -143,7 +154,46 @@ pub fn clean(path: &Path) -> PathBuf {
     clean
 }
 
-fn glob(jail: &Jail, base: PathBuf, parts: &[String], names: &mut Vec<PathBuf>) -> io::Result<()> {
+fn name_pattern(part: &OsStr) -> io::Result<Pattern> {
+    Pattern::of_name(&part.to_string_lossy()).map_err(malformed)
+}
+
+fn malformed(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// Everything that a pattern with `**` matches; a directory that it matches is taken whole.
+fn find_deep(jail: &Jail, clean: &Path, pivot: usize, ignore: &Ignore) -> io::Result<Vec<Found>> {
+    let pattern = Pattern::of_path(&clean.to_string_lossy()).map_err(malformed)?;
+    let is_plain = |part: &Component<'_>| !is_pattern(&part.as_os_str().to_string_lossy());
+    let start: PathBuf = clean.components().take_while(is_plain).collect();
+    let mut found = Vec::new();
+    let mut pending = vec![start];
+    while let Some(dir) = pending.pop() {
+        let real = match jail.resolve(&dir) {
+            Ok(real) if real.is_dir() => real,
+            Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in fs::read_dir(real)? {
+            let entry = entry?;
+            let (name, path, is_dir) = (dir.join(entry.file_name()), entry.path(), entry.file_type()?.is_dir());
+            if ignore.excludes(&name) && !(is_dir && ignore.takes_something_back()) {
+                continue;
+            }
+            if pattern.matches(&name.to_string_lossy()) {
+                found.push(Found { kept: name.components().skip(pivot).collect(), name, path, is_dir });
+            } else if is_dir {
+                pending.push(name);
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn glob(jail: &Jail, base: PathBuf, parts: &[Pattern], names: &mut Vec<PathBuf>) -> io::Result<()> {
     let Some((part, rest)) = parts.split_first() else {
         names.push(base);
         return Ok(());
@@ -156,7 +206,7 @@ fn glob(jail: &Jail, base: PathBuf, parts: &[String], names: &mut Vec<PathBuf>) 
     };
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        if wildcard(part, &name.to_string_lossy()) {
+        if part.matches(&name.to_string_lossy()) {
             glob(jail, base.join(name), rest, names)?;
         }
     }
@@ -230,9 +280,11 @@ mod tests {
     #[test]
     fn patterns_find_names_in_order() {
         let dir = tree();
-        let jail = Jail::open(&dir.path().join("root")).unwrap();
+        let root = dir.path().join("root");
+        let jail = Jail::open(&root).unwrap();
         let names = |pattern: &str, ignore: &str| -> Vec<String> {
-            let found = find(&jail, pattern, &Ignore::parse(ignore)).unwrap();
+            let ignore = Ignore::parse("f", ignore.as_bytes()).unwrap();
+            let found = find(&jail, pattern, &ignore, pattern.contains("**")).unwrap();
             found.into_iter().map(|found| found.name.display().to_string()).collect()
         };
         assert_eq!(names("a/*", ""), ["a/b", "a/one.txt", "a/rootlink", "a/two.md"]);
@@ -240,5 +292,13 @@ mod tests {
         assert_eq!(names("/a/../a/one.txt", ""), ["a/one.txt"]);
         assert_eq!(names("none", ""), Vec::<String>::new());
         assert_eq!(names("a/*", "**/*.md"), ["a/b", "a/one.txt", "a/rootlink"]);
+        fs::create_dir_all(root.join("a/b/c")).unwrap();
+        fs::write(root.join("a/b/c/three.txt"), "3").unwrap();
+        assert_eq!(names("a/**/*.txt", ""), ["a/b/c/three.txt", "a/one.txt"]);
+        assert_eq!(names("**/*.txt", "a/b"), ["a/one.txt"]);
+        assert_eq!(names("**/*.txt", "a/b\n!a/b/c/*"), ["a/b/c/three.txt", "a/one.txt"]);
+        assert_eq!(names("a/**", ""), ["a/b", "a/one.txt", "a/rootlink", "a/two.md"]);
+        assert_eq!(names("**/b/**", ""), ["a/b/c"]);
+        assert_eq!(names("a/**/rootlink/**", ""), Vec::<String>::new());
     }
 }

@@ -42,10 +42,11 @@ impl Attributes {
     pub fn new(stat: &Stat, mut xattrs: Xattrs, options: &CopyOptions<'_>) -> Self {
         let (uid, gid) = options.owner.unwrap_or((stat.st_uid, stat.st_gid));
         let mut mode = stat.st_mode & 0o7777;
-        if let Some(chosen) = options.mode
-            && FileType::from_raw_mode(stat.st_mode) != FileType::Symlink
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if let Some(change) = options.mode
+            && kind != FileType::Symlink
         {
-            mode = chosen & 0o7777;
+            mode = change(mode, kind == FileType::Directory) & 0o7777;
             // It would set the mode again (acl(5), "CORRESPONDENCE BETWEEN ACL ENTRIES AND FILE PERMISSION BITS").
             xattrs.retain(|(name, _)| name != ACL_ACCESS);
         }

@@ -24,7 +24,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 
 pub use self::{
-    options::{CopyOptions, CopyStats, Existing, Filter, Keep},
+    options::{ChangeMode, CopyOptions, CopyStats, Existing, Filter, Keep},
     probe::probe,
     strategy::{CopyStrategy, UnknownStrategy},
 };

@@ -8,6 +8,9 @@ use crate::parallel;
 /// Decides on a path, relative to the copied directory; the second argument is true for directories.
 pub type Filter<'a> = &'a (dyn Fn(&Path, bool) -> Keep + Sync);
 
+/// Makes a mode of another one; the second argument is true for directories.
+pub type ChangeMode<'a> = &'a (dyn Fn(u32, bool) -> u32 + Sync);
+
 /// What is to become of a path of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -42,8 +45,8 @@ pub struct CopyOptions<'a> {
     pub threads: usize,
     /// Everything belongs to this user and group, instead of to the source's.
     pub owner: Option<(u32, u32)>,
-    /// Everything but symlinks has this mode instead of the source's, and no access ACL.
-    pub mode: Option<u32>,
+    /// Everything but symlinks has the mode that this makes of the source's, and no access ACL.
+    pub mode: Option<ChangeMode<'a>>,
     /// What the target may hold.
     pub existing: Existing,
     /// `trusted.*` and `security.*` xattrs that this process may not set (in a user namespace) are left out with a
@@ -73,7 +76,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("strategy", &self.strategy)
             .field("threads", &self.threads)
             .field("owner", &self.owner)
-            .field("mode", &self.mode)
+            .field("mode", &self.mode.is_some())
             .field("existing", &self.existing)
             .field("skip_privileged_xattrs", &self.skip_privileged_xattrs)
             .field("filter", &self.filter.is_some())

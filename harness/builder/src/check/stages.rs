@@ -122,7 +122,7 @@ impl<'a> Stages<'a> {
         };
         for name in PREDEFINED {
             // Known even where nobody gives them a value.
-            run.state.args.entry((*name).to_owned()).or_default();
+            run.state.undeclared.entry((*name).to_owned()).or_default();
         }
         run
     }
@@ -136,8 +136,8 @@ impl<'a> Stages<'a> {
             Kind::Arg(declared) => {
                 for argument in declared {
                     let name = &argument.name.text;
-                    let default = argument.value.as_ref().and_then(|word| step.expand(word, &run.state).ok());
                     let given = self.known.request.build_args.get(name).cloned();
+                    let default = argument.value.as_ref().and_then(|word| step.expand(word, &run.state).ok());
                     let value = given.or(default).or_else(|| self.global.get(name).cloned());
                     run.state.args.insert(name.clone(), value.unwrap_or_default());
                 }

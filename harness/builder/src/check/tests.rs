@@ -5,7 +5,7 @@ use crate::{execute::State, parse};
 
 fn found_with(text: &str, request: &BuildRequest) -> Vec<String> {
     let file = parse(text.as_bytes()).unwrap();
-    let ignore = Ignore::parse("secret\n*.log");
+    let ignore = Ignore::parse(".dockerignore", b"secret\n*.log").unwrap();
     let base = |name: &str| {
         let mut state = State::scratch();
         state.set_env("FROM_BASE", "1");

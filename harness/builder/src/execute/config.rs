@@ -50,6 +50,8 @@ pub struct State {
     pub latest: Option<Timestamp>,
     /// Arguments in scope.
     pub args: BTreeMap<String, String>,
+    /// Predefined arguments that no ARG declares: commands see them, and what they make does not hang on them.
+    pub undeclared: BTreeMap<String, String>,
     /// CMD was given in this stage.
     pub own_cmd: bool,
 }
@@ -74,6 +76,7 @@ impl State {
             history: Vec::new(),
             latest: None,
             args: BTreeMap::new(),
+            undeclared: BTreeMap::new(),
             own_cmd: false,
         }
     }
@@ -103,9 +106,9 @@ impl State {
         state
     }
 
-    /// Of a finished stage; arguments end with their stage.
+    /// Of a finished stage, whose arguments are inherited (docker's "Build variables", "Scoping").
     pub fn after(stage: &Self) -> Self {
-        Self { args: BTreeMap::new(), own_cmd: false, ..stage.clone() }
+        Self { own_cmd: false, ..stage.clone() }
     }
 
     /// A key for a step on top of what is there now.
@@ -161,11 +164,14 @@ impl State {
         shell.into_iter().chain([line.to_owned()]).collect()
     }
 
-    /// The environment of RUN: arguments are in it unless ENV has the name.
+    /// The environment of RUN that its key stands on: arguments are in it unless ENV has the name.
+    pub fn declared_env(&self) -> Vec<String> {
+        with_more(self.env.clone(), &self.args)
+    }
+
+    /// The environment of RUN.
     pub fn run_env(&self) -> Vec<String> {
-        let has = |name: &str| self.env.iter().any(|pair| pair.split('=').next() == Some(name));
-        let args = self.args.iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={value}"));
-        self.env.iter().cloned().chain(args).collect()
+        with_more(self.declared_env(), &self.undeclared)
     }
 
     pub fn remember(&mut self, text: &str, has_layer: bool, now: Timestamp) -> Result<()> {
@@ -224,8 +230,17 @@ impl State {
 impl Variables for State {
     fn get(&self, name: &str) -> Option<&str> {
         let env = self.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        env.or_else(|| self.args.get(name).map(String::as_str))
+        env.or_else(|| self.args.get(name).or_else(|| self.undeclared.get(name)).map(String::as_str))
     }
+}
+
+/// What has its name already stays.
+fn with_more(mut env: Vec<String>, more: &BTreeMap<String, String>) -> Vec<String> {
+    let has = |name: &str| env.iter().any(|pair| pair.split('=').next() == Some(name));
+    let new: Vec<_> =
+        more.iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={value}")).collect();
+    env.extend(new);
+    env
 }
 
 fn invalid(error: oci_spec::OciSpecError) -> Error {

@@ -1,9 +1,9 @@
 //! COPY and ADD.
 
+mod mode;
 mod place;
 
 use std::{
-    fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -15,18 +15,20 @@ use storage_layer::{
 };
 use storage_sys::userns;
 
-use self::place::Placing;
+use self::{mode::Mode, place::Placing};
 use super::{
     Build,
     config::State,
+    owner::find as find_owner,
     remote::{Address, Remote},
     step::Step,
 };
 use crate::{
     Error, Ignore, Result, Span,
-    context::{Found, Jail, clean, find, walk},
-    dockerfile::{Kind, Transfer},
+    context::{Found, Jail, clean, find, is_pattern, walk},
+    dockerfile::{Kind, Transfer, Word},
     expand::Reading,
+    ignore::Pattern,
     stages::{Origin, find as find_stage},
 };
 
@@ -43,8 +45,10 @@ pub struct Prepared {
     /// It is a directory for certain.
     into_directory: bool,
     owner: Option<String>,
-    mode: Option<u32>,
+    mode: Option<Mode>,
     exclude: Vec<String>,
+    /// The same, read.
+    excluding: Ignore,
     /// The directories above a source come with it.
     parents: bool,
     /// Links in the target's path are not followed.
@@ -77,6 +81,10 @@ impl Build<'_> {
         let target = Path::new(if state.workdir.is_empty() { "/" } else { &state.workdir }).join(&target_text);
         let ends_as_directory = target_text.ends_with('/') || target_text == "." || target_text.ends_with("/.");
         let on = |name: &str| step.instruction.flag(name).is_some_and(crate::dockerfile::Flag::is_on);
+        for (text, span) in sources.iter().filter(|(text, _)| is_pattern(text)) {
+            Pattern::of_path(text).map_err(|why| step.wrong(*span, format!("{text:?} is no pattern: {why}")))?;
+        }
+        let (exclude, excluding) = excluded(step, state)?;
         let several = sources.len() + remote.len() + inline.len() > 1;
         Ok(Prepared {
             into_directory: ends_as_directory || several || on("parents"),
@@ -85,8 +93,9 @@ impl Build<'_> {
             inline,
             target,
             owner: step.option("chown", state)?,
-            mode: step.option("chmod", state)?.map(|mode| octal(step, &mode)).transpose()?,
-            exclude: excluded(step, state)?,
+            mode: mode(step, state)?,
+            exclude,
+            excluding,
             parents: on("parents"),
             link: on("link"),
             unpack: if step.instruction.flag("unpack").is_some() { on("unpack") } else { is_add },
@@ -113,7 +122,7 @@ impl Build<'_> {
         key.add(copy.target.as_os_str().as_bytes());
         key.add(&[copy.into_directory, copy.parents, copy.link].map(u8::from));
         key.add(copy.owner.as_deref().unwrap_or_default().as_bytes());
-        key.add(&copy.mode.unwrap_or(u32::MAX).to_le_bytes());
+        key.add(copy.mode.as_ref().map_or_else(String::new, ToString::to_string).as_bytes());
         key.add_list(&copy.exclude);
         for (name, content) in &copy.inline {
             key.add(name.as_bytes());
@@ -144,10 +153,15 @@ impl Build<'_> {
     /// Copies into the mounted tree at `root`.
     pub fn copy(&self, step: Step<'_>, copy: &Prepared, root: &Path) -> Result<()> {
         let to = Jail::open(root).map_err(Error::io("open", root))?;
-        let given = copy.owner.as_ref().map(|owner| owner_of(step, owner, &to)).transpose()?;
+        let given = copy
+            .owner
+            .as_ref()
+            .map(|owner| find_owner(owner, &to).map_err(|why| step.wrong(step.place_of("chown"), why)))
+            .transpose()?;
+        let change = copy.mode.as_ref().map(|mode| |old, is_dir| mode.change(old, is_dir));
         let options = CopyOptions {
             owner: given.or(copy.other.is_none().then_some((0, 0))),
-            mode: copy.mode,
+            mode: change.as_ref().map(|change| change as &(dyn Fn(u32, bool) -> u32 + Sync)),
             existing: Existing::Overwrite,
             skip_privileged_xattrs: userns::is_active(),
             ..CopyOptions::default()
@@ -188,9 +202,10 @@ impl Build<'_> {
 fn find_all(from: &Jail, step: Step<'_>, copy: &Prepared, ignore: &Ignore) -> Result<Vec<Found>> {
     let mut all = Vec::new();
     for (source, span) in &copy.sources {
-        let found = find(from, source, ignore).map_err(Error::io("look for", from.root().join(source)))?;
+        let found =
+            find(from, source, ignore, copy.parents).map_err(Error::io("look for", from.root().join(source)))?;
         if found.is_empty() {
-            let ignored = find(from, source, &Ignore::default()).is_ok_and(|found| !found.is_empty());
+            let ignored = find(from, source, &Ignore::default(), copy.parents).is_ok_and(|found| !found.is_empty());
             let place = if copy.other.is_none() { "the build context" } else { "that stage or image" };
             let why =
                 if ignored { "it is excluded by .dockerignore".to_owned() } else { format!("it is not in {place}") };
@@ -202,8 +217,7 @@ fn find_all(from: &Jail, step: Step<'_>, copy: &Prepared, ignore: &Ignore) -> Re
 }
 
 fn is_excluded(copy: &Prepared, name: &Path) -> bool {
-    !copy.exclude.is_empty()
-        && Ignore::parse(&copy.exclude.join("\n")).excludes(Path::new(name.file_name().unwrap_or_default()))
+    copy.excluding.excludes(Path::new(name.file_name().unwrap_or_default()))
 }
 
 /// What is left out below a source: what `.dockerignore` says, and what `--exclude` says of names below the source.
@@ -211,12 +225,16 @@ fn ignore_below(ignore: &Ignore, copy: &Prepared, found: &Found) -> Ignore {
     if copy.exclude.is_empty() || !found.is_dir {
         return ignore.clone();
     }
-    ignore.with_more(&found.name, &copy.exclude)
+    ignore.with_more(&found.name, &copy.excluding)
 }
 
-fn excluded(step: Step<'_>, state: &State) -> Result<Vec<String>> {
+/// The patterns of `--exclude`, as text and read.
+fn excluded(step: Step<'_>, state: &State) -> Result<(Vec<String>, Ignore)> {
     let flags = step.instruction.flags.iter().filter(|flag| flag.name == "exclude");
-    flags.filter_map(|flag| flag.value.as_ref()).map(|value| step.expand(value, state)).collect()
+    let words: Vec<&Word> = flags.filter_map(|flag| flag.value.as_ref()).collect();
+    let texts: Vec<String> = words.iter().map(|word| step.expand(word, state)).collect::<Result<_>>()?;
+    let read = Ignore::of(&texts).map_err(|(number, why)| step.wrong(words[number].span, why))?;
+    Ok((texts, read))
 }
 
 /// Decides on what is below a source by what is ignored.
@@ -259,32 +277,11 @@ fn remote(step: Step<'_>, state: &State, is_add: bool, sources: &mut Vec<(String
     Ok(remote)
 }
 
-fn octal(step: Step<'_>, text: &str) -> Result<u32> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
-    mode.ok_or_else(|| {
-        step.wrong(step.place_of("chmod"), format!("--chmod takes an octal mode such as 755, not {text:?}"))
-    })
-}
-
-/// `--chown=USER[:GROUP]`: names are those of the image that is being made.
-fn owner_of(step: Step<'_>, text: &str, image: &Jail) -> Result<(u32, u32)> {
-    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
-    let look_up = |name: &str, file: &str, what: &str| {
-        name.parse().ok().or_else(|| id_of(image, file, name)).ok_or_else(|| {
-            step.wrong(step.place_of("chown"), format!("the image's /{file} has no {what} named {name}"))
-        })
-    };
-    let uid = look_up(user, "etc/passwd", "user")?;
-    let gid = match group {
-        Some(group) => look_up(group, "etc/group", "group")?,
-        None => uid,
-    };
-    Ok((uid, gid))
-}
-
-/// passwd(5) and group(5): the name first, the id third.
-fn id_of(image: &Jail, file: &str, name: &str) -> Option<u32> {
-    let text = fs::read_to_string(image.resolve(Path::new(file)).ok()?).ok()?;
-    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
-    line.split(':').nth(2)?.parse().ok()
+fn mode(step: Step<'_>, state: &State) -> Result<Option<Mode>> {
+    let Some(text) = step.option("chmod", state)? else { return Ok(None) };
+    let mode = Mode::parse(&text).ok_or_else(|| {
+        let why = format!("--chmod takes a mode such as 755 or u=rwX,go=rX, not {text:?}");
+        step.wrong(step.place_of("chmod"), why)
+    })?;
+    Ok(Some(mode))
 }

@@ -6,6 +6,7 @@ mod copy;
 mod epoch;
 mod layer;
 mod mounts;
+mod owner;
 mod platform;
 mod remote;
 mod run;
@@ -301,8 +302,11 @@ fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
     for path in [PathBuf::from(own), context.join(".dockerignore")] {
-        match fs::read_to_string(&path) {
-            Ok(text) => return Ok(Ignore::parse(&text)),
+        match fs::read(&path) {
+            Ok(content) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                return Ok(Ignore::parse(&name, &content)?);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("read", path)(error)),
         }

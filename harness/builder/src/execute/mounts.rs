@@ -65,7 +65,7 @@ impl Mounts {
             match from {
                 Some(state) => key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes()),
                 None => {
-                    for found in find(&build.context, &mount.source, &build.ignore)
+                    for found in find(&build.context, &mount.source, &build.ignore, false)
                         .map_err(Error::io("look for", build.context.root().join(&mount.source)))?
                     {
                         walk(&found, &build.ignore, &mut |name, path| key.add_file(name, path))

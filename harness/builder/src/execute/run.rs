@@ -83,7 +83,7 @@ impl Prepared {
         let mut key = state.key("RUN");
         key.add_list(&self.words);
         key.add(self.script.as_ref().map_or("", |(_, script)| script).as_bytes());
-        key.add_list(&state.run_env());
+        key.add_list(&state.declared_env());
         key.add(state.workdir.as_bytes());
         key.add(state.user.as_deref().unwrap_or_default().as_bytes());
         self.mounts.add_to(build, step, &mut key)?;

@@ -6,7 +6,7 @@ use super::{
     Build,
     config::{PREDEFINED, State},
     layer::Made,
-    run,
+    owner, run,
     step::Step,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
         };
         for name in PREDEFINED {
             if let Some(value) = build.request.build_args.get(*name) {
-                state.args.insert((*name).to_owned(), value.clone());
+                state.undeclared.insert((*name).to_owned(), value.clone());
             }
         }
         Ok(Self { build, number, state, steps: Vec::new(), observer })
@@ -138,11 +138,16 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
     fn make_workdir(&mut self, step: Step<'_>) -> Result<Made> {
         let mut key = self.state.key("WORKDIR");
         key.add(self.state.workdir.as_bytes());
+        // Who that is stands in the image below, and so in the chain.
+        let user = self.state.user.clone().unwrap_or_default();
+        key.add(user.as_bytes());
         let build = self.build;
         let dir = clean(Path::new(&self.state.workdir));
         build.layer(&mut self.state, key.finish(), &step.instruction.text, |root| {
             let jail = Jail::open(root).map_err(Error::io("open", root))?;
-            let made = jail.make_directories(&dir, Some((0, 0))).map(|_| ());
+            // The user may be made later, or never; root is the owner then, as with BuildKit.
+            let owner = owner::find(&user, &jail).unwrap_or((0, 0));
+            let made = jail.make_directories(&dir, Some(owner)).map(|_| ());
             made.map_err(|error| step.fails(format!("cannot make /{}: {error}", dir.display())))
         })
     }
@@ -150,11 +155,13 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
     /// The build argument, else the default, else what a global ARG of the name has.
     fn declare(&mut self, step: Step<'_>, argument: &Declaration) -> Result<()> {
         let name = &argument.name.text;
-        let given = self.build.request.build_args.get(name).cloned();
-        let default = argument.value.as_ref().map(|default| step.expand(default, &self.state)).transpose()?;
-        if let Some(value) = given.or(default).or_else(|| self.build.global.get(name).cloned()) {
-            self.state.args.insert(name.clone(), value);
-        }
+        let value = match (self.build.request.build_args.get(name), &argument.value) {
+            (Some(given), _) => Some(given.clone()),
+            // A default that nobody asks for may refuse to be expanded, as ${X:?} does.
+            (None, Some(default)) => Some(step.expand(default, &self.state)?),
+            (None, None) => self.build.global.get(name).cloned(),
+        };
+        self.state.args.extend(value.map(|value| (name.clone(), value)));
         Ok(())
     }
 }

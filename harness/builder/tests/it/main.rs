@@ -1,10 +1,12 @@
 //! Whole builds. The tests have a `main` of their own, since a container's init is this program again.
 
 mod buildah;
+mod copying;
 mod corpus;
 mod place;
 mod remote;
 mod reproducible;
+mod scopes;
 mod server;
 mod stages;
 
@@ -13,7 +15,8 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
-    let tests = [corpus::tests(), remote::tests(), reproducible::tests(), stages::tests()];
+    let tests =
+        [copying::tests(), corpus::tests(), remote::tests(), reproducible::tests(), scopes::tests(), stages::tests()];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();

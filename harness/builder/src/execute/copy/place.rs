@@ -103,7 +103,10 @@ impl Placing<'_> {
             fs::write(&place, content)?;
             let (uid, gid) = self.options.owner.unwrap_or((0, 0));
             chown(&place, Some(uid), Some(gid))?;
-            fs::set_permissions(&place, Permissions::from_mode(self.copy.mode.unwrap_or(0o644)))
+            fs::set_permissions(
+                &place,
+                Permissions::from_mode(self.options.mode.map_or(0o644, |change| change(0o644, false))),
+            )
         };
         written().map_err(|error| self.fails(Path::new(name), &error))
     }

@@ -1,0 +1,109 @@
+//! Which files COPY takes, and with which modes.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use crate::place::{Place, cached};
+
+crate::tests!(
+    privileged_two_stars_take_files_of_all_depths,
+    privileged_modes_are_changed,
+    privileged_malformed_patterns_are_pointed_at,
+    privileged_ignored_files_stay_out,
+);
+
+/// All paths below a directory, sorted.
+fn all(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            found.push(path.strip_prefix(root).unwrap().display().to_string());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn privileged_two_stars_take_files_of_all_depths() {
+    let place = Place::new("overlay2");
+    for name in ["x/1.txt", "x/a/2.txt", "x/a/b/3.txt", "x/a/b/no.md", "y/4.txt", "5.txt"] {
+        place.file(name, name);
+    }
+    symlink("1.txt", place.context().join("x/link.txt")).unwrap();
+    let built = place.build("FROM scratch\nCOPY --parents x/**/*.txt ./x/./**/3.txt /to/\n");
+    let x = ["x", "x/1.txt", "x/a", "x/a/2.txt", "x/a/b", "x/a/b/3.txt", "x/link.txt"];
+    place.look(&built.image, |root| {
+        assert_eq!(all(&root.join("to")), [&["a", "a/b", "a/b/3.txt"][..], &x].concat());
+        assert_eq!(fs::read_link(root.join("to/x/link.txt")).unwrap(), Path::new("1.txt"));
+    });
+    place.file("x/new/6.txt", "");
+    assert_eq!(cached(&place.build("FROM scratch\nCOPY --parents x/**/*.txt ./x/./**/3.txt /to/\n")), 0);
+    // A directory comes whole, and one that is in another one comes once.
+    let built = place.build("FROM scratch\nCOPY --parents **/a /to/\n");
+    place.look(&built.image, |root| {
+        assert_eq!(all(&root.join("to")), ["x", "x/a", "x/a/2.txt", "x/a/b", "x/a/b/3.txt", "x/a/b/no.md"]);
+    });
+    let refused = place.refused("FROM scratch\nCOPY --parents x/**/*.nope /to/\n");
+    assert!(refused.contains("it is not in the build context"), "{refused}");
+    // Without --parents they are one name, as in Go.
+    let built = place.build("FROM scratch\nCOPY x/**/*.txt /to/\n");
+    place.look(&built.image, |root| assert_eq!(all(&root.join("to")), ["2.txt", "6.txt"]));
+}
+
+fn privileged_modes_are_changed() {
+    let place = Place::new("vfs");
+    place.file("d/run", "");
+    place.file("d/data", "");
+    for (name, mode) in [("d/run", 0o700), ("d/data", 0o600), ("d", 0o700)] {
+        fs::set_permissions(place.context().join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    let dockerfile = |mode: &str| format!("FROM scratch\nCOPY --chmod={mode} d /d\nCOPY --chmod={mode} <<E /e\nE\n");
+    let built = place.build(&dockerfile("go=u,o-w,a-X"));
+    place.look(&built.image, |root| {
+        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("d/run"), mode("d/data"), mode("e")), (0o664, 0o664, 0o664));
+    });
+    let built = place.build(&dockerfile("u=rwX,go=rX"));
+    place.look(&built.image, |root| {
+        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("d/run"), mode("d/data"), mode("e")), (0o755, 0o644, 0o644));
+    });
+    assert_eq!(cached(&place.build(&dockerfile("u=rwX,go=rX"))), 2);
+    let refused = place.refused("FROM scratch\nCOPY --chmod=u=q d /d\n");
+    assert!(refused.contains("Dockerfile:2:6: --chmod takes a mode such as 755 or u=rwX"), "{refused}");
+}
+
+fn privileged_malformed_patterns_are_pointed_at() {
+    let place = Place::new("vfs");
+    place.file("f", "");
+    let refused = place.refused("FROM scratch\nCOPY f [a- /to/\n");
+    assert!(refused.contains("Dockerfile:2:8: \"[a-\" is no pattern"), "{refused}");
+    let refused = place.refused("FROM scratch\nCOPY --exclude=x --exclude=[ . /to/\n");
+    assert!(refused.contains("Dockerfile:2:28: \"[\" is no pattern"), "{refused}");
+    place.file(".dockerignore", "x\n!\n");
+    let refused = place.refused("FROM scratch\nCOPY f /\n");
+    assert!(refused.starts_with(".dockerignore:2:1: ! takes nothing back") && refused.contains("2 | !"), "{refused}");
+}
+
+fn privileged_ignored_files_stay_out() {
+    let place = Place::new("overlay2");
+    for name in ["a/b/f.log", "a/keep.log", "b/c", "c", "logs/x", "logs/deep/y"] {
+        place.file(name, "");
+    }
+    place.file(".dockerignore", "**.log\n!a/keep.log\n../c\nlogs/**\n.dockerignore\nDockerfile\n");
+    let built = place.build("FROM scratch\nCOPY . /to/\n");
+    place.look(&built.image, |root| {
+        assert_eq!(all(&root.join("to")), ["a", "a/b", "a/keep.log", "b", "b/c", "c", "logs"]);
+    });
+    // What .dockerignore leaves out, --exclude does not take back.
+    let built = place.build("FROM scratch\nCOPY --exclude=keep* --exclude=!b/f.log a /to/\n");
+    place.look(&built.image, |root| assert_eq!(all(&root.join("to")), ["b"]));
+}
