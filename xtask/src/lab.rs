@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use harness_lab::{Job, Kernel, Lab, Output};
 
 /// Integration tests that run there, also those that other kernels ignore.
-const CRATES: [(&str, &[&str]); 2] = [("driver-devicemapper", &["--features", "lab"]), ("driver-overlay2", &[])];
+const CRATES: [(&str, &[&str]); 3] =
+    [("driver-devicemapper", &["--features", "lab"]), ("driver-overlay2", &[]), ("harness-network", &[])];
 
 /// Longer than all of it takes when every instruction is emulated.
 const TIMEOUT: Duration = Duration::from_secs(40 * 60);
