@@ -298,16 +298,16 @@ impl Place {
 
     /// Removes the bridge and its rules when nobody has an address.
     pub fn remove_bridge_if_unused(&self) -> Result<()> {
-        if !self.state.leases.is_empty() {
+        let found = self.links.find(&self.state.bridge)?;
+        // The name may be another root's by now, and the rules with it.
+        let is_anothers = found.as_ref().is_some_and(|link| link.mac != Some(self.state.mac));
+        if !self.state.leases.is_empty() || is_anothers {
             return Ok(());
         }
         if let Ok(firewall) = Firewall::open() {
             firewall.remove(&self.state.bridge)?;
         }
-        if self.bridge_index()?.is_some() {
-            self.links.delete(&self.state.bridge)?;
-        }
-        Ok(())
+        if found.is_some() { self.links.delete(&self.state.bridge) } else { Ok(()) }
     }
 }
 

@@ -35,9 +35,9 @@ pub fn gc(dir: &Path, alive: &dyn Fn(&str) -> bool) -> Result<Vec<Left>> {
             what: format!("{} of container {}", lease.address, lease.container),
         });
     }
-    let Some(bridge) = place.bridge_index()? else { return Ok(left) };
+    let bridge = place.bridge_index()?;
     let is_leased = |name: &str| place.state.leases.iter().any(|lease| lease.interface == name);
-    for link in links.iter().filter(|link| link.master == Some(bridge) && !is_leased(&link.name)) {
+    for link in links.iter().filter(|link| bridge.is_some() && link.master == bridge && !is_leased(&link.name)) {
         // Those whose lease has just gone are gone, too.
         if place.links.find(&link.name)?.is_some() {
             place.links.delete(&link.name)?;
@@ -45,7 +45,7 @@ pub fn gc(dir: &Path, alive: &dyn Fn(&str) -> bool) -> Result<Vec<Left>> {
         }
     }
     place.remove_bridge_if_unused()?;
-    if place.state.leases.is_empty() {
+    if bridge.is_some() && place.state.leases.is_empty() {
         left.push(Left { kind: "network bridge", what: place.state.bridge.clone() });
     }
     Ok(left)

@@ -45,6 +45,16 @@ fn privileged_two_roots_have_a_bridge_each() {
     assert_eq!(second.address, Ipv4Addr::new(172, 31, 0, 2));
     host.detach("one");
     assert_eq!(host.interfaces(), ["lo", "harness1", "harness1-2"]);
+    // A third takes the name that the first has left, and the first touches nothing of it.
+    let (third_dir, three) = (tempfile::tempdir().unwrap(), Namespace::new());
+    let bridge = Bridge::open(third_dir.path()).unwrap();
+    let descriptor = three.descriptor().try_clone_to_owned().unwrap();
+    let ports = harness_network::parse_publish("8080:80").unwrap();
+    host.namespace.run(move || bridge.attach("one", descriptor.as_fd(), &ports)).unwrap();
+    host.detach("one");
+    assert_eq!(host.gc(&[]), [""; 0]);
+    three.serve(80);
+    assert!(host.namespace.ask(Ipv4Addr::LOCALHOST, 8080).is_ok());
 }
 
 #[test]
