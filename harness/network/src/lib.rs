@@ -2,7 +2,7 @@
 //!
 //! A [`Bridge`] belongs to a directory, which keeps its name, its subnet and who has which address. It gives a container,
 //! named by its network namespace, an interface on it ([`Bridge::attach`]); any process can take that back
-//! ([`Bridge::detach`]), and [`gc`] takes what a crash left. All is done in the network namespace of the calling thread.
+//! ([`Bridge::detach`]), and [`gc()`] takes what a crash left. All is done in the network namespace of the calling thread.
 //!
 //! The kernel is spoken to by netlink(7) directly: rtnetlink for interfaces, addresses and routes, nfnetlink for the rules
 //! of nftables. Neither programs nor libraries of the system are needed.
