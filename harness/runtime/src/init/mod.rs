@@ -148,10 +148,15 @@ fn set_names(plan: &Plan) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Gives pipes to the container's user, who else could not open `/dev/stdout` anew.
+/// Gives pipes to the container's user, who else could not open `/dev/stdout` anew. Anything else, the host's `/dev/null`
+/// above all, is not this container's to give away.
 fn own_stdio(plan: &Plan) -> Result<(), Failed> {
     let (uid, gid) = (rustix::fs::Uid::from_raw(plan.process.uid), rustix::fs::Gid::from_raw(plan.process.gid));
     for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let stat = rustix::fs::fstat(stream).or_fail(|| "look at the standard streams".into())?;
+        if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
+            continue;
+        }
         match rustix::fs::fchown(stream, Some(uid), Some(gid)) {
             // An id that this user namespace does not have: becoming it fails next, and says so.
             Err(rustix::io::Errno::INVAL) => {}
