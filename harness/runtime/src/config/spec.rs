@@ -20,6 +20,9 @@ use crate::{Error, Result, caps, seccomp::default_profile};
 /// Microseconds of a period of cpu bandwidth control, docker's choice.
 const CPU_PERIOD: u64 = 100_000;
 
+/// Docker's minimum of memory: with less the kernel kills what is to start the container, and says nothing.
+const LEAST_MEMORY: u64 = 6 << 20;
+
 /// Devices that every container may open: null, zero, full, random, urandom, tty, console, ptmx and the terminals.
 const OPEN_DEVICES: [(i64, Option<i64>); 9] = [
     (1, Some(3)),
@@ -249,6 +252,10 @@ fn signed(what: &str, n: u64) -> Result<i64> {
 fn memory(config: &ContainerConfig) -> Result<Option<LinuxMemory>> {
     let mut limits = LinuxMemoryBuilder::default();
     if let Some(memory) = config.memory {
+        if memory < LEAST_MEMORY {
+            let why = "that is too little; the minimum is 6 MiB, as docker's";
+            return Err(Error::invalid(format!("memory {memory}"), why));
+        }
         let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
         limits = limits.limit(signed("memory", memory)?).swap(signed("memory-swap", swap)?);
     }

@@ -69,6 +69,9 @@ fn drop_bounding(keep: u64) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What helps an ordinary user.
+const MAPPED: &str = " (is it mapped? An ordinary user has the ids of /etc/subuid and /etc/subgid)";
+
 fn set_ids(process: &Process) -> Result<(), Failed> {
     let groups: Vec<Gid> = process.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
     match set_thread_groups(&groups) {
@@ -76,14 +79,14 @@ fn set_ids(process: &Process) -> Result<(), Failed> {
         // own is what was wanted when none are asked for.
         Err(Errno::PERM) if groups.is_empty() || groups == [Gid::from_raw(process.gid)] => {}
         other => other.or_fail(|| {
-            format!("set the supplementary groups {:?} (in a user namespace, are they mapped?)", process.groups)
+            format!("set the supplementary groups {:?}{MAPPED}", process.groups)
         })?,
     }
     let (uid, gid) = (Uid::from_raw(process.uid), Gid::from_raw(process.gid));
     set_thread_res_gid(gid, gid, gid)
-        .or_fail(|| format!("become group {} (in a user namespace, is it mapped?)", process.gid))?;
+        .or_fail(|| format!("become group {}{MAPPED}", process.gid))?;
     set_thread_res_uid(uid, uid, uid)
-        .or_fail(|| format!("become user {} (in a user namespace, is it mapped?)", process.uid))
+        .or_fail(|| format!("become user {}{MAPPED}", process.uid))
 }
 
 /// Leaves the capabilities that executing an ordinary file would: a user other than root keeps the ambient ones only
