@@ -12,34 +12,33 @@ use storage_driver::{Bytes, CreateOptions, Error, MountMode, StorageDriver, Supp
 
 use crate::support::{create, id, within};
 
-/// An ext4 in a file, mounted with quotas.
-struct Ext4 {
+/// A file system in a file.
+struct Disk {
     dir: tempfile::TempDir,
 }
 
-impl Ext4 {
-    /// `None` where the kernel was built without the quotas of ext4 (CONFIG_QFMT_V2).
-    fn with_quotas() -> Self {
-        let (dir, image) = Self::make(&["-O", "quota,project", "-E", "quotatype=prjquota"]);
-        let made = Self { dir };
-        run(Command::new("mount").args(["-o", "loop,prjquota"]).arg(&image).arg(made.path()), "mount");
-        made
+/// How file systems with project quotas are made and mounted.
+const EXT4: (&str, &[&str]) = ("ext4", &["-q", "-O", "quota,project", "-E", "quotatype=prjquota"]);
+const XFS: (&str, &[&str]) = ("xfs", &["-q"]);
+
+impl Disk {
+    fn with_quotas((file_system, options): (&str, &[&str])) -> Self {
+        Self::make(file_system, options, "loop,prjquota")
     }
 
     fn without_quotas() -> Self {
-        let (dir, image) = Self::make(&[]);
-        let made = Self { dir };
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(made.path()), "mount");
-        made
+        Self::make("ext4", &["-q"], "loop")
     }
 
-    fn make(features: &[&str]) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("image");
-        File::create(&image).unwrap().set_len(64 << 20).unwrap();
-        fs::create_dir(dir.path().join("mnt")).unwrap();
-        run(Command::new("mkfs.ext4").arg("-q").args(features).arg(&image), "e2fsprogs");
-        (dir, image)
+    fn make(file_system: &str, options: &[&str], mount_options: &str) -> Self {
+        let made = Self { dir: tempfile::tempdir().unwrap() };
+        let image = made.dir.path().join("image");
+        // The smallest that mkfs.xfs makes.
+        File::create(&image).unwrap().set_len(300 << 20).unwrap();
+        fs::create_dir(made.path()).unwrap();
+        run(Command::new(format!("mkfs.{file_system}")).args(options).arg(&image), "e2fsprogs and xfsprogs");
+        run(Command::new("mount").args(["-o", mount_options]).arg(&image).arg(made.path()), "mount");
+        made
     }
 
     fn path(&self) -> PathBuf {
@@ -47,7 +46,7 @@ impl Ext4 {
     }
 }
 
-impl Drop for Ext4 {
+impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.path()).status();
     }
@@ -76,8 +75,8 @@ fn sized(driver: &Overlay2, name: &str, parent: Option<&str>, size: u64) {
 
 #[test]
 fn privileged_without_quotas_a_size_is_refused_with_the_remedy() {
-    let ext4 = Ext4::without_quotas();
-    let driver = Overlay2::open(&ext4.path().join("root"), Options::default()).unwrap();
+    let disk = Disk::without_quotas();
+    let driver = Overlay2::open(&disk.path().join("root"), Options::default()).unwrap();
     let Support::No(why) = &driver.capabilities().size_limit else { panic!("quotas where there are none") };
     assert!(why.contains("is on ext4") && why.contains("-o prjquota"), "{why}");
     let options = CreateOptions { size: Some(Bytes::MIB), ..CreateOptions::default() };
@@ -88,9 +87,18 @@ fn privileged_without_quotas_a_size_is_refused_with_the_remedy() {
 
 #[test]
 #[ignore = "needs a kernel with project quotas on ext4 (CONFIG_QFMT_V2); runs in the lab"]
-fn privileged_a_layer_is_limited_and_its_parent_is_not_counted() {
-    let ext4 = Ext4::with_quotas();
-    let root = ext4.path().join("root");
+fn privileged_a_layer_is_limited_on_ext4_and_its_parent_is_not_counted() {
+    a_layer_is_limited_and_its_parent_is_not_counted(&Disk::with_quotas(EXT4));
+}
+
+#[test]
+#[ignore = "needs a kernel with project quotas on xfs (CONFIG_XFS_QUOTA); runs in the lab"]
+fn privileged_a_layer_is_limited_on_xfs_and_its_parent_is_not_counted() {
+    a_layer_is_limited_and_its_parent_is_not_counted(&Disk::with_quotas(XFS));
+}
+
+fn a_layer_is_limited_and_its_parent_is_not_counted(disk: &Disk) {
+    let root = disk.path().join("root");
     let driver = Overlay2::open(&root, Options::default()).unwrap();
     assert!(driver.capabilities().size_limit.is_yes(), "{:?}", driver.capabilities().size_limit);
     create(&driver, "base", None);
@@ -129,7 +137,7 @@ fn privileged_a_layer_is_limited_and_its_parent_is_not_counted() {
     sized(&driver, "fourth", None, limit);
     within(&driver, "fourth", MountMode::ReadWrite, |root| assert!(fill(&root.join("new")) > limit / 2));
     // Another root on the same file system keeps clear of them.
-    let second = Overlay2::open(&ext4.path().join("second"), Options::default()).unwrap();
+    let second = Overlay2::open(&disk.path().join("second"), Options::default()).unwrap();
     sized(&second, "small", None, limit);
     within(&second, "small", MountMode::ReadWrite, |root| assert!(fill(&root.join("new")) > limit / 2));
 }
