@@ -3,6 +3,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{Gid, Uid},
+    io::Errno,
+};
 use storage_driver::LayerId;
 
 /// An answer of this crate, or [`Error`].
@@ -126,6 +130,18 @@ pub enum Fault {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// Why chown(2) failed. It says EINVAL of an id that the user namespace does not have, which tells nobody what to do.
+pub(crate) fn owner_refused(errno: Errno, owner: (Uid, Gid), otherwise: &str) -> io::Error {
+    if errno != Errno::INVAL {
+        return errno.into();
+    }
+    let (uid, gid) = (owner.0.as_raw(), owner.1.as_raw());
+    let why = format!(
+        "{uid}:{gid} is not mapped in this user namespace; add ranges for this user to /etc/subuid and /etc/subgid{otherwise}"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 /// The name of an entry within an error message.

@@ -8,6 +8,7 @@ use rustix::{
 use super::{Owners, notes::Notes};
 use crate::{
     Fault,
+    error::owner_refused,
     tar::read::Entry,
     xattrs::{self, Of, Xattrs},
 };
@@ -41,6 +42,13 @@ pub(super) fn io<E: Into<std::io::Error>>(op: &'static str) -> impl FnOnce(E) ->
     move |source| Fault::Io { op, source: source.into() }
 }
 
+fn unowned(wanted: (Uid, Gid)) -> impl FnOnce(Errno) -> Fault {
+    move |errno| {
+        let source = owner_refused(errno, wanted, ", or use --driver-opt owners=squash");
+        Fault::Io { op: "set the owner of", source }
+    }
+}
+
 pub(super) fn times(mtime: (i64, u32)) -> Timestamps {
     let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
     Timestamps { last_access: time, last_modification: time }
@@ -72,7 +80,7 @@ impl Setter<'_> {
         let now = fstat(fd).map_err(io("examine"))?;
         let owner = self.owner(to).filter(|(uid, gid)| (uid.as_raw(), gid.as_raw()) != (now.st_uid, now.st_gid));
         if let Some((uid, gid)) = owner {
-            fchown(fd, Some(uid), Some(gid)).map_err(io("set the owner of"))?;
+            fchown(fd, Some(uid), Some(gid)).map_err(unowned((uid, gid)))?;
         }
         if inherited {
             Self::disinherit(Of::Fd(fd), to);
@@ -97,7 +105,7 @@ impl Setter<'_> {
     ) -> Result<(), Fault> {
         const STAY: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
         if let Some((uid, gid)) = self.owner(to) {
-            chownat(dir, name, Some(uid), Some(gid), STAY).map_err(io("set the owner of"))?;
+            chownat(dir, name, Some(uid), Some(gid), STAY).map_err(unowned((uid, gid)))?;
         }
         if !is_symlink {
             if inherited {

@@ -9,7 +9,10 @@ use rustix::{
 };
 
 use super::CopyOptions;
-use crate::xattrs::{ACL_ACCESS, ACL_DEFAULT, Of, Xattrs};
+use crate::{
+    error::owner_refused,
+    xattrs::{ACL_ACCESS, ACL_DEFAULT, Of, Xattrs},
+};
 
 /// What an inode is to be like, but for its content.
 #[derive(Debug)]
@@ -66,7 +69,8 @@ impl Attributes {
     ) -> Result<(), Failure> {
         let owned = present.uid == self.uid && present.gid == self.gid;
         if !owned {
-            fchown(fd, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).map_err(at("set the owner of"))?;
+            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+            fchown(fd, Some(uid), Some(gid)).map_err(unowned((uid, gid)))?;
         }
         if inherited {
             self.disinherit(Of::Fd(fd));
@@ -89,7 +93,7 @@ impl Attributes {
     ) -> Result<(), Failure> {
         const STAY: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        chownat(dir, name, Some(uid), Some(gid), STAY).map_err(at("set the owner of"))?;
+        chownat(dir, name, Some(uid), Some(gid), STAY).map_err(unowned((uid, gid)))?;
         if !is_symlink {
             if inherited {
                 self.disinherit(Of::Name(dir, name));
@@ -133,6 +137,10 @@ fn xattr_error(name: &[u8], errno: Errno) -> std::io::Error {
 struct XattrError {
     name: String,
     source: std::io::Error,
+}
+
+fn unowned(wanted: (Uid, Gid)) -> impl FnOnce(Errno) -> Failure {
+    move |errno| ("set the owner of", owner_refused(errno, wanted, ""))
 }
 
 fn at<E: Into<std::io::Error>>(op: &'static str) -> impl FnOnce(E) -> Failure {
