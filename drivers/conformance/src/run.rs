@@ -38,8 +38,14 @@ pub struct CaseReport {
 /// A case that fails or panics does not keep the others from running.
 #[must_use]
 pub fn run(subject: &dyn Subject, filter: &str) -> Report {
+    run_while(subject, filter, &|| true)
+}
+
+/// As [`run`], as long as `go_on` says so before each case.
+#[must_use]
+pub fn run_while(subject: &dyn Subject, filter: &str, go_on: &dyn Fn() -> bool) -> Report {
     let chosen = cases().iter().filter(|case| case.full_name().contains(filter));
-    Report { cases: chosen.map(|case| run_case(subject, case)).collect() }
+    Report { cases: chosen.take_while(|_| go_on()).map(|case| run_case(subject, case)).collect() }
 }
 
 /// Runs one case in a room of its own.
