@@ -28,6 +28,14 @@ pub enum Error {
         /// What is wrong, and what there is.
         why: String,
     },
+    /// This machine lacks something that the workload's programs need.
+    #[error("{what}; {remedy}")]
+    Missing {
+        /// Who needs what.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A file of the workload's own could not be made.
     #[error("cannot {op} {}: {source}", .path.display())]
     Io {

@@ -55,7 +55,7 @@ pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 #[must_use]
 pub fn all() -> Vec<Box<dyn Workload>> {
     vec![
-        Box::new(build::Build),
+        Box::new(build::Build::default()),
         Box::new(copyup::CopyUp),
         Box::new(metadata::Metadata),
         Box::new(read::Read),

@@ -50,6 +50,18 @@ impl Input {
         }
     }
 
+    /// What its steps run.
+    pub const fn programs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Tutorial => &["make", "mkdir", "sed", "chmod", "tr", "grep", "sort", "uniq", "awk", "cat"],
+            Self::TenSteps => {
+                &["mkdir", "seq", "chmod", "mv", "rm", "find", "sort", "xargs", "cat", "wc", "cksum"]
+            }
+            // What a user's own runs is the user's to know.
+            Self::Own(_) => &[],
+        }
+    }
+
     /// A name that no image of a user has.
     pub fn tag(&self) -> String {
         let name = match self {

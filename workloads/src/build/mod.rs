@@ -1,6 +1,9 @@
 //! Building real Dockerfiles and running what comes out, with the cost of every instruction.
 
 mod input;
+mod tools;
+
+use std::sync::OnceLock;
 
 use storage_driver::Bytes;
 
@@ -15,8 +18,19 @@ use self::input::Input;
 pub(crate) use self::input::TEN_STEPS;
 
 /// The workload `build`.
-#[derive(Debug)]
-pub(crate) struct Build;
+#[derive(Debug, Default)]
+pub(crate) struct Build {
+    /// Names of inputs whose programs this machine lacks, so that its base image lacks them.
+    left_out: OnceLock<Vec<String>>,
+}
+
+impl Build {
+    fn inputs(&self, params: &Params) -> Result<Vec<Input>> {
+        let mut inputs = Input::choose(params)?;
+        inputs.retain(|input| !self.left_out.get().is_some_and(|names| names.contains(&input.name())));
+        Ok(inputs)
+    }
+}
 
 impl Workload for Build {
     fn name(&self) -> &'static str {
@@ -50,12 +64,24 @@ impl Workload for Build {
         Input::choose(params)?.iter().try_for_each(|input| input.write(params, seed, scratch))
     }
 
+    /// Of several Dockerfiles, one that cannot run here is left out; alone, it is refused.
     fn prepare(&self, params: &Params, _: &Scratch, engine: &mut dyn Engine) -> Result<()> {
-        for input in Input::choose(params)? {
+        let inputs = Input::choose(params)?;
+        let mut left_out = Vec::new();
+        for input in &inputs {
             for base in input.bases()? {
                 engine.ensure_base(&base)?;
             }
+            match tools::check(input, engine) {
+                Err(Error::Missing { what, remedy }) if left_out.len() + 1 < inputs.len() => {
+                    engine.leave_out(&format!("the Dockerfile {}", input.name()), &format!("{what}; {remedy}"));
+                    left_out.push(input.name());
+                }
+                other => other?,
+            }
         }
+        // It is the same machine for every driver.
+        let _ = self.left_out.set(left_out);
         Ok(())
     }
 
@@ -66,14 +92,14 @@ impl Workload for Build {
         engine: &mut dyn Engine,
         recorder: &mut dyn Recorder,
     ) -> Result<()> {
-        for input in Input::choose(params)? {
+        for input in self.inputs(params)? {
             one(&input, params, scratch, engine, recorder)?;
         }
         Ok(())
     }
 
     fn conclude(&self, params: &Params, engine: &mut dyn Engine) -> Result<()> {
-        for input in Input::choose(params)? {
+        for input in self.inputs(params)? {
             match engine.remove_image(&input.tag()) {
                 // The build may have failed before there was an image.
                 Ok(()) | Err(Error::Engine(_)) => {}
