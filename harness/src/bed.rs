@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use harness_testbed::{FileSystem, Options, Spec, Testbed, loop_is_possible};
 
 use crate::{
     drivers::{self, Entry},
     failure::Result,
     place::Place,
+    scratch::{Purpose, Scratch},
 };
 
 /// Room for one driver, gone when it is closed.
@@ -17,16 +17,16 @@ pub enum Bed {
     /// A file system made for it.
     Loop(Box<Testbed>),
     /// A directory on the file system of the data directory.
-    Directory(tempfile::TempDir),
+    Directory(Scratch),
 }
 
 impl Bed {
     /// On the data directory's file system where the driver works there, else on the one that it needs.
     pub fn here(place: &Place, entry: &Entry) -> Result<Self> {
-        let dir = drivers::scratch(place)?;
+        let dir = Scratch::make(place, Purpose::Trial)?;
         match needed(entry) {
             Some(file_system) if entry.try_out(&dir.path().join("trial")).is_err() => {
-                dir.close().with_context(|| format!("cannot clean up in {}", place.path().display()))?;
+                dir.close()?;
                 Ok(Self::Loop(Box::new(testbed(place, entry, &format!("loop:{},size=4G", file_system.name()))?)))
             }
             _ => Ok(Self::Directory(dir)),
@@ -38,7 +38,7 @@ impl Bed {
     pub fn fresh(place: &Place, entry: &Entry) -> Result<(Self, Option<String>)> {
         let file_system = needed(entry).unwrap_or_default();
         if let Err(why) = loop_is_possible(file_system) {
-            return Ok((Self::Directory(drivers::scratch(place)?), Some(why.to_string())));
+            return Ok((Self::Directory(Scratch::make(place, Purpose::Trial)?), Some(why.to_string())));
         }
         let spec = format!("loop:{},size=4G", file_system.name());
         let made = testbed(place, entry, &format!("{spec},quota")).or_else(|_| testbed(place, entry, &spec))?;
@@ -84,10 +84,7 @@ impl Bed {
     pub fn close(self) -> Result {
         match self {
             Self::Loop(testbed) => Ok(testbed.close()?),
-            Self::Directory(dir) => {
-                let path = dir.path().to_owned();
-                Ok(dir.close().with_context(|| format!("cannot remove {}", path.display()))?)
-            }
+            Self::Directory(dir) => dir.close(),
         }
     }
 }

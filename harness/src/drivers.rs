@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use harness_testbed::FileSystem;
 use storage_driver::StorageDriver;
 
@@ -185,11 +185,4 @@ pub fn open_one(place: &Place, asked: Option<&str>, given: &[String]) -> Result<
         }
     }
     Err(anyhow!("no storage driver works on {}: {}", place.path().display(), reasons.join("; ")).into())
-}
-
-/// A scratch directory for trying drivers on the file system of the data directory.
-pub fn scratch(place: &Place) -> Result<tempfile::TempDir> {
-    std::fs::create_dir_all(place.path()).with_context(|| format!("cannot create {}", place.path().display()))?;
-    let dir = tempfile::Builder::new().prefix("harness-trial-").tempdir_in(place.path());
-    Ok(dir.with_context(|| format!("cannot write in {}", place.path().display()))?)
 }

@@ -72,6 +72,19 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// What the image store says: no such image, or a bad one, is the command's failure; a full disk and the like are the
+/// environment's.
+pub fn images_failure(error: harness_image::Error) -> Failure {
+    use harness_image::Error as Image;
+    match error {
+        _ if error.is_no_space() => Failure::Environment(error.into()),
+        Image::NotFound { .. } | Image::Ambiguous { .. } | Image::SeveralNames { .. } | Image::Import { .. } => {
+            Failure::Failed(error.into())
+        }
+        other => Failure::Environment(other.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

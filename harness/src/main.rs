@@ -17,6 +17,7 @@ mod nearest;
 mod place;
 mod privileges;
 mod progress;
+mod scratch;
 mod signals;
 mod size;
 mod table;

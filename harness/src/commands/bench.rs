@@ -81,6 +81,8 @@ fn measure(args: &BenchArgs, resumed: Option<Resumed>) -> Result {
     let workloads = choice::workloads(&args.workload)?;
     let params = choice::params(&workloads, &args.params, args.quick)?;
     let workloads: Vec<_> = workloads.into_iter().zip(params).collect();
+    // Refused before there is a run directory.
+    choice::driver_options(&args.driver_options, &choice.entries)?;
     let spec = testbed(args, &place)?;
     let stop = signals::stop_flag()?;
     // Before the threads that work.

@@ -10,7 +10,7 @@ use crate::{
     drivers,
     failure::{Failure, Result},
     place::Place,
-    say,
+    say, signals,
 };
 
 /// Run the conformance suite on drivers
@@ -44,11 +44,16 @@ pub fn run(args: &ConformanceArgs) -> Result {
         return keeps::run(args, document.as_deref());
     }
     let filter = args.case.as_deref().unwrap_or("");
+    let stop = signals::stop_flag()?;
+    let go_on = || !signals::stopped(&stop);
     let mut report = Report { cases: Vec::new() };
     if args.driver.iter().any(|name| name == MODEL) {
-        report.extend(driver_conformance::run(&memory(), filter));
+        report.extend(driver_conformance::run_while(&memory(), filter, &go_on));
     } else {
-        report.extend(examine(args, filter)?);
+        report.extend(examine(args, filter, &go_on)?);
+    }
+    if !go_on() {
+        return Err(Failure::Status(130, Some(anyhow::anyhow!("stopped; nothing is left behind"))));
     }
     if report.cases.is_empty() {
         return Err(Failure::usage(format!("no case has {filter:?} in its name")));
@@ -63,7 +68,7 @@ pub fn run(args: &ConformanceArgs) -> Result {
 }
 
 /// Every driver on its own, then all against each other.
-fn examine(args: &ConformanceArgs, filter: &str) -> Result<Report> {
+fn examine(args: &ConformanceArgs, filter: &str, go_on: &dyn Fn() -> bool) -> Result<Report> {
     let place = Place::choose(args.common.root.as_deref());
     let choice = drivers::choose(&args.driver)?;
     let mut beds = Vec::new();
@@ -78,10 +83,12 @@ fn examine(args: &ConformanceArgs, filter: &str) -> Result<Report> {
     let subjects: Vec<_> = beds.iter().map(|(entry, bed)| bed.subject(entry)).collect();
     let mut report = Report { cases: Vec::new() };
     for subject in &subjects {
-        report.extend(driver_conformance::run(subject, filter));
+        report.extend(driver_conformance::run_while(subject, filter, go_on));
     }
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| subject as &dyn Subject).collect();
-    report.extend(equality::run(&subjects, EQUALITY_SEED, filter));
+    if go_on() {
+        report.extend(equality::run(&subjects, EQUALITY_SEED, filter));
+    }
     for (_, bed) in beds {
         bed.close()?;
     }

@@ -8,9 +8,10 @@ use clap::Args;
 use crate::{
     cli::Common,
     commands::print,
-    drivers::{self, DRIVERS},
+    drivers::DRIVERS,
     failure::Result,
     place::Place,
+    scratch::{Purpose, Scratch},
     table,
 };
 
@@ -23,7 +24,7 @@ pub struct DoctorArgs {
 
 pub fn run(args: &DoctorArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
-    let scratch = drivers::scratch(&place)?;
+    let scratch = Scratch::make(&place, Purpose::Trial)?;
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |what: &str, found: String| rows.push(vec![what.to_owned(), found]);
     row("kernel", read("/proc/sys/kernel/osrelease"));

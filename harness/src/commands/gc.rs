@@ -12,6 +12,7 @@ use crate::{
     drivers::{DRIVERS, Options},
     failure::Result,
     place::Place,
+    scratch,
 };
 
 /// Remove what a crash left behind: mounts, loop devices, cgroups, half-made layers, unused blobs
@@ -30,7 +31,7 @@ pub fn run(args: &GcArgs) -> Result {
         return Ok(());
     }
     let mut gone = Gone::default();
-    for left in harness_testbed::gc(&place.testbeds())? {
+    for left in harness_testbed::gc(&place.testbeds())?.into_iter().chain(scratch::gc(&place)?) {
         gone.say(left.kind, &left.what)?;
     }
     for group in harness_runtime::gc_cgroups()? {

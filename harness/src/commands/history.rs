@@ -1,8 +1,14 @@
 use clap::Args;
-use harness_image::{HistoryStep, Store, parse_rfc3339};
+use harness_image::{HistoryStep, Image, Store, parse_rfc3339};
 use storage_driver::Timestamp;
 
-use crate::{cli::Common, commands::print, failure::Result, place::Place, table};
+use crate::{
+    cli::Common,
+    commands::print,
+    failure::{Result, images_failure},
+    place::Place,
+    table,
+};
 
 /// Show the instructions and layers of an image, newest first
 #[derive(Debug, Args)]
@@ -12,6 +18,9 @@ pub struct HistoryArgs {
     /// The image
     #[arg(value_name = "IMAGE")]
     pub image: String,
+    /// Print ids alone
+    #[arg(long, short)]
+    pub quiet: bool,
     /// Print instructions in full
     #[arg(long)]
     pub no_trunc: bool,
@@ -22,14 +31,26 @@ pub struct HistoryArgs {
 
 pub fn run(args: &HistoryArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
-    let image = Store::open(&place.images())?.resolve(&args.image)?;
+    let image = Store::open(&place.images())?.resolve(&args.image).map_err(images_failure)?;
     let steps: Vec<_> = image.history().into_iter().rev().collect();
+    if args.quiet {
+        let rest = std::iter::repeat_n(MISSING, steps.len().saturating_sub(1));
+        let id = id(args, &image);
+        return print(&std::iter::once(id.as_str()).chain(rest).map(|id| format!("{id}\n")).collect::<String>());
+    }
     if args.format == "json" {
         return print(&steps.iter().map(|step| json(step) + "\n").collect::<String>());
     }
-    let mut id = Some(if args.no_trunc { image.id.to_string() } else { image.short_id() });
+    let mut id = Some(id(args, &image));
     let rows: Vec<_> = steps.iter().map(|step| row(args, step, id.take())).collect();
     print(&table::columns(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &rows))
+}
+
+/// In place of the id of an image that was not made of its own.
+const MISSING: &str = "<missing>";
+
+fn id(args: &HistoryArgs, image: &Image) -> String {
+    if args.no_trunc { image.id.to_string() } else { image.short_id() }
 }
 
 /// Only the newest line has an image of its own, as docker shows it for images that were not built here step by step.
@@ -42,7 +63,7 @@ fn row(args: &HistoryArgs, step: &HistoryStep, id: Option<String>) -> Vec<String
         text = text.chars().take(SHOWN - 1).collect::<String>() + "…";
     }
     vec![
-        id.unwrap_or_else(|| "<missing>".to_owned()),
+        id.unwrap_or_else(|| MISSING.to_owned()),
         created.map_or_else(String::new, |created| table::ago(now, created.0)),
         text,
         step.size().to_string(),

@@ -1,7 +1,10 @@
+mod filter;
+
 use clap::Args;
 use harness_image::{Image, Reference, Store, parse_rfc3339};
 use storage_driver::Timestamp;
 
+use self::filter::Filter;
 use crate::{cli::Common, commands::print, failure::Result, place::Place, table};
 
 /// List images
@@ -12,6 +15,13 @@ pub struct ImagesArgs {
     /// Only images of this name
     #[arg(value_name = "NAME[:TAG]")]
     pub name: Option<String>,
+    /// Also intermediate images, of which this builder makes none
+    #[arg(long, short)]
+    pub all: bool,
+    /// Only images of which this holds: before=IMAGE, since=IMAGE, dangling=true|false, label=NAME[=VALUE] or
+    /// reference=PATTERN
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub filter: Vec<String>,
     /// Print ids alone
     #[arg(long, short)]
     pub quiet: bool,
@@ -26,6 +36,7 @@ pub struct ImagesArgs {
 pub fn run(args: &ImagesArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
     let store = Store::open(&place.images())?;
+    let filters = args.filter.iter().map(|text| Filter::read(text, &store)).collect::<Result<Vec<_>>>()?;
     let images = store.list()?;
     let mut shown: Vec<(&Image, Option<&Reference>)> = Vec::new();
     for image in &images {
@@ -37,6 +48,7 @@ pub fn run(args: &ImagesArgs) -> Result {
     if let Some(wanted) = &args.name {
         shown.retain(|(_, name)| name.is_some_and(|name| is_called(name, wanted)));
     }
+    shown.retain(|(image, name)| Filter::all_take(&filters, image, *name));
     let lines: String = match (args.quiet, args.format.as_str()) {
         (true, _) => shown.iter().map(|(image, _)| id(args, image) + "\n").collect(),
         (false, "json") => shown.iter().map(|(image, name)| json(image, *name) + "\n").collect(),
@@ -56,14 +68,17 @@ fn is_called(name: &Reference, wanted: &str) -> bool {
 fn row(args: &ImagesArgs, image: &Image, name: Option<&Reference>) -> Vec<String> {
     let none = || "<none>".to_owned();
     let now = Timestamp::from_system(std::time::SystemTime::now()).0;
-    let created = image.config.created().as_deref().and_then(parse_rfc3339);
     vec![
         name.map_or_else(none, Reference::familiar_repository),
         name.and_then(Reference::tag).map_or_else(none, str::to_owned),
         id(args, image),
-        created.map_or_else(String::new, |created| table::ago(now, created.0)),
+        created(image).map_or_else(String::new, |created| table::ago(now, created.0)),
         image.size().to_string(),
     ]
+}
+
+fn created(image: &Image) -> Option<Timestamp> {
+    image.config.created().as_deref().and_then(parse_rfc3339)
 }
 
 fn id(args: &ImagesArgs, image: &Image) -> String {

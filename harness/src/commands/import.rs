@@ -13,7 +13,7 @@ use harness_image::{
 use crate::{
     cli::Common,
     commands::print,
-    failure::{Failure, Result},
+    failure::{Failure, Result, images_failure},
     place::Place,
 };
 
@@ -44,13 +44,20 @@ pub fn run(args: &ImportArgs) -> Result {
     let store = Store::open(&place.images())?;
     let mut source: Box<dyn Read + Send> = match args.file.as_str() {
         "-" => Box::new(io::stdin()),
-        path => Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?),
+        path => Box::new(open(path)?),
     };
     let message = args.message.clone().unwrap_or_else(|| format!("imported from {}", args.file));
     let options = ImportOptions { config, message, created: None };
-    let image =
-        base::import(&store, &mut source, &reference, &options).map_err(|error| Failure::Failed(error.into()))?;
+    let image = base::import(&store, &mut source, &reference, &options).map_err(images_failure)?;
     print(&format!("{}\n", image.id))
+}
+
+fn open(path: &str) -> Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+    if file.metadata().with_context(|| format!("cannot examine {path}"))?.is_dir() {
+        return Err(Failure::usage(format!("{path} is a directory; to import it: tar -C {path} -c . | harness import - NAME")));
+    }
+    Ok(file)
 }
 
 /// Reads `--change` as the instructions of a Dockerfile; they become the configuration as in a build.

@@ -3,9 +3,10 @@ use clap::Args;
 use crate::{
     cli::Common,
     commands::print,
-    drivers::{self, DRIVERS},
+    drivers::DRIVERS,
     failure::Result,
     place::Place,
+    scratch::{Purpose, Scratch},
     table,
 };
 
@@ -18,7 +19,7 @@ pub struct ListArgs {
 
 pub fn run(args: &ListArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
-    let scratch = drivers::scratch(&place)?;
+    let scratch = Scratch::make(&place, Purpose::Trial)?;
     let mut rows = Vec::new();
     for entry in DRIVERS {
         let here = match entry.try_out(scratch.path()) {

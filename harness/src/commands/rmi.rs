@@ -6,7 +6,7 @@ use crate::{
     commands::print,
     containers::Containers,
     drivers::{DRIVERS, Options},
-    failure::{Failure, Result},
+    failure::{Failure, Result, images_failure},
     place::Place,
 };
 
@@ -29,7 +29,7 @@ pub fn run(args: &RmiArgs) -> Result {
     let containers = Containers::open(place.containers())?.list()?;
     let mut deleted = false;
     for name in &args.images {
-        let image = store.resolve(name).map_err(|error| Failure::Failed(error.into()))?;
+        let image = store.resolve(name).map_err(images_failure)?;
         let user = containers.iter().find(|(record, _)| record.image_id == image.id.to_string());
         if let Some((record, _)) = user.filter(|_| !args.force && image.references.len() < 2) {
             return Err(Failure::failed(format!(
@@ -37,7 +37,7 @@ pub fn run(args: &RmiArgs) -> Result {
                 record.name
             )));
         }
-        let removal = store.remove(name, args.force).map_err(|error| Failure::Failed(error.into()))?;
+        let removal = store.remove(name, args.force).map_err(images_failure)?;
         deleted |= !removal.deleted.is_empty();
         let untagged = removal.untagged.iter().map(|name| format!("Untagged: {name}\n"));
         let gone = removal.deleted.iter().map(|digest| format!("Deleted: {digest}\n"));

@@ -7,13 +7,15 @@ use nix::sys::time::TimeVal;
 use storage_sys::syscalls::SyscallCounter;
 use workloads::Processor;
 
+use crate::say;
+
 static SYSCALLS: OnceLock<Option<SyscallCounter>> = OnceLock::new();
 
 /// Counts this thread's system calls from now on, and those of the threads that come from it, where the kernel lets us.
 pub fn count_syscalls() {
     SYSCALLS.get_or_init(|| {
         SyscallCounter::start()
-            .inspect_err(|error| tracing::warn!("system calls are not counted: perf_event_open: {error}"))
+            .inspect_err(|error| say(&format!("system calls are not counted: perf_event_open: {error}")))
             .ok()
     });
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -14,10 +14,13 @@ use crate::{
     testbed::{OWNER, PREFIX},
 };
 
+/// How links to testbeds that are not in the base start.
+pub(crate) const ELSEWHERE: &str = "elsewhere-";
+
 /// Something that was taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// `mount`, `device` or `testbed`.
+    /// `mount`, `device`, `testbed`, or what the caller of [`remove_leftover`] calls it.
     pub kind: &'static str,
     /// Where it was.
     pub what: String,
@@ -37,11 +40,28 @@ pub fn gc(base: &Path) -> Result<Vec<Leftover>> {
     let mut gone = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::io("read", base))?;
-        let is_testbed = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if is_testbed && !is_owned(&entry.path()) {
-            remove(entry.path(), &mut gone)?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && !is_owned(&path) {
+            gone.extend(remove_leftover(&path, "testbed")?);
+        } else if name.starts_with(ELSEWHERE) {
+            gone.extend(remove_elsewhere(&path)?);
         }
     }
+    Ok(gone)
+}
+
+/// Follows a link to a testbed that was made in a directory of the user's.
+fn remove_elsewhere(link: &Path) -> Result<Vec<Leftover>> {
+    let dir = fs::read_link(link).map_err(Error::io("read", link))?;
+    let mut gone = Vec::new();
+    if dir.exists() {
+        if is_owned(&dir) {
+            return Ok(gone);
+        }
+        gone = remove_leftover(&dir, "testbed")?;
+    }
+    fs::remove_file(link).map_err(Error::io("remove", link))?;
     Ok(gone)
 }
 
@@ -68,8 +88,14 @@ pub(crate) fn remove_devices(dir: &Path) -> Result<Vec<String>> {
     Ok(removed)
 }
 
-fn remove(dir: PathBuf, gone: &mut Vec<Leftover>) -> Result<()> {
-    let real = fs::canonicalize(&dir).map_err(Error::io("open", &dir))?;
+/// Removes a directory that nobody works in any more, with what is mounted below it, the devices that stand on its files, and
+/// its subvolumes. `kind` is what people call such a directory.
+///
+/// # Errors
+/// What could not be removed.
+pub fn remove_leftover(dir: &Path, kind: &'static str) -> Result<Vec<Leftover>> {
+    let mut gone = Vec::new();
+    let real = fs::canonicalize(dir).map_err(Error::io("open", dir))?;
     let mounts = mountinfo::below(&real).map_err(Error::io("read", "/proc/self/mountinfo"))?;
     for mount in mounts.iter().rev() {
         detach(&mount.mount_point).map_err(Error::io("unmount", &mount.mount_point))?;
@@ -78,7 +104,7 @@ fn remove(dir: PathBuf, gone: &mut Vec<Leftover>) -> Result<()> {
     for name in remove_devices(&real)? {
         gone.push(Leftover { kind: "device", what: name });
     }
-    btrfs::remove_tree(&dir).map_err(Error::io("remove", &dir))?;
-    gone.push(Leftover { kind: "testbed", what: dir.display().to_string() });
-    Ok(())
+    btrfs::remove_tree(dir).map_err(Error::io("remove", dir))?;
+    gone.push(Leftover { kind, what: dir.display().to_string() });
+    Ok(gone)
 }

@@ -17,7 +17,7 @@ mod testbed;
 
 pub use describe::Description;
 pub use error::{Error, Result};
-pub use gc::{Leftover, gc};
+pub use gc::{Leftover, gc, remove_leftover};
 pub use spec::{FileSystem, Spec};
 pub use storage_sys::block::BlockStat;
 pub use testbed::{Options, Testbed, loop_is_possible};

@@ -1,5 +1,6 @@
 use std::{
     fs::{self, File},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +15,7 @@ use storage_sys::{
 
 use crate::{
     Description, Error, FileSystem, Result, Spec, device,
-    gc::{lock, remove_devices},
+    gc::{ELSEWHERE, lock, remove_devices},
     mkfs, mounting,
 };
 
@@ -56,6 +57,8 @@ struct Own {
     device: Option<LoopDevice>,
     memory: Option<PathBuf>,
     owner: Option<File>,
+    /// In the base, where `gc` looks, for a testbed that is in another directory.
+    link: Option<PathBuf>,
     keep: bool,
 }
 
@@ -134,8 +137,7 @@ impl Testbed {
 
     fn directory(spec: &Spec, path: &Path, options: &Options) -> Result<Self> {
         fs::create_dir_all(path).map_err(Error::io("create", path))?;
-        let options = Options { base: fs::canonicalize(path).map_err(Error::io("open", path))?, ..options.clone() };
-        let own = Own::make(&options)?;
+        let own = Own::elsewhere(&fs::canonicalize(path).map_err(Error::io("open", path))?, options)?;
         let holding = mountinfo::holding(&own.dir).map_err(Error::io("read", "/proc/self/mountinfo"))?;
         let description = Description {
             testbed: spec.to_string(),
@@ -226,12 +228,37 @@ impl Own {
         // Until the new directory has its owner, it looks like a dead run's.
         let _no_gc = lock(&options.base)?;
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
-        let mut own = Self { dir, mounted: None, device: None, memory: None, owner: None, keep: options.keep };
+        let mut own = Self { dir, mounted: None, device: None, memory: None, owner: None, link: None, keep: options.keep };
         let path = own.dir.join(OWNER);
         let owner = File::create(&path).map_err(Error::io("create", &path))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Error::io("lock", &path))?;
         own.owner = Some(owner);
         Ok(own)
+    }
+
+    /// In a directory of the user's, where `gc` finds it by a link in the base.
+    fn elsewhere(path: &Path, options: &Options) -> Result<Self> {
+        let base = &options.base;
+        fs::create_dir_all(base).map_err(Error::io("create", base))?;
+        let inside = Options { base: path.to_owned(), ..options.clone() };
+        if fs::canonicalize(base).is_ok_and(|base| base == path) {
+            return Self::make(&inside);
+        }
+        let link = std::path::absolute(base.join(format!("{ELSEWHERE}{}", options.name)));
+        let link = link.map_err(Error::io("find", base))?;
+        // Until the testbed is there, its link looks like a dead run's.
+        let _no_gc = lock(base)?;
+        symlink(path.join(format!("{PREFIX}{}", options.name)), &link).map_err(Error::io("create", &link))?;
+        match Self::make(&inside) {
+            Ok(mut own) => {
+                own.link = Some(link);
+                Ok(own)
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&link);
+                Err(error)
+            }
+        }
     }
 
     /// A file system in memory for the device's file.
@@ -312,7 +339,8 @@ impl Own {
             detach(&point).map_err(Error::io("unmount", &point))?;
         }
         self.owner = None;
-        btrfs::remove_tree(&self.dir).map_err(Error::io("remove", &self.dir))
+        btrfs::remove_tree(&self.dir).map_err(Error::io("remove", &self.dir))?;
+        self.link.take().map_or(Ok(()), |link| fs::remove_file(&link).map_err(Error::io("remove", link)))
     }
 }
 

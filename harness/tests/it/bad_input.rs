@@ -18,6 +18,83 @@ fn unknown_names_are_told_with_the_nearest() {
 }
 
 #[test]
+fn options_of_drivers_that_are_not_there_are_refused() {
+    let place = Place::new();
+    let run = |option: &str| place.run(&["--driver", "overlay2,vfs", "--driver-opt", option]).status_is(2);
+    run("overlya2:metacopy=on").says("did you mean overlay2?");
+    run("btrfs:quota=off").says("is for btrfs");
+    assert!(!place.dir.path().join("results").exists(), "a run directory stays");
+}
+
+#[test]
+fn privileged_a_run_that_cannot_begin_leaves_no_directory() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let run = |args: &[&str]| place.run(&[&["--driver", "vfs", "--quick", "--out", out.to_str().unwrap()], args].concat());
+    run(&["--param", "files=many"]).status_is(2).says("files");
+    run(&["--param", "device=never"]).status_is(2).says("step or build");
+    run(&["--testbed", "dev:/nonexistent"]).status_is(2).says("/nonexistent");
+    assert!(!out.exists(), "a run directory stays");
+}
+
+#[test]
+fn privileged_what_no_driver_can_work_on_is_told() {
+    let place = Place::new();
+    fs::create_dir_all(place.root()).unwrap();
+    let mount = |args: &[&str]| std::process::Command::new("mount").args(args).arg(place.root()).status().unwrap();
+    let umount = || std::process::Command::new("umount").arg(place.root()).status().unwrap();
+    // Overlays do not stack as upper directories.
+    for dir in ["lower", "upper", "work"] {
+        fs::create_dir(place.dir.path().join(dir)).unwrap();
+    }
+    let dir = place.dir.path().display();
+    let options = format!("lowerdir={dir}/lower,upperdir={dir}/upper,workdir={dir}/work");
+    assert!(mount(&["-t", "overlay", "-o", &options, "overlay"]).success());
+    let context = place.context(&[("Dockerfile", "FROM tiny\nCOPY file /\n"), ("file", "x")]);
+    let build = |driver: &str| place.run(&["build", "-q", "--driver", driver, context.to_str().unwrap()]);
+    let (refused, btrfs, works) = (build("overlay2"), build("btrfs"), build("vfs"));
+    assert!(umount().success());
+    for answer in [refused.status_is(2).says("overlay"), btrfs.status_is(2).says("btrfs")] {
+        assert_eq!(answer.err.lines().count(), 1, "{answer:#?}");
+        assert!(answer.err.contains("--root") || answer.err.contains("--testbed"), "{answer:#?}");
+    }
+    works.ok();
+    // One that takes no files at all.
+    assert!(mount(&["-t", "tmpfs", "-o", "ro", "none"]).success());
+    let refused = build("vfs");
+    assert!(umount().success());
+    let refused = refused.status_is(2).says("Read-only file system");
+    assert_eq!(refused.err.lines().count(), 1, "{refused:#?}");
+}
+
+/// The two calls that mount an overlay, answered as a kernel without it does.
+#[test]
+fn privileged_a_kernel_without_overlay_is_told() {
+    let place = Place::new();
+    let context = place.context(&[("Dockerfile", "FROM tiny\nCOPY file /\n"), ("file", "x")]);
+    let without = |args: &[&str]| {
+        let mut command = std::process::Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsopen,mount:error=ENODEV"]).arg(crate::place::program());
+        Answer::of(&command.args(args).arg("--root").arg(place.root()).output().expect("install strace"))
+    };
+    let build = ["build", "-q", "--driver", "overlay2", context.to_str().unwrap()];
+    let refused = without(&build).status_is(2).says("this kernel has no overlayfs").says("--driver vfs");
+    assert_eq!(refused.err.lines().count(), 1, "{refused:#?}");
+    assert!(without(&["list"]).ok().out.contains("no: "), "list says nothing of it");
+    // Where no driver was asked for, another one does the work.
+    without(&["build", "-q", context.to_str().unwrap()]).ok();
+    assert!(place.root().join("drivers/vfs/layers").exists());
+}
+
+#[test]
+fn images_and_archives_that_are_not_there_are_told() {
+    let place = Place::new();
+    place.run(&["history", "nosuch"]).status_is(1).says("nosuch");
+    place.run(&["import", place.dir.path().to_str().unwrap(), "x"]).status_is(2).says("is a directory");
+    place.run(&["import", "/nonexistent.tar", "x"]).status_is(2).says("/nonexistent.tar");
+}
+
+#[test]
 fn a_used_run_directory_is_not_overwritten() {
     let place = Place::new();
     let out = place.dir.path().join("out");
@@ -72,6 +149,12 @@ fn privileged_a_damaged_image_is_named() {
     fs::write(&index, "nonsense").unwrap();
     place.run(&["images"]).status_is(2).says("index.json");
     assert_eq!(fs::read_to_string(&index).unwrap(), "nonsense");
+}
+
+#[test]
+fn privileged_memory_that_no_container_starts_in_is_told() {
+    let place = Place::new();
+    place.container(&["--rm", "--memory", "1"], &["host", "true"]).status_is(125).says("minimum is 6 MiB");
 }
 
 #[test]

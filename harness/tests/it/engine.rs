@@ -30,7 +30,9 @@ fn privileged_build_run_list_and_remove() {
         let id = build(&[]).out;
         assert!(id.starts_with("sha256:"), "{id}");
         assert!(build(&[]).err.contains("from the cache"));
-        assert!(!build(&["--no-cache"]).err.contains("from the cache"));
+        let anew = build(&["--no-cache"]);
+        assert!(!anew.err.contains("from the cache"));
+        let id = anew.out;
 
         let ran = place.container(&["--driver", driver, "--name", "one"], &["my:1"]).ok();
         assert_eq!(ran.out, "default\nhello me\n1000\n");
@@ -40,6 +42,15 @@ fn privileged_build_run_list_and_remove() {
         let listed = place.run(&["ps", "-a", "--format", "json"]).ok().out;
         assert!(listed.contains("\"Names\":\"one\"") && listed.contains("\"ExitCode\":0"), "{listed}");
         assert!(place.run(&["history", "my:1"]).ok().out.contains("COPY --chmod=755 go.sh ."));
+        let ids = place.run(&["history", "-q", "--no-trunc", "my:1"]).ok().out;
+        let ids: Vec<_> = ids.lines().collect();
+        assert!(ids.len() > 5 && ids[0] == id.trim() && ids[1..].iter().all(|id| *id == "<missing>"), "{ids:?}");
+        let listed = |filter: &str| place.run(&["images", "-a", "--no-trunc", "-q", "-f", filter]).ok().out;
+        assert_eq!(listed("reference=m?:*"), id);
+        assert!(listed("since=host").contains(&id) && !listed("since=my:1").contains(&id));
+        assert!(!listed("before=my:1").contains(&id) && !listed("dangling=true").contains(&id));
+        assert_eq!(listed("label=none"), "");
+        place.run(&["images", "-f", "refrence=x"]).status_is(2).says("did you mean reference?");
         place.run(&["rmi", "my:1"]).status_is(1).says("container one");
         place.run(&["rm", "one"]).ok();
         assert!(place.run(&["rmi", "my:1"]).ok().out.contains("Untagged: my:1"));

@@ -11,6 +11,7 @@ mod crash;
 mod debian;
 mod dockerfile;
 mod engine;
+mod full_disk;
 mod images_in_and_out;
 mod keeps;
 mod lab;

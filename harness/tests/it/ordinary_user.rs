@@ -1,24 +1,58 @@
-//! The same without being root: in a user namespace, with one id.
+//! The same without being root: in a user namespace, with one id and with many.
 
-use std::{os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::place::{Answer, Place, program};
 
-/// As nobody, who has no subordinate ids.
-fn as_nobody(place: &Place, args: &[&str]) -> Answer {
+const NOBODY: u32 = 65534;
+/// Known to none of the host's files.
+const MAPPED: u32 = 54321;
+
+/// A home for the user, and a program that everybody may execute: where it was built need not be readable for everybody.
+fn home(place: &Place, user: u32) -> PathBuf {
     let home = place.dir.path().join("home");
     if !home.exists() {
-        std::fs::create_dir(&home).unwrap();
-        std::fs::set_permissions(place.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
-        // Where the program was built need not be readable for everybody.
-        std::fs::copy(program(), place.dir.path().join("harness")).unwrap();
+        fs::create_dir(&home).unwrap();
+        fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        chown(&home, Some(user), Some(user)).unwrap();
+        fs::copy(program(), place.dir.path().join("harness")).unwrap();
     }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
+    home
+}
+
+fn become_user(mut command: Command, place: &Place, user: u32, args: &[&str]) -> Answer {
+    let home = home(place, user);
+    let user = user.to_string();
+    command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--"]);
     command.arg(place.dir.path().join("harness")).args(args).current_dir(&home);
     command.env("HOME", &home).env_remove("XDG_DATA_HOME");
     Answer::of(&command.output().unwrap())
+}
+
+/// As nobody, who has no subordinate ids.
+fn as_nobody(place: &Place, args: &[&str]) -> Answer {
+    become_user(Command::new("env"), place, NOBODY, args)
+}
+
+/// As a user with 65,536 subordinate ids, of whom only this mount namespace knows.
+fn as_mapped(place: &Place, args: &[&str]) -> Answer {
+    let files = place.dir.path();
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    fs::write(files.join("passwd"), format!("{users}mapped:x:{MAPPED}:{MAPPED}::/:/bin/sh\n")).unwrap();
+    for ids in ["subuid", "subgid"] {
+        assert!(Path::new("/etc").join(ids).exists(), "install uidmap");
+        fs::write(files.join(ids), "mapped:900000:65536\n").unwrap();
+    }
+    let script = "cd \"$1\" && for f in passwd subuid subgid; do mount --bind $f /etc/$f || exit 99; done; shift; \
+                  cd \"$1\"; shift; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(files).arg(home(place, MAPPED));
+    become_user(command, place, MAPPED, args)
 }
 
 #[test]
@@ -35,10 +69,57 @@ fn privileged_an_ordinary_user_builds_and_runs() {
     }
 }
 
+/// Files of several owners, and steps and containers of several users.
+#[test]
+fn privileged_an_ordinary_user_with_subordinate_ids_has_other_users_in_containers() {
+    let place = Place::new();
+    let dockerfile = "FROM host
+COPY --chown=1000:1001 f /f
+RUN mkdir -m 777 /made && cp -p /f /made/kept && chown 7:8 /made/kept
+USER 1000:1001
+RUN id -u > /dev/stdout && id -u > /made/who && echo more >> /f
+CMD [\"sh\", \"-c\", \"id -u; id -g; cat /made/who /f; stat -c %u:%g /f /made/kept /made/who\"]
+";
+    let context = place.context(&[("Dockerfile", dockerfile), ("f", "copied\n")]);
+    for driver in ["overlay2", "vfs"] {
+        as_mapped(&place, &["build", "--driver", driver, "--no-cache", "-t", "many", context.to_str().unwrap()]).ok();
+        let ran = as_mapped(&place, &["run", "--driver", driver, "--rm", "many"]).ok();
+        assert_eq!(ran.out, "1000\n1001\n1000\ncopied\nmore\n1000:1001\n7:8\n1000:1001\n", "{driver}");
+        let root = as_mapped(&place, &["run", "--driver", driver, "--rm", "-u", "0", "many", "id", "-u"]).ok();
+        assert_eq!(root.out, "0\n");
+        as_mapped(&place, &["run", "--driver", driver, "--rm", "-u", "70000", "many"]).status_is(125).says("subuid");
+    }
+}
+
+/// Owners that the namespace does not have are refused with what helps, and it does.
+#[test]
+fn privileged_owners_that_are_not_mapped_are_told_with_the_remedy() {
+    let place = Place::new();
+    home(&place, NOBODY);
+    let tar = place.dir.path().join("rootfs.tar");
+    let status = Command::new("tar")
+        .args(["-C", "/bin", "--dereference", "--owner=5", "--group=7", "-cf"])
+        .arg(&tar)
+        .args(["--transform=s,^,bin/,", "busybox"])
+        .status();
+    assert!(status.unwrap().success(), "install busybox-static");
+    as_nobody(&place, &["import", tar.to_str().unwrap(), "owned"]).ok();
+    for driver in ["overlay2", "vfs"] {
+        let run = ["run", "--driver", driver, "--rm"];
+        let program = ["owned", "/bin/busybox", "true"];
+        let refused = as_nobody(&place, &[&run[..], &program].concat()).status_is(125);
+        refused.says("5:7 is not mapped").says("/etc/subuid").says("owners=squash");
+        as_nobody(&place, &[&run[..], &["--driver-opt", "owners=squash"], &program].concat()).ok();
+        let user = ["run", "--driver", driver, "--rm", "-u", "1000", "host", "true"];
+        as_nobody(&place, &user).status_is(125).says("/etc/subuid");
+    }
+}
+
 #[test]
 fn privileged_an_ordinary_user_measures_without_device_counters() {
     let place = Place::new();
     let answer = as_nobody(&place, &["--driver", "all", "--workload", "build", "--quick"]).ok();
     assert!(answer.out.contains("overlay2") && answer.out.contains("vfs"), "{answer:?}");
-    answer.says("no device counters");
+    let answer = answer.says("no device counters");
+    assert!(!answer.err.contains("WARN"), "{answer:?}");
 }

@@ -77,15 +77,24 @@ impl Given {
     }
 }
 
-/// `NAME=VALUE` is for every driver, `DRIVER:NAME=VALUE` for one.
-pub fn driver_options(given: &[String], entry: &Entry) -> Result<drivers::Options> {
-    let mine = given.iter().filter_map(|option| match option.split_once(':') {
-        Some((driver, rest)) if !driver.contains('=') => {
-            drivers::find(driver).ok().filter(|other| other.name == entry.name).map(|_| rest.to_owned())
+/// The options of each of the drivers: `NAME=VALUE` is for all of them, `DRIVER:NAME=VALUE` for one.
+pub fn driver_options(given: &[String], entries: &[&'static Entry]) -> Result<Vec<drivers::Options>> {
+    let mut of_each = vec![Vec::new(); entries.len()];
+    for option in given {
+        match option.split_once(':').filter(|(driver, _)| !driver.contains('=')) {
+            Some((driver, rest)) => {
+                let named = drivers::find(driver)?;
+                let place = entries.iter().position(|entry| entry.name == named.name).ok_or_else(|| {
+                    let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+                    let (named, names) = (named.name, names.join(", "));
+                    Failure::usage(format!("--driver-opt {option} is for {named}, and --driver names {names}"))
+                })?;
+                of_each[place].push(rest.to_owned());
+            }
+            None => of_each.iter_mut().for_each(|options| options.push(option.clone())),
         }
-        _ => Some(option.clone()),
-    });
-    drivers::options(&mine.collect::<Vec<_>>())
+    }
+    of_each.iter().map(|options| drivers::options(options)).collect()
 }
 
 #[cfg(test)]
@@ -106,6 +115,23 @@ mod tests {
             assert!(params(&chosen, &texts(&[wrong]), false).is_err(), "{wrong}");
         }
         assert!(params(&chosen[..1], &texts(&["iterations=4"]), false).is_err());
+    }
+
+    #[test]
+    fn driver_options_go_to_who_is_named() {
+        let chosen = drivers::choose(&texts(&["overlay2,vfs"])).unwrap().entries;
+        let options = driver_options(&texts(&["sync=off", "overlay:metacopy=on", "vfs:copy=a:b"]), &chosen).unwrap();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(options[0], drivers::Options::from([pair("metacopy", "on"), pair("sync", "off")]));
+        assert_eq!(options[1], drivers::Options::from([pair("copy", "a:b"), pair("sync", "off")]));
+        for (wrong, says) in [
+            ("overlya2:metacopy=on", "did you mean overlay2?"),
+            ("btrfs:quota=off", "is for btrfs, and --driver names overlay2, vfs"),
+            ("vfs:copy", "NAME=VALUE"),
+        ] {
+            let refused = driver_options(&texts(&[wrong]), &chosen).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
     failure::{Failure, Result},
     place::Place,
     progress::Progress,
-    say, signals,
+    say, scratch, signals,
 };
 
 /// One run directory in the making.
@@ -41,7 +41,7 @@ pub struct Run {
     writer: SampleWriter,
     record: RunRecord,
     place: Place,
-    scratch: tempfile::TempDir,
+    scratch: scratch::Scratch,
 }
 
 impl Run {
@@ -81,7 +81,8 @@ impl Run {
             end: None,
             outcome: None,
         };
-        Ok(Self { id, dir, _lock: lock, writer, record, place: place.clone(), scratch: scratch(place)? })
+        let scratch = scratch::Scratch::make(place, scratch::Purpose::Run)?;
+        Ok(Self { id, dir, _lock: lock, writer, record, place: place.clone(), scratch })
     }
 
     /// Goes on with one that was interrupted: whole rounds are kept, what there is of others is measured anew.
@@ -95,7 +96,8 @@ impl Run {
         record.resumed.push(results::rfc3339(SystemTime::now()));
         (record.end, record.outcome) = (None, None);
         let id = record.run.clone();
-        Ok(Self { id, dir, _lock: lock, writer, record, place: place.clone(), scratch: scratch(place)? })
+        let scratch = scratch::Scratch::make(place, scratch::Purpose::Run)?;
+        Ok(Self { id, dir, _lock: lock, writer, record, place: place.clone(), scratch })
     }
 
     /// Runs the workloads, and writes what they come to.
@@ -107,7 +109,10 @@ impl Run {
         spec: &Spec,
         stop: &Arc<AtomicBool>,
     ) -> Result {
-        let mut engines = self.engines(args, choice, spec, stop)?;
+        let mut engines = match self.engines(args, choice, spec, stop) {
+            Ok(engines) => engines,
+            Err(failure) => return self.finish(args, Err(failure)),
+        };
         let outcome = self.workloads(args, workloads, &mut engines, stop);
         let outcome = self.close(engines, outcome);
         self.finish(args, outcome)
@@ -157,7 +162,8 @@ impl Run {
     ) -> Result<Vec<(&'static Entry, BenchEngine)>> {
         let store = self.store()?;
         let mut engines = Vec::new();
-        for entry in &choice.entries {
+        let options_of_each = choice::driver_options(&args.driver_options, &choice.entries)?;
+        for (entry, driver_options) in choice.entries.iter().zip(&options_of_each) {
             if let Some(mistake) = args.inject {
                 mistake.check(entry.name).map_err(Failure::usage)?;
             }
@@ -171,7 +177,7 @@ impl Run {
             let testbed = Testbed::open(&spec, &options)?;
             match BenchEngine::open(
                 entry,
-                &choice::driver_options(&args.driver_options, entry)?,
+                driver_options,
                 store.clone(),
                 testbed,
                 args.inject,
@@ -261,7 +267,7 @@ impl Run {
         let scratch = Scratch::new(scratch);
         let measured = workloads::run(workload, params, plan, &scratch, &mut ports, for_round, &mut watch);
         measured.map_err(|error| match error {
-            workloads::Error::Parameter { .. } => Failure::Environment(error.into()),
+            workloads::Error::Parameter { .. } | workloads::Error::Missing { .. } => Failure::Environment(error.into()),
             workloads::Error::Stopped => interrupted(),
             workloads::Error::Engine(source) => classify(source),
             other => Failure::Failed(other.into()),
@@ -280,8 +286,18 @@ impl Run {
         outcome
     }
 
-    /// Writes what the samples come to, whatever happened.
+    /// Nothing was measured, and nothing was there before.
+    fn is_empty(&self) -> bool {
+        self.record.resumed.is_empty() && self.record.measured.is_empty()
+    }
+
+    /// Writes what the samples come to, whatever happened. A run that could not begin leaves no directory.
     fn finish(mut self, args: &BenchArgs, outcome: Result) -> Result {
+        if matches!(outcome, Err(Failure::Environment(_))) && self.is_empty() {
+            let path = self.dir.path();
+            std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
+            return outcome;
+        }
         self.note_bases()?;
         self.record.end = Some(results::rfc3339(SystemTime::now()));
         self.record.outcome = Some(match &outcome {
@@ -315,12 +331,6 @@ struct Shown<'a> {
     bar: &'a Progress,
     total: u64,
     place: usize,
-}
-
-fn scratch(place: &Place) -> Result<tempfile::TempDir> {
-    std::fs::create_dir_all(place.path()).with_context(|| format!("cannot create {}", place.path().display()))?;
-    let scratch = tempfile::Builder::new().prefix("harness-run-").tempdir_in(place.path());
-    Ok(scratch.with_context(|| format!("cannot write in {}", place.path().display()))?)
 }
 
 fn interrupted() -> Failure {

@@ -1,0 +1,105 @@
+//! `--filter` of `images`, with docker's names.
+
+use harness_image::{Image, Reference, Store};
+use storage_driver::Timestamp;
+
+use super::created;
+use crate::{
+    failure::{Failure, Result, images_failure},
+    nearest,
+};
+
+const NAMES: [&str; 5] = ["before", "dangling", "label", "reference", "since"];
+
+/// One condition.
+#[derive(Debug)]
+pub enum Filter {
+    /// Made before an image.
+    Before(Option<Timestamp>),
+    /// Has no name, or has one.
+    Dangling(bool),
+    /// Has a label, of any value or of this one.
+    Label(String, Option<String>),
+    /// Has a name like this one.
+    Reference(String),
+    /// Made after an image.
+    Since(Option<Timestamp>),
+}
+
+impl Filter {
+    /// Reads `NAME=VALUE`.
+    pub fn read(text: &str, store: &Store) -> Result<Self> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--filter takes NAME=VALUE, not {text:?}")))?;
+        let made = || Ok::<_, Failure>(created(&store.resolve(value).map_err(images_failure)?));
+        match name {
+            "before" => Ok(Self::Before(made()?)),
+            "since" => Ok(Self::Since(made()?)),
+            "dangling" => match value {
+                "true" | "1" => Ok(Self::Dangling(true)),
+                "false" | "0" => Ok(Self::Dangling(false)),
+                _ => Err(Failure::usage(format!("--filter dangling takes true or false, not {value:?}"))),
+            },
+            "label" => Ok(match value.split_once('=') {
+                Some((label, value)) => Self::Label(label.to_owned(), Some(value.to_owned())),
+                None => Self::Label(value.to_owned(), None),
+            }),
+            "reference" => Ok(Self::Reference(value.to_owned())),
+            other => Err(Failure::usage(nearest::unknown("filter", other, NAMES.into_iter()))),
+        }
+    }
+
+    /// Whether all of them take this line: filters of one name are alternatives for `reference`, as docker has it.
+    pub fn all_take(filters: &[Self], image: &Image, name: Option<&Reference>) -> bool {
+        let is_reference = |filter: &&Self| matches!(filter, Self::Reference(_));
+        let mut references = filters.iter().filter(is_reference).peekable();
+        let named = references.peek().is_none() || references.any(|filter| filter.takes(image, name));
+        named && filters.iter().filter(|filter| !is_reference(filter)).all(|filter| filter.takes(image, name))
+    }
+
+    fn takes(&self, image: &Image, name: Option<&Reference>) -> bool {
+        match self {
+            Self::Before(then) => created(image) < *then,
+            Self::Since(then) => created(image) > *then,
+            Self::Dangling(dangling) => name.is_none() == *dangling,
+            Self::Label(label, value) => {
+                let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+                let found = labels.and_then(|labels| labels.get(label));
+                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            }
+            Self::Reference(pattern) => name.is_some_and(|name| {
+                let repository = name.familiar_repository();
+                let tagged = name.tag().map(|tag| format!("{repository}:{tag}"));
+                is_like(pattern, &repository) || tagged.is_some_and(|tagged| is_like(pattern, &tagged))
+            }),
+        }
+    }
+}
+
+/// `*` stands for any characters but a slash, `?` for one.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let rest = &pattern[first.len_utf8()..];
+    if first == '*' {
+        let ends = text.char_indices().take_while(|(_, c)| *c != '/').map(|(at, c)| at + c.len_utf8());
+        return std::iter::once(0).chain(ends).any(|end| is_like(rest, &text[end..]));
+    }
+    let mut left = text.chars();
+    left.next().is_some_and(|c| if first == '?' { c != '/' } else { c == first }) && is_like(rest, left.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn patterns_stop_at_slashes() {
+        for (pattern, text) in [("*", "app"), ("a?p:*", "app:1"), ("*/app", "me/app"), ("app", "app"), ("a*", "a")] {
+            assert!(is_like(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("*", "me/app"), ("app", "apple"), ("", "a"), ("a?", "a")] {
+            assert!(!is_like(pattern, text), "{pattern} {text}");
+        }
+    }
+}
