@@ -55,7 +55,9 @@ pub fn run(args: &ImportArgs) -> Result {
 fn open(path: &str) -> Result<File> {
     let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
     if file.metadata().with_context(|| format!("cannot examine {path}"))?.is_dir() {
-        return Err(Failure::usage(format!("{path} is a directory; to import it: tar -C {path} -c . | harness import - NAME")));
+        return Err(Failure::usage(format!(
+            "{path} is a directory; to import it: tar -C {path} -c . | harness import - NAME"
+        )));
     }
     Ok(file)
 }

@@ -228,7 +228,8 @@ impl Own {
         // Until the new directory has its owner, it looks like a dead run's.
         let _no_gc = lock(&options.base)?;
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
-        let mut own = Self { dir, mounted: None, device: None, memory: None, owner: None, link: None, keep: options.keep };
+        let mut own =
+            Self { dir, mounted: None, device: None, memory: None, owner: None, link: None, keep: options.keep };
         let path = own.dir.join(OWNER);
         let owner = File::create(&path).map_err(Error::io("create", &path))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Error::io("lock", &path))?;

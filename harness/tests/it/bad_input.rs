@@ -30,7 +30,8 @@ fn options_of_drivers_that_are_not_there_are_refused() {
 fn privileged_a_run_that_cannot_begin_leaves_no_directory() {
     let place = Place::new();
     let out = place.dir.path().join("out");
-    let run = |args: &[&str]| place.run(&[&["--driver", "vfs", "--quick", "--out", out.to_str().unwrap()], args].concat());
+    let run =
+        |args: &[&str]| place.run(&[&["--driver", "vfs", "--quick", "--out", out.to_str().unwrap()], args].concat());
     run(&["--param", "files=many"]).status_is(2).says("files");
     run(&["--param", "device=never"]).status_is(2).says("step or build");
     run(&["--testbed", "dev:/nonexistent"]).status_is(2).says("/nonexistent");
@@ -74,7 +75,9 @@ fn privileged_a_kernel_without_overlay_is_told() {
     let context = place.context(&[("Dockerfile", "FROM tiny\nCOPY file /\n"), ("file", "x")]);
     let without = |args: &[&str]| {
         let mut command = std::process::Command::new("strace");
-        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsopen,mount:error=ENODEV"]).arg(crate::place::program());
+        command
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsopen,mount:error=ENODEV"])
+            .arg(crate::place::program());
         Answer::of(&command.args(args).arg("--root").arg(place.root()).output().expect("install strace"))
     };
     let build = ["build", "-q", "--driver", "overlay2", context.to_str().unwrap()];

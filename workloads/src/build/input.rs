@@ -54,9 +54,7 @@ impl Input {
     pub const fn programs(&self) -> &'static [&'static str] {
         match self {
             Self::Tutorial => &["make", "mkdir", "sed", "chmod", "tr", "grep", "sort", "uniq", "awk", "cat"],
-            Self::TenSteps => {
-                &["mkdir", "seq", "chmod", "mv", "rm", "find", "sort", "xargs", "cat", "wc", "cksum"]
-            }
+            Self::TenSteps => &["mkdir", "seq", "chmod", "mv", "rm", "find", "sort", "xargs", "cat", "wc", "cksum"],
             // What a user's own runs is the user's to know.
             Self::Own(_) => &[],
         }

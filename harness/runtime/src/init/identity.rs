@@ -78,15 +78,11 @@ fn set_ids(process: &Process) -> Result<(), Failed> {
         // A user namespace made without privilege forbids setgroups(2) (user_namespaces(7)). Having no groups but one's
         // own is what was wanted when none are asked for.
         Err(Errno::PERM) if groups.is_empty() || groups == [Gid::from_raw(process.gid)] => {}
-        other => other.or_fail(|| {
-            format!("set the supplementary groups {:?}{MAPPED}", process.groups)
-        })?,
+        other => other.or_fail(|| format!("set the supplementary groups {:?}{MAPPED}", process.groups))?,
     }
     let (uid, gid) = (Uid::from_raw(process.uid), Gid::from_raw(process.gid));
-    set_thread_res_gid(gid, gid, gid)
-        .or_fail(|| format!("become group {}{MAPPED}", process.gid))?;
-    set_thread_res_uid(uid, uid, uid)
-        .or_fail(|| format!("become user {}{MAPPED}", process.uid))
+    set_thread_res_gid(gid, gid, gid).or_fail(|| format!("become group {}{MAPPED}", process.gid))?;
+    set_thread_res_uid(uid, uid, uid).or_fail(|| format!("become user {}{MAPPED}", process.uid))
 }
 
 /// Leaves the capabilities that executing an ordinary file would: a user other than root keeps the ambient ones only

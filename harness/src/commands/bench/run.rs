@@ -175,14 +175,7 @@ impl Run {
             };
             let spec = spec.clone().or_on(entry.file_system.unwrap_or_default());
             let testbed = Testbed::open(&spec, &options)?;
-            match BenchEngine::open(
-                entry,
-                driver_options,
-                store.clone(),
-                testbed,
-                args.inject,
-                stop.clone(),
-            ) {
+            match BenchEngine::open(entry, driver_options, store.clone(), testbed, args.inject, stop.clone()) {
                 Ok(engine) => {
                     let record = DriverRecord {
                         status: engine.driver().status().pairs,

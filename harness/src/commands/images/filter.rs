@@ -29,9 +29,8 @@ pub enum Filter {
 impl Filter {
     /// Reads `NAME=VALUE`.
     pub fn read(text: &str, store: &Store) -> Result<Self> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--filter takes NAME=VALUE, not {text:?}")))?;
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| Failure::usage(format!("--filter takes NAME=VALUE, not {text:?}")))?;
         let made = || Ok::<_, Failure>(created(&store.resolve(value).map_err(images_failure)?));
         match name {
             "before" => Ok(Self::Before(made()?)),
@@ -46,7 +45,7 @@ impl Filter {
                 None => Self::Label(value.to_owned(), None),
             }),
             "reference" => Ok(Self::Reference(value.to_owned())),
-            other => Err(Failure::usage(nearest::unknown("filter", other, NAMES.into_iter()))),
+            other => Err(Failure::usage(nearest::unknown("filter", other, NAMES))),
         }
     }
 
