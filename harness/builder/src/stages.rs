@@ -29,8 +29,11 @@ pub struct Plan {
     pub needs: Vec<Vec<usize>>,
 }
 
-/// Finds the target and what it needs.
-pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables) -> Result<Plan> {
+/// The stages and images that an image's triggers take files of; the stage that starts from it, and its name.
+pub type OfTriggers<'a> = &'a mut dyn FnMut(&Stage, &str) -> Result<Vec<String>>;
+
+/// Finds the target and what it needs. `triggers` is asked once for each base of a stage that is needed.
+pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables, triggers: OfTriggers<'_>) -> Result<Plan> {
     let mut bases = Vec::new();
     for (number, stage) in file.stages.iter().enumerate() {
         bases.push(find(file, number, &base(file, stage, global)?, false));
@@ -39,21 +42,28 @@ pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables) -> 
         None => file.stages.len() - 1,
         Some(name) => by_name(file, file.stages.len(), name, true).ok_or_else(|| no_stage(file, name))?,
     };
-    let needs: Vec<Vec<usize>> = (0..file.stages.len()).map(|number| needs(file, number, &bases[number])).collect();
+    let mut needs = vec![Vec::new(); file.stages.len()];
     let mut needed = vec![false; file.stages.len()];
     let mut pending = vec![last];
     while let Some(number) = pending.pop() {
-        if !std::mem::replace(&mut needed[number], true) {
-            pending.extend(&needs[number]);
+        if std::mem::replace(&mut needed[number], true) {
+            continue;
         }
+        let triggers = match &bases[number] {
+            Origin::Scratch => Vec::new(),
+            Origin::Stage(base) => file.stages[*base].instructions.iter().flat_map(names_of_triggers).collect(),
+            Origin::Image(name) => triggers(&file.stages[number], name)?,
+        };
+        needs[number] = needs_of(file, number, &bases[number], triggers);
+        pending.extend(&needs[number]);
     }
     let stages = (0..=last).filter(|number| needed[*number]).collect();
     Ok(Plan { stages, bases, needs })
 }
 
-fn needs(file: &Dockerfile, number: usize, base: &Origin) -> Vec<usize> {
+fn needs_of(file: &Dockerfile, number: usize, base: &Origin, triggers: Vec<String>) -> Vec<usize> {
     let base = if let Origin::Stage(base) = base { Some(*base) } else { None };
-    let sources = file.stages[number].instructions.iter().flat_map(names_of_sources);
+    let sources = file.stages[number].instructions.iter().flat_map(names_of_sources).chain(triggers);
     let mut all: Vec<usize> = sources.filter_map(|name| by_name(file, number, &name, true)).chain(base).collect();
     all.sort_unstable();
     all.dedup();
@@ -89,8 +99,16 @@ pub fn by_name(file: &Dockerfile, before: usize, name: &str, numbers: bool) -> O
     named.or_else(|| name.parse().ok().filter(|number| numbers && *number < before))
 }
 
+/// The same of what an ONBUILD makes others do.
+fn names_of_triggers(instruction: &Instruction) -> Vec<String> {
+    match &instruction.kind {
+        Kind::Onbuild(trigger) => names_of_sources(trigger),
+        _ => Vec::new(),
+    }
+}
+
 /// Stages or images whose files an instruction takes.
-fn names_of_sources(instruction: &Instruction) -> Vec<String> {
+pub fn names_of_sources(instruction: &Instruction) -> Vec<String> {
     match &instruction.kind {
         Kind::Copy(_) => instruction.flag("from").map(|flag| flag.text().to_owned()).into_iter().collect(),
         Kind::Run(_) => {
@@ -100,7 +118,6 @@ fn names_of_sources(instruction: &Instruction) -> Vec<String> {
                 .filter_map(|part| part.strip_prefix("from=").map(str::to_owned))
                 .collect()
         }
-        Kind::Onbuild(inner) => names_of_sources(inner),
         _ => Vec::new(),
     }
 }
@@ -117,7 +134,9 @@ mod tests {
     use crate::expand::Nothing;
 
     fn plan_of(text: &str, target: Option<&str>) -> Result<Plan> {
-        plan(&crate::parse(text.as_bytes()).unwrap(), target, &Nothing)
+        let triggers =
+            &mut |_: &Stage, name: &str| Ok(if name == "with-triggers" { vec!["a".to_owned()] } else { vec![] });
+        plan(&crate::parse(text.as_bytes()).unwrap(), target, &Nothing, triggers)
     }
 
     #[test]
@@ -134,6 +153,15 @@ mod tests {
     fn a_mount_needs_its_stage() {
         let text = "FROM x AS tools\nFROM y AS unused\nFROM z\nRUN --mount=type=bind,from=tools,target=/t true";
         assert_eq!(plan_of(text, None).unwrap().stages, [0, 2]);
+    }
+
+    #[test]
+    fn triggers_need_stages_of_who_starts_from_them() {
+        let text = "FROM x AS a\nFROM y AS b\nFROM with-triggers\n";
+        assert_eq!(plan_of(text, None).unwrap().needs[2], [0]);
+        let text = "FROM x AS a\nFROM y AS base\nONBUILD COPY --from=a x x\nFROM base AS last\n";
+        assert_eq!(plan_of(text, Some("base")).unwrap().stages, [1]);
+        assert_eq!(plan_of(text, None).unwrap().stages, [0, 1, 2]);
     }
 
     #[test]

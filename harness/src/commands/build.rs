@@ -17,8 +17,8 @@ use self::{
 };
 use crate::{
     cli::{Common, OneDriver},
-    commands::print,
-    engine::{Session, bases},
+    commands::{print, transfer::RegistryArgs},
+    engine::{Session, bases::Everywhere},
     failure::{Failure, Result},
     place::Place,
     say, signals, size,
@@ -82,6 +82,8 @@ pub struct BuildArgs {
     /// Ask registries for newer base images, also where there is one already
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     pub pull: bool,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// A file, or a variable of the environment, for RUN --mount=type=secret
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub secret: Vec<String>,
@@ -94,7 +96,7 @@ pub fn run(args: &BuildArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
     let outputs = args.output.iter().map(|output| Output::read(output)).collect::<Result<Vec<_>>>()?;
     let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
-    let source = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut request = request(args, path)?;
     let names = names(args, &outputs)?;
     let is_image = outputs.is_empty() || outputs.iter().any(|output| matches!(output, Output::Image(_)));
@@ -103,8 +105,8 @@ pub fn run(args: &BuildArgs) -> Result {
     }
     let session = Session::open(&place, args.driver.driver.as_deref(), &args.driver.driver_options)?;
     let _held = session.store.lease()?;
-    bases::ensure_for(&session.store, &source, args.pull)?;
-    let builder = Builder::new(&session.layers);
+    let images = Everywhere { registries: args.registry.options(), anew: args.pull };
+    let builder = Builder::new(&session.layers).with_images(&images);
     if args.check {
         return check(&builder, &request);
     }

@@ -1,50 +1,70 @@
-//! Base images that are made when they are first asked for.
+//! Images that are brought when they are first asked for.
 
+use std::collections::BTreeMap;
+
+use harness_builder::Images;
 use harness_image::{Error, Image, Reference, Store, base::Base};
+use harness_transfer::Options;
 
 use crate::failure::{Failure, Result};
 
 /// The image of this name; a built-in base (`host`, `tiny`, `slim`, `app`, ...) is made if it is not there.
 pub fn resolve(store: &Store, name: &str) -> harness_image::Result<Image> {
-    match (store.resolve(name), name.strip_suffix(":latest").unwrap_or(name).parse::<Base>()) {
-        (Err(Error::NotFound { .. }), Ok(base)) => base.ensure(store),
+    match (store.resolve(name), built_in(name)) {
+        (Err(Error::NotFound { .. }), Some(base)) => base.ensure(store),
         (found, _) => found,
     }
 }
 
-/// Brings the images that a Dockerfile starts from and that are not there: built-in bases are made, all others come from
-/// their registries. With `anew` registries are asked for images that are there, too.
-///
-/// # Errors
-/// A built-in base that cannot be made; with `anew`, what cannot be pulled.
-pub fn ensure_for(store: &Store, dockerfile: &[u8], anew: bool) -> Result {
-    // What is wrong with it is the builder's to say.
-    let Ok(file) = harness_builder::parse(dockerfile) else { return Ok(()) };
-    for (number, stage) in file.stages.iter().enumerate() {
-        let name = stage.base.text.as_str();
-        let is_stage =
-            file.stages[..number].iter().any(|earlier| earlier.name.as_ref().is_some_and(|n| n.text == name));
-        if name == "scratch" || name.contains('$') || is_stage {
-            continue;
-        }
-        if name.parse::<Base>().is_ok() {
-            resolve(store, name)?;
-        } else if anew {
-            pull(store, name)?;
-        } else if matches!(store.resolve(name), Err(Error::NotFound { .. }))
-            && let Err(failure) = pull(store, name)
-        {
-            // The builder shows where it is asked for.
-            tracing::warn!("{name} is not in the store, and cannot be pulled: {failure}");
-        }
-    }
-    Ok(())
+fn built_in(name: &str) -> Option<Base> {
+    name.strip_suffix(":latest").unwrap_or(name).parse().ok()
 }
 
-fn pull(store: &Store, name: &str) -> Result {
-    let reference: Reference = name.parse()?;
-    let options = harness_transfer::Options::default();
-    harness_transfer::pull(store, &reference, std::slice::from_ref(&reference), &options, &())
-        .map_err(|error| Failure::Failed(error.into()))?;
+/// Images of the store, built-in bases, and what registries have.
+#[derive(Debug, Default)]
+pub struct Everywhere {
+    /// How to talk to registries.
+    pub registries: Options,
+    /// Registries are asked for images that are there, too.
+    pub anew: bool,
+}
+
+impl Images for Everywhere {
+    fn image(&self, store: &Store, name: &str) -> Result<Image, Box<dyn std::error::Error + Send + Sync>> {
+        let known = resolve(store, name);
+        let reference = Reference::parse(name);
+        let is_wanted = match (&known, &reference) {
+            _ if built_in(name).is_some() => false,
+            (Err(Error::NotFound { .. }), _) => true,
+            // An id says which image it is.
+            (Ok(image), Ok(reference)) => self.anew && image.references.contains(reference),
+            _ => false,
+        };
+        match reference {
+            Ok(reference) if is_wanted => {
+                let names = std::slice::from_ref(&reference);
+                let pulled = harness_transfer::pull(store, &reference, names, &self.registries, &());
+                pulled.map_err(|error| format!("{name} cannot be pulled: {error}").into())
+            }
+            _ => Ok(known?),
+        }
+    }
+}
+
+/// Brings the images that a Dockerfile's target starts from and that are not there.
+///
+/// # Errors
+/// What cannot be made or pulled.
+pub fn ensure_for(
+    store: &Store,
+    dockerfile: &[u8],
+    target: Option<&str>,
+    build_args: &BTreeMap<String, String>,
+) -> Result {
+    // What is wrong with it is the builder's to say.
+    let Ok(names) = harness_builder::base_images("Dockerfile", dockerfile, target, build_args) else { return Ok(()) };
+    for name in names {
+        Everywhere::default().image(store, &name).map_err(|error| Failure::failed(error.to_string()))?;
+    }
     Ok(())
 }

@@ -101,7 +101,10 @@ impl Engine for BenchEngine {
         let testbed = spec.count_device.then_some(&self.testbed);
         let mut sampler = Sampler { testbed, before: None, spent: std::time::Duration::ZERO, counted: Vec::new() };
         let started = Instant::now();
-        let built = Builder::new(&self.layers).build(&request, &mut sampler).map_err(build_error)?;
+        let built = Builder::new(&self.layers)
+            .with_images(&bases::Everywhere::default())
+            .build(&request, &mut sampler)
+            .map_err(build_error)?;
         // Syncing for the counters is the measurement's doing, not the build's.
         let total = started.elapsed().saturating_sub(sampler.spent);
         let steps = built.steps.into_iter().zip(sampler.counted);

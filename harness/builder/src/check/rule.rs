@@ -14,6 +14,7 @@ pub enum Rule {
     ExposeProtoCasing,
     FromAsCasing,
     FromPlatformFlagConstDisallowed,
+    InvalidBaseImagePlatform,
     InvalidDefaultArgInFrom,
     InvalidDefinitionDescription,
     JSONArgsRecommended,
@@ -32,7 +33,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them, by name.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ConsistentInstructionCasing,
         Self::CopyIgnoredFile,
         Self::DuplicateStageName,
@@ -40,6 +41,7 @@ impl Rule {
         Self::ExposeProtoCasing,
         Self::FromAsCasing,
         Self::FromPlatformFlagConstDisallowed,
+        Self::InvalidBaseImagePlatform,
         Self::InvalidDefaultArgInFrom,
         Self::InvalidDefinitionDescription,
         Self::JSONArgsRecommended,

@@ -6,7 +6,7 @@ use super::{Findings, Known, Rule, expansions::Watched};
 use crate::{
     context::clean,
     dockerfile::{CommandForm, CommandLine, Dockerfile, Instruction, Kind, Stage, Transfer, Word},
-    execute::{PREDEFINED, State, Step, global_args},
+    execute::{PREDEFINED, State, Step, global_args, platform},
     expand::Reading,
     near,
     stages::by_name,
@@ -96,6 +96,13 @@ impl<'a> Stages<'a> {
         }
     }
 
+    fn platform_of_image(&self, stage: &Stage, base: &str, state: &State) {
+        if let Some(other) = state.platform.as_ref().filter(|platform| !platform::is_ours(platform)) {
+            let why = format!("{base} is for {other}, and this machine builds for {}", platform::ours());
+            self.findings.add(Rule::InvalidBaseImagePlatform, stage.base.span, why);
+        }
+    }
+
     fn undefined_in_from(&self, word: &Word, missed: Vec<String>) {
         let arguments = self.file.global_args.iter().filter_map(|instruction| match &instruction.kind {
             Kind::Arg(declared) => Some(declared.iter().map(|argument| argument.name.text.as_str())),
@@ -116,7 +123,10 @@ impl<'a> Stages<'a> {
             Some(base) => Run { state: State::after(&base.state), ..base.clone() },
             None if base == "scratch" => scratch,
             None => match (self.known.image)(&base) {
-                Some(state) => Run { has_shell: state.docker.shell.is_some(), state, ..scratch },
+                Some(state) => {
+                    self.platform_of_image(stage, &base, &state);
+                    Run { has_shell: state.docker.shell.is_some(), state, ..scratch }
+                }
                 None => Run { is_complete: false, ..scratch },
             },
         };

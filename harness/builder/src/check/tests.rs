@@ -9,7 +9,8 @@ fn found_with(text: &str, request: &BuildRequest) -> Vec<String> {
     let base = |name: &str| {
         let mut state = State::scratch();
         state.set_env("FROM_BASE", "1");
-        (name == "base").then_some(state)
+        state.platform = (name == "foreign").then(|| "plan9/vax".to_owned());
+        ["base", "foreign"].contains(&name).then_some(state)
     };
     let found = check(&file, &Known { request, ignore: &ignore, image: &base }).unwrap();
     found
@@ -56,6 +57,7 @@ fn every_rule_finds_what_it_is_for() {
         ("FROM base\nCOPY secret /x\n", "CopyIgnoredFile 2:6"),
         ("FROM base\nADD ./a.log /x\n", "CopyIgnoredFile 2:5"),
         ("# check=experimental=all\n\n# bar the build\nFROM base AS foo\n", "InvalidDefinitionDescription 3:1"),
+        ("FROM foreign\n", "InvalidBaseImagePlatform 1:6"),
         ("FROM base\nEXPOSE 80/TCP\n", "ExposeProtoCasing 2:8"),
         ("FROM base\nEXPOSE 127.0.0.1:80:80\n", "ExposeInvalidFormat 2:8"),
     ];

@@ -48,6 +48,8 @@ pub struct State {
     pub history: Vec<History>,
     /// When the last layer was made.
     pub latest: Option<Timestamp>,
+    /// What the base image is for, such as `linux/amd64`.
+    pub platform: Option<String>,
     /// Arguments in scope.
     pub args: BTreeMap<String, String>,
     /// Predefined arguments that no ARG declares: commands see them, and what they make does not hang on them.
@@ -75,6 +77,7 @@ impl State {
             chain: None,
             history: Vec::new(),
             latest: None,
+            platform: None,
             args: BTreeMap::new(),
             undeclared: BTreeMap::new(),
             own_cmd: false,
@@ -89,6 +92,7 @@ impl State {
             history: image.config.history().clone().unwrap_or_default(),
             docker: image.docker.clone(),
             latest: image.config.created().as_deref().and_then(parse_rfc3339),
+            platform: Some(format!("{}/{}", image.config.os(), image.config.architecture())),
             ..Self::scratch()
         };
         let Some(config) = image.config.config() else { return state };

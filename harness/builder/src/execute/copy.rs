@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use storage_driver::MountMode;
 use storage_layer::{
     Digest,
     copy::{CopyOptions, Existing, Keep},
@@ -110,8 +109,8 @@ impl Build<'_> {
             Origin::Stage(number) => self.stage(stage, number).map_err(|why| step.wrong(step.place_of("from"), why))?,
             Origin::Scratch => State::scratch(),
             Origin::Image(name) => {
-                let image = self.layers.store().resolve(&name);
-                State::of_image(&image.map_err(|error| step.wrong(step.place_of("from"), error.to_string()))?)
+                let image = self.image(&name);
+                State::of_image(&image.map_err(|error| step.wrong(step.place_of("from"), error))?)
             }
         }))
     }
@@ -187,15 +186,8 @@ impl Build<'_> {
         work: impl FnOnce(&Jail, &Ignore) -> Result<()>,
     ) -> Result<()> {
         let Some(other) = &copy.other else { return work(&self.context, &self.ignore) };
-        let Some(layer) = self.lay_out(other)? else {
-            return Err(step.wrong(step.place_of("from"), "there is nothing to copy from an empty stage"));
-        };
-        let mounted = self.layers.driver().mount(&layer, MountMode::ReadOnly)?;
-        let jail = Jail::open(mounted.path()).map_err(Error::io("open", mounted.path()));
-        let worked = jail.and_then(|from| work(&from, &Ignore::default()));
-        let closed = mounted.close();
-        worked?;
-        Ok(closed?)
+        self.look_into(other, |from| work(from, &Ignore::default()))?
+            .ok_or_else(|| step.wrong(step.place_of("from"), "there is nothing to copy from an empty stage"))
     }
 }
 

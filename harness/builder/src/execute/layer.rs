@@ -7,7 +7,7 @@ use storage_driver::{LayerId, MountMode, Timestamp};
 use storage_layer::Digest;
 
 use super::{Build, config::State, epoch};
-use crate::{LayerSummary, Result, StepTimes, cache_key::KeyMaker};
+use crate::{Error, LayerSummary, Result, StepTimes, cache_key::KeyMaker, context::Jail};
 
 /// What a step made.
 pub struct Made {
@@ -110,6 +110,18 @@ impl Build<'_> {
             top = Some(id);
         }
         Ok(top)
+    }
+
+    /// Shows the files of a state; `None` for one without any.
+    pub fn look_into<T>(&self, state: &State, look: impl FnOnce(&Jail) -> Result<T>) -> Result<Option<T>> {
+        let Some(layer) = self.lay_out(state)? else { return Ok(None) };
+        let mounted = self.layers.driver().mount(&layer, MountMode::ReadOnly)?;
+        let jail = Jail::open(mounted.path()).map_err(Error::io("open", mounted.path()));
+        let looked = jail.and_then(|files| look(&files));
+        let closed = mounted.close();
+        let looked = looked?;
+        closed?;
+        Ok(Some(looked))
     }
 
     fn change(&self, id: &LayerId, times: &mut StepTimes, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {

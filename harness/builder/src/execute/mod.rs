@@ -7,7 +7,7 @@ mod epoch;
 mod layer;
 mod mounts;
 mod owner;
-mod platform;
+pub mod platform;
 mod remote;
 mod run;
 mod schedule;
@@ -32,11 +32,11 @@ pub use self::config::{PREDEFINED, State};
 use self::remote::Downloads;
 pub use self::step::Step;
 use crate::{
-    Error, Ignore, Observer, Result, StepReport, Warning, check,
+    Error, Ignore, Images, Observer, Result, StepReport, Stored, Warning, check,
     context::Jail,
-    dockerfile::{Dockerfile, Kind},
+    dockerfile::{Dockerfile, Kind, Stage},
     parse_named,
-    stages::{Plan, plan},
+    stages::{Origin, Plan, names_of_sources, plan},
 };
 
 /// Limits for the commands of RUN.
@@ -130,12 +130,25 @@ pub struct BuildOutcome {
 #[derive(Debug)]
 pub struct Builder<'a> {
     layers: &'a Layers,
+    images: &'a dyn Images,
+}
+
+/// What a build is begun for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BuildStart {
+    /// All of it.
+    Build,
+    /// The checks alone, which do with what is there.
+    Check,
 }
 
 /// What all stages of one build share.
 struct Build<'a> {
     layers: &'a Layers,
     request: &'a BuildRequest,
+    images: &'a dyn Images,
+    /// Those that were asked for.
+    known: Mutex<BTreeMap<String, Image>>,
     file: Dockerfile,
     context: Jail,
     ignore: Ignore,
@@ -156,10 +169,16 @@ struct Build<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// On the driver of these layers.
+    /// On the driver of these layers, from images that their store has.
     #[must_use]
     pub const fn new(layers: &'a Layers) -> Self {
-        Self { layers }
+        Self { layers, images: &Stored }
+    }
+
+    /// From images that come from elsewhere.
+    #[must_use]
+    pub const fn with_images(self, images: &'a dyn Images) -> Self {
+        Self { images, ..self }
     }
 
     /// Builds an image and names it.
@@ -168,24 +187,24 @@ impl<'a> Builder<'a> {
     /// [`Error::Dockerfile`] with the place; [`Error::Run`] for a command that failed. Nothing that was being made
     /// stays; finished layers do, for the next build's cache.
     pub fn build(&self, request: &BuildRequest, observer: &mut dyn Observer) -> Result<BuildOutcome> {
-        let build = Build::start(self.layers, request)?;
+        let build = Build::start(self.layers, self.images, BuildStart::Build, request)?;
         build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
         build.warn_of_unused_arguments(observer);
         let steps = schedule::all(&build, observer)?;
         build.finish(steps)
     }
 
-    /// What the build checks find. Nothing is built.
+    /// What the build checks find. Nothing is built, and no image is brought.
     ///
     /// # Errors
     /// [`Error::Dockerfile`] with the place; [`Error::Checks`] where the Dockerfile says that nothing may be found.
     pub fn check(&self, request: &BuildRequest) -> Result<Vec<Warning>> {
-        Build::start(self.layers, request)?.check()
+        Build::start(self.layers, &Stored, BuildStart::Check, request)?.check()
     }
 }
 
 impl<'a> Build<'a> {
-    fn start(layers: &'a Layers, request: &'a BuildRequest) -> Result<Self> {
+    fn start(layers: &'a Layers, images: &'a dyn Images, start: BuildStart, request: &'a BuildRequest) -> Result<Self> {
         if let Some(other) = request.platforms.iter().find(|name| !platform::is_ours(name)) {
             return Err(Error::Platform { wanted: other.clone(), ours: platform::ours() });
         }
@@ -197,11 +216,26 @@ impl<'a> Build<'a> {
         let file = parse_named(&file_name, &source)?;
         let ignore = read_ignore(&path, context.root())?;
         let global = global_args(&file, &request.build_args)?;
-        let plan = plan(&file, request.target.as_deref(), &global)?;
+        let mut known = BTreeMap::new();
+        let plan = plan(&file, request.target.as_deref(), &global, &mut |stage, name| {
+            if !known.contains_key(name) {
+                match images.image(layers.store(), name) {
+                    Ok(image) => _ = known.insert(name.to_owned(), image),
+                    Err(_) if start == BuildStart::Check => {}
+                    Err(error) => {
+                        let why = format!("cannot start from {name}: {error}");
+                        return Err(file.source.refuse(stage.base.span, why));
+                    }
+                }
+            }
+            known.get(name).map_or(Ok(Vec::new()), |image| sources_of_triggers(stage, image))
+        })?;
         let total = plan.stages.iter().map(|number| file.stages[*number].instructions.len()).sum();
         Ok(Self {
             layers,
             request,
+            images,
+            known: Mutex::new(known),
             file,
             context,
             ignore,
@@ -225,6 +259,17 @@ impl<'a> Build<'a> {
         self.downloads.get().ok_or(Error::Stopped)?.make()
     }
 
+    /// An image by a name whose variables are expanded.
+    fn image(&self, name: &str) -> Result<Image, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = known.get(name) {
+            return Ok(image.clone());
+        }
+        let image = self.images.image(self.layers.store(), name).map_err(|error| error.to_string())?;
+        known.insert(name.to_owned(), image.clone());
+        Ok(image)
+    }
+
     fn check(&self) -> Result<Vec<Warning>> {
         let image = |name: &str| Some(State::of_image(&self.layers.store().resolve(name).ok()?));
         check::check(&self.file, &check::Known { request: self.request, ignore: &self.ignore, image: &image })
@@ -234,13 +279,14 @@ impl<'a> Build<'a> {
     fn warn_of_unused_arguments(&self, observer: &mut dyn Observer) {
         let instructions = self.file.stages.iter().flat_map(|stage| &stage.instructions).chain(&self.file.global_args);
         let mut declared: Vec<&str> = PREDEFINED.to_vec();
-        declared.extend([check::ARGUMENT, epoch::NAME]);
+        declared.push(epoch::NAME);
         for instruction in instructions {
             if let Kind::Arg(arguments) = &instruction.kind {
                 declared.extend(arguments.iter().map(|argument| argument.name.text.as_str()));
             }
         }
-        for name in self.request.build_args.keys().filter(|name| !declared.contains(&name.as_str())) {
+        let is_ours = |name: &&String| name.starts_with("BUILDKIT_") || declared.contains(&name.as_str());
+        for name in self.request.build_args.keys().filter(|name| !is_ours(name)) {
             observer.warning(&format!("no ARG takes the build argument {name}"));
         }
     }
@@ -280,6 +326,36 @@ impl<'a> Build<'a> {
         let image = self.layers.store().put_tagged(config, layers, &self.request.tags)?;
         Ok(BuildOutcome { image, steps })
     }
+}
+
+/// What the triggers of an image take files of.
+fn sources_of_triggers(stage: &Stage, image: &Image) -> Result<Vec<String>> {
+    let mut sources = Vec::new();
+    for text in image.docker.on_build.iter().flatten() {
+        let file = stage::trigger(&stage.base.text, text)?;
+        sources.extend(file.stages.iter().flat_map(|stage| &stage.instructions).flat_map(names_of_sources));
+    }
+    Ok(sources)
+}
+
+/// The images that the target of a Dockerfile starts from, by the names that its variables give them.
+///
+/// # Errors
+/// [`Error::Dockerfile`] with the place; [`Error::NoStage`].
+pub fn base_images(
+    name: &str,
+    source: &[u8],
+    target: Option<&str>,
+    build_args: &BTreeMap<String, String>,
+) -> Result<Vec<String>> {
+    let file = parse_named(name, source)?;
+    let global = global_args(&file, build_args)?;
+    let plan = plan(&file, target, &global, &mut |_, _| Ok(Vec::new()))?;
+    let names = plan.stages.iter().filter_map(|number| match &plan.bases[*number] {
+        Origin::Image(name) => Some(name.clone()),
+        _ => None,
+    });
+    Ok(names.collect())
 }
 
 /// What the instructions of a Dockerfile that start from nothing and make no layer come to; `name` is for messages.

@@ -17,9 +17,9 @@ use storage_layer::{Digest, copy, copy::CopyOptions};
 use self::flag::{Kind, MountFlag, Sharing};
 use super::{Build, Secret, config::State, copy::keep, step::Step};
 use crate::{
-    Error, Result,
+    Error, Ignore, Result,
     cache_key::KeyMaker,
-    context::{Jail, clean, find, walk},
+    context::{Found, Jail, clean, walk},
     stages::{Origin, find as find_stage},
 };
 
@@ -47,7 +47,9 @@ impl Mounts {
                 Some(name) => Some(match find_stage(&build.file, stage, name, true) {
                     Origin::Stage(number) => build.stage(stage, number).map_err(|why| step.wrong(mount.span, why))?,
                     Origin::Scratch => State::scratch(),
-                    Origin::Image(name) => State::of_image(&build.layers.store().resolve(&name)?),
+                    Origin::Image(name) => {
+                        State::of_image(&build.image(&name).map_err(|why| step.wrong(mount.span, why))?)
+                    }
                 }),
             };
             mounts.push((mount, from));
@@ -63,15 +65,12 @@ impl Mounts {
                 continue;
             }
             match from {
-                Some(state) => key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes()),
-                None => {
-                    for found in find(&build.context, &mount.source, &build.ignore, false)
-                        .map_err(Error::io("look for", build.context.root().join(&mount.source)))?
-                    {
-                        walk(&found, &build.ignore, &mut |name, path| key.add_file(name, path))
-                            .map_err(|error| step.wrong(mount.span, format!("cannot read it: {error}")))?;
-                    }
+                // Of a part of a tree the content counts, whatever else the stage made.
+                Some(state) if !clean(Path::new(&mount.source)).as_os_str().is_empty() => {
+                    build.look_into(state, |files| add_selected(files, &Ignore::default(), true, step, mount, key))?;
                 }
+                Some(state) => key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes()),
+                None => add_selected(&build.context, &build.ignore, false, step, mount, key)?,
             }
         }
         Ok(())
@@ -273,9 +272,34 @@ impl Laid {
     }
 }
 
+/// What a mount selects of a tree, with owners where those are kept.
+fn add_selected(
+    tree: &Jail,
+    ignore: &Ignore,
+    owners: bool,
+    step: Step<'_>,
+    mount: &MountFlag,
+    key: &mut KeyMaker,
+) -> Result<()> {
+    let name = clean(Path::new(&mount.source));
+    let path = tree.resolve(&name).map_err(|error| no_source(step, mount, &error))?;
+    let found = Found { is_dir: path.is_dir(), kept: name.clone(), name, path };
+    key.add(&[u8::from(found.is_dir)]);
+    let add = &mut |name: &Path, path: &Path| {
+        if owners {
+            key.add_owner(path)?;
+        }
+        key.add_file(name, path)
+    };
+    walk(&found, ignore, add).map_err(|error| step.wrong(mount.span, format!("cannot read it: {error}")))
+}
+
+fn no_source(step: Step<'_>, mount: &MountFlag, error: &std::io::Error) -> Error {
+    step.wrong(mount.span, format!("cannot mount {:?}: {error}", mount.source))
+}
+
 /// `source` below a tree, wherever links in it point.
 fn below(step: Step<'_>, mount: &MountFlag, root: &Path) -> Result<PathBuf> {
     let jail = Jail::open(root).map_err(Error::io("open", root))?;
-    jail.resolve(&clean(Path::new(&mount.source)))
-        .map_err(|error| step.wrong(mount.span, format!("cannot mount {:?}: {error}", mount.source)))
+    jail.resolve(&clean(Path::new(&mount.source))).map_err(|error| no_source(step, mount, &error))
 }

@@ -46,9 +46,9 @@ impl Remote {
                     step.wrong(step.place_of("checksum"), why)
                 })?);
             }
-            (Address::Git { .. }, Some(text)) if git::is_commit(text) => wanted_commit = Some(text.to_owned()),
+            (Address::Git { .. }, Some(text)) if git::is_part_of_commit(text) => wanted_commit = Some(text.to_owned()),
             (Address::Git { .. }, Some(text)) => {
-                let why = format!("--checksum of a git repository takes a commit's 40 digits, not {text:?}");
+                let why = format!("--checksum of a git repository takes a commit's digits, at least 7, not {text:?}");
                 return Err(step.wrong(step.place_of("checksum"), why));
             }
             (_, None) => {}
@@ -73,7 +73,8 @@ impl Remote {
             }
             Address::Git { subdirectory, .. } => {
                 let commit = match &self.wanted_commit {
-                    Some(commit) => commit,
+                    Some(commit) if git::is_commit(commit) => commit,
+                    Some(wanted) => self.wanted(self.commit(build, step)?, wanted, step)?,
                     None => self.commit(build, step)?,
                 };
                 key.add(commit.as_bytes());
@@ -91,6 +92,13 @@ impl Remote {
 
     fn fails(&self, step: Step<'_>, why: impl std::fmt::Display) -> crate::Error {
         step.wrong(self.span, format!("cannot fetch {}: {why}", self.address))
+    }
+
+    fn wanted<'c>(&self, commit: &'c str, wanted: &str, step: Step<'_>) -> Result<&'c str> {
+        if commit.starts_with(&wanted.to_ascii_lowercase()) {
+            return Ok(commit);
+        }
+        Err(self.fails(step, format!("it is commit {commit}, not {wanted}")))
     }
 
     fn commit(&self, build: &Build<'_>, step: Step<'_>) -> Result<&str> {
@@ -119,8 +127,8 @@ impl Remote {
             }
             Address::Git { url, reference, subdirectory } => {
                 let commit = self.commit(build, step)?;
-                if let Some(wanted) = self.wanted_commit.as_deref().filter(|wanted| *wanted != commit) {
-                    return Err(self.fails(step, format!("it is commit {commit}, not {wanted}")));
+                if let Some(wanted) = &self.wanted_commit {
+                    self.wanted(commit, wanted, step)?;
                 }
                 let git = git::Git::new(build);
                 let tree = git.check_out(root, url, reference, commit, self.keep_git_dir);

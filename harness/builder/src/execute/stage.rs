@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Observer, Result, Source, StepReport, StepStart, StepTimes,
     context::{Jail, clean},
-    dockerfile::{Declaration, Instruction, Kind},
+    dockerfile::{Declaration, Dockerfile, Instruction, Kind},
     expand::Reading,
     stages::Origin,
 };
@@ -39,7 +39,7 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
                 State::after(&base.map_err(|why| build.file.source.refuse(stage.base.span, why))?)
             }
             Origin::Image(name) => {
-                let image = build.layers.store().resolve(name).map_err(|error| {
+                let image = build.image(name).map_err(|error| {
                     build.file.source.refuse(stage.base.span, format!("cannot start from {name}: {error}"))
                 })?;
                 State::of_image(&image)
@@ -67,8 +67,7 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
     fn triggers(&mut self) -> Result<()> {
         let base = self.build.file.stages[self.number].base.text.clone();
         for text in self.state.docker.on_build.take().unwrap_or_default() {
-            let name = format!("ONBUILD of {base}");
-            let file = crate::parse_named(&name, format!("FROM scratch\n{text}\n").as_bytes())?;
+            let file = trigger(&base, &text)?;
             let more = file.stages.iter().map(|stage| stage.instructions.len()).sum();
             self.build.total.fetch_add(more, Ordering::Relaxed);
             for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
@@ -164,6 +163,12 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
         self.state.args.extend(value.map(|value| (name.clone(), value)));
         Ok(())
     }
+}
+
+/// A trigger of a base, as the instruction of a stage of its own.
+pub fn trigger(base: &str, text: &str) -> Result<Dockerfile> {
+    let name = format!("ONBUILD of {base}");
+    Ok(crate::parse_named(&name, format!("FROM scratch\n{text}\n").as_bytes())?)
 }
 
 /// Only what this machine runs can be built here.

@@ -3,6 +3,7 @@
 mod buildah;
 mod copying;
 mod corpus;
+mod images;
 mod place;
 mod remote;
 mod reproducible;
@@ -15,8 +16,15 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
-    let tests =
-        [copying::tests(), corpus::tests(), remote::tests(), reproducible::tests(), scopes::tests(), stages::tests()];
+    let tests = [
+        copying::tests(),
+        corpus::tests(),
+        images::tests(),
+        remote::tests(),
+        reproducible::tests(),
+        scopes::tests(),
+        stages::tests(),
+    ];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
             test();

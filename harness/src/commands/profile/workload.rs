@@ -48,7 +48,8 @@ impl Workload for Builds {
     }
 
     fn setup(&self, _: &Params, _: u64, _: &Scratch) -> Result<()> {
-        bases::ensure_for(&self.store, &self.source, false).map_err(|failure| Error::Engine(failure.to_string().into()))
+        bases::ensure_for(&self.store, &self.source, self.options.target.as_deref(), &self.options.args)
+            .map_err(|failure| Error::Engine(failure.to_string().into()))
     }
 
     fn prepare(&self, _: &Params, _: &Scratch, engine: &mut dyn Engine) -> Result<()> {

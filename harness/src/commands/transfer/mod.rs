@@ -37,7 +37,8 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
-    fn options(&self) -> Options {
+    /// The same as the transfer crate has them.
+    pub fn options(&self) -> Options {
         Options {
             tls_verify: self.tls_verify,
             mirrors: self.mirror.clone(),

@@ -184,9 +184,11 @@ impl Words {
     fn size(&mut self) -> Result<Option<String>, String> {
         let Some(size) = self.take("size") else { return Ok(None) };
         let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = &size[digits.len()..];
-        if digits.parse::<u64>().is_ok() && ["", "k", "m", "g", "K", "M", "G"].contains(&unit) {
-            return Ok(Some(size));
+        // As docker has them: 64m, 64mb and 64MiB are the same.
+        let unit = size[digits.len()..].to_ascii_lowercase();
+        let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
+        if digits.parse::<u64>().is_ok() && ["", "k", "m", "g"].contains(&unit) {
+            return Ok(Some(format!("{digits}{unit}")));
         }
         Err(format!("size takes a number of bytes, such as 64m, not {size:?}"))
     }
@@ -217,6 +219,7 @@ mod tests {
         assert_eq!(read("type=bind,dst=rel,rw").unwrap().0, Kind::Bind { writable: true });
         assert_eq!(read("type=bind,dst=rel").unwrap().1, PathBuf::from("/w/rel"));
         assert_eq!(read("type=tmpfs,target=/t,size=64m").unwrap().0, Kind::Tmpfs { size: Some("64m".to_owned()) });
+        assert_eq!(read("type=tmpfs,target=/t,size=1GiB").unwrap().0, Kind::Tmpfs { size: Some("1g".to_owned()) });
         let cache = read("type=cache,target=/var/cache/apt,sharing=locked").unwrap().0;
         assert!(
             matches!(cache, Kind::Cache { id, sharing: Sharing::Locked, mode: 0o755, .. } if id == "/var/cache/apt")

@@ -163,6 +163,11 @@ fn reader(output: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
+/// The beginning of a commit's name, or all of it.
+pub fn is_part_of_commit(text: &str) -> bool {
+    (7..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
+}
+
 /// SHA-1, or SHA-256 in repositories of that kind.
 pub fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
