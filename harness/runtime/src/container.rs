@@ -7,6 +7,7 @@ use crate::{
     ContainerProcess, Exec, Output, Process, Result, RunningRecord,
     cgroup::{Cgroup, Stats},
     exec_into::Origin,
+    external::Outside,
     hooks::Hooks,
     running::Subject,
 };
@@ -22,9 +23,21 @@ pub struct Container {
     cgroup: Option<Cgroup>,
     origin: Origin,
     hooks: Option<Hooks>,
+    outside: Option<Outside>,
 }
 
 impl Container {
+    /// One that an external runtime has made.
+    pub(crate) fn outside(
+        id: &str,
+        process: Process,
+        cgroup: Option<Cgroup>,
+        origin: Origin,
+        outside: Outside,
+    ) -> Self {
+        Self { id: id.to_owned(), process, cgroup, origin, hooks: None, outside: Some(outside) }
+    }
+
     pub(crate) fn new(
         id: &str,
         process: Process,
@@ -32,7 +45,7 @@ impl Container {
         origin: Origin,
         hooks: Option<Hooks>,
     ) -> Self {
-        Self { id: id.to_owned(), process, cgroup, origin, hooks }
+        Self { id: id.to_owned(), process, cgroup, origin, hooks, outside: None }
     }
 
     /// The id given at the start.
@@ -52,7 +65,7 @@ impl Container {
     /// # Errors
     /// Its process has ended and was waited for, or `/proc` cannot be read.
     pub fn record(&self) -> Result<RunningRecord> {
-        RunningRecord::of(&self.id, self.pid(), self.cgroup.as_ref())
+        RunningRecord::of(&self.id, self.pid(), self.cgroup.as_ref(), self.outside.as_ref())
     }
 
     /// Starts another program in the running container: in its namespaces, its cgroup and its root, with its
@@ -136,15 +149,29 @@ impl Container {
     pub fn close(mut self) -> Result<()> {
         self.kill_and_wait();
         let removed = self.cgroup.take().map_or(Ok(()), Cgroup::remove);
-        if let Some(hooks) = self.hooks.take() {
-            hooks.poststop();
-        }
+        self.after_the_end();
         removed
     }
 
     fn subject(&self) -> Subject<'_> {
-        let Self { id, process, cgroup, origin, .. } = self;
-        Subject { id, pid: process.pid(), pidfd: process.pidfd(), cgroup: cgroup.as_ref(), origin }
+        let Self { id, process, cgroup, origin, outside, .. } = self;
+        Subject {
+            id,
+            pid: process.pid(),
+            pidfd: process.pidfd(),
+            cgroup: cgroup.as_ref(),
+            origin,
+            outside: outside.as_ref(),
+        }
+    }
+
+    fn after_the_end(&mut self) {
+        if let Some(outside) = self.outside.take() {
+            outside.remove();
+        }
+        if let Some(hooks) = self.hooks.take() {
+            hooks.poststop();
+        }
     }
 
     fn kill_and_wait(&self) {
@@ -189,8 +216,6 @@ impl Drop for Container {
         {
             tracing::warn!(id = self.id, %error, "a cgroup is left");
         }
-        if let Some(hooks) = self.hooks.take() {
-            hooks.poststop();
-        }
+        self.after_the_end();
     }
 }

@@ -71,6 +71,14 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// Another OCI runtime is not there, or has failed.
+    #[error("the OCI runtime {program} cannot be used: {why}")]
+    Runtime {
+        /// Its program.
+        program: String,
+        /// What it says, or what to do.
+        why: String,
+    },
     /// The container cannot be paused, or made to go on.
     #[error("cannot pause or resume the container: {why}")]
     Freeze {

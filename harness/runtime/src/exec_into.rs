@@ -102,6 +102,15 @@ impl Origin {
     }
 }
 
+/// Sets a variable, in place of an earlier one of its name.
+pub(crate) fn set_variable(env: &mut Vec<String>, variable: String) {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    match env.iter_mut().find(|known| name(known) == name(&variable)) {
+        Some(known) => *known = variable,
+        None => env.push(variable),
+    }
+}
+
 fn strings(what: &str, strings: &[String]) -> Result<Vec<CString>> {
     strings.iter().map(|string| c_string(what, string.as_bytes())).collect()
 }

@@ -249,7 +249,7 @@ fn error(failure: Failure) -> Error {
     }
 }
 
-fn check_id(id: &str) -> Result<()> {
+pub(crate) fn check_id(id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let starts_well = id.starts_with(|c: char| c.is_ascii_alphanumeric());
     if starts_well && id.len() <= 128 && id.chars().all(allowed) {
@@ -258,7 +258,7 @@ fn check_id(id: &str) -> Result<()> {
     Err(Error::invalid(format!("id {id:?}"), "1 to 128 letters, digits, '_', '.' and '-', the first a letter or digit"))
 }
 
-fn terminal(spec: &Spec, stdio: &Stdio) -> Result<Option<Terminal>> {
+pub(crate) fn terminal(spec: &Spec, stdio: &Stdio) -> Result<Option<Terminal>> {
     let wanted = spec.process().as_ref().and_then(ProcessSpec::terminal).unwrap_or(false);
     match (wanted, stdio) {
         (true, &Stdio::Pty { rows, cols }) => Ok(Some(Terminal { rows: rows.into(), columns: cols.into() })),

@@ -99,6 +99,23 @@ impl Process {
         self.pty = Some(pty);
     }
 
+    /// Gives the program's terminal another size, if it has one and it was not taken.
+    pub(crate) fn resize_pty(&self, rows: u32, columns: u32) -> Result<()> {
+        let Some(pty) = &self.pty else { return Ok(()) };
+        let cells = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+        let size = rustix::termios::Winsize { ws_row: cells(rows), ws_col: cells(columns), ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(pty, size).map_err(Error::io("set the terminal's size"))
+    }
+
+    /// Waits for it as soon as it ends, whoever asks for its end later: a container's process 1 cannot end before all
+    /// that ended in its pid namespace were waited for.
+    pub(crate) fn reap_when_it_ends(&self) -> Result<()> {
+        let handle = Arc::clone(&self.handle);
+        let reap = move || drop(handle.wait());
+        let spawned = std::thread::Builder::new().name("container-reaper".into()).spawn(reap);
+        spawned.map(drop).map_err(Error::io("start a thread"))
+    }
+
     /// Signals go to this process from now on, whose parent is the child that is waited for.
     pub(crate) fn set_program(&self, program: OwnedFd) {
         // It is said once, before anybody else has this.

@@ -12,6 +12,7 @@ use crate::{
     cgroup::{Cgroup, CgroupRecord},
     exec,
     exec_into::Origin,
+    external::Outside,
     launch::{self, Entrance},
     proc::{self, Stat},
     processes,
@@ -31,14 +32,23 @@ pub struct RunningRecord {
     /// The run of the machine, `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     cgroup: Option<CgroupRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outside: Option<Outside>,
 }
 
 impl RunningRecord {
-    pub(crate) fn of(id: &str, pid: u32, cgroup: Option<&Cgroup>) -> Result<Self> {
+    pub(crate) fn of(id: &str, pid: u32, cgroup: Option<&Cgroup>, outside: Option<&Outside>) -> Result<Self> {
         let failed = || Error::io(format!("look the container {id} up"));
         let stat = Stat::read(pid).map_err(failed())?.ok_or_else(|| Errno::SRCH.into()).map_err(failed())?;
         let boot_id = proc::boot_id().map_err(failed())?;
-        Ok(Self { id: id.to_owned(), pid, start_time: stat.start_ticks, boot_id, cgroup: cgroup.map(Cgroup::record) })
+        Ok(Self {
+            id: id.to_owned(),
+            pid,
+            start_time: stat.start_ticks,
+            boot_id,
+            cgroup: cgroup.map(Cgroup::record),
+            outside: outside.cloned(),
+        })
     }
 }
 
@@ -53,6 +63,7 @@ pub struct Running {
     pidfd: OwnedFd,
     cgroup: Option<Cgroup>,
     origin: Origin,
+    outside: Option<Outside>,
 }
 
 impl Running {
@@ -78,7 +89,14 @@ impl Running {
             _ => return Ok(None),
         }
         let cgroup = record.cgroup.as_ref().map(Cgroup::open);
-        Ok(Some(Self { id: record.id.clone(), pid: record.pid, pidfd, cgroup, origin: Origin::of(spec)? }))
+        Ok(Some(Self {
+            id: record.id.clone(),
+            pid: record.pid,
+            pidfd,
+            cgroup,
+            origin: Origin::of(spec)?,
+            outside: record.outside.clone(),
+        }))
     }
 
     /// The container's id.
@@ -160,8 +178,8 @@ impl Running {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let Self { id, pid, pidfd, cgroup, origin } = self;
-        Subject { id, pid: *pid, pidfd: pidfd.as_fd(), cgroup: cgroup.as_ref(), origin }
+        let Self { id, pid, pidfd, cgroup, origin, outside } = self;
+        Subject { id, pid: *pid, pidfd: pidfd.as_fd(), cgroup: cgroup.as_ref(), origin, outside: outside.as_ref() }
     }
 }
 
@@ -179,6 +197,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) pidfd: BorrowedFd<'a>,
     pub(crate) cgroup: Option<&'a Cgroup>,
     pub(crate) origin: &'a Origin,
+    /// Who else has made it.
+    pub(crate) outside: Option<&'a Outside>,
 }
 
 impl Subject<'_> {
@@ -187,6 +207,9 @@ impl Subject<'_> {
         // Whatever joins a stopped cgroup stops too.
         if self.is_paused()? {
             return Err(Error::Paused { id: self.id.to_owned() });
+        }
+        if let Some(outside) = self.outside {
+            return outside.exec(exec);
         }
         let placement = self.cgroup.map(Cgroup::placement).transpose()?.unwrap_or_default();
         let entrance = Entrance { joined: Some(self.pidfd), ..Entrance::default() };

@@ -96,6 +96,22 @@ impl Hierarchy {
         }
     }
 
+    /// Where a cgroup at `place` below the trees has its directories, if it has them.
+    pub(super) fn places(self, place: &Path) -> impl Iterator<Item = (Controller, PathBuf)> {
+        let controllers = match self {
+            Self::One => &Controller::ALL[..],
+            Self::Two => &Controller::ALL[..1],
+        };
+        let place = place.to_owned();
+        controllers.iter().map(move |&controller| {
+            let tree = match self {
+                Self::One => Path::new(MOUNT).join(controller.name(self)),
+                Self::Two => PathBuf::from(MOUNT),
+            };
+            (controller, tree.join(&place))
+        })
+    }
+
     /// Directories for a cgroup at `place` below the trees, with these controllers, which are made usable there. What is
     /// above it is made if need be, and told to `made`.
     pub(super) fn directories(

@@ -117,6 +117,17 @@ impl Cgroup {
         Self { hierarchy: record.version, groups: record.directories.iter().map(group).collect(), above: Vec::new() }
     }
 
+    /// The cgroup that somebody else has made at `place` below the trees, and whose it stays.
+    pub(crate) fn find(place: &Path) -> Option<Self> {
+        let hierarchy = Hierarchy::detect();
+        let groups: Vec<Group> = hierarchy
+            .places(place)
+            .filter(|(_, path)| path.is_dir())
+            .map(|(controller, path)| Group { controller, path, removed: true })
+            .collect();
+        (!groups.is_empty()).then_some(Self { hierarchy, groups, above: Vec::new() })
+    }
+
     pub(crate) fn record(&self) -> CgroupRecord {
         let directories = self.groups.iter().map(|group| (group.controller, group.path.clone())).collect();
         CgroupRecord { version: self.hierarchy, directories }

@@ -212,7 +212,7 @@ fn privileged_personality_and_io_priority_are_set() {
 }
 
 /// A hook that appends its name, the state's status and what it sees to a file.
-fn hook(log: &Path, name: &str, ask: &str) -> Hook {
+pub fn hook(log: &Path, name: &str, ask: &str) -> Hook {
     let script =
         format!("echo {name} $(grep -o '\"status\":\"[a-z]*\"' | cut -d'\"' -f4) $({ask}) >> {}", log.display());
     HookBuilder::default().path("/bin/sh").args(["sh".to_owned(), "-c".into(), script]).env(Vec::new()).build().unwrap()

@@ -1,6 +1,8 @@
 //! Tests with real containers. They have their own `main`, since a container's init is this program again.
 
+mod engines;
 mod execs;
+mod external;
 mod fields;
 mod filesystem;
 mod hostile;
@@ -13,6 +15,7 @@ mod roles;
 mod rootfs;
 mod runc;
 mod running;
+mod specification;
 mod streams;
 mod terminal;
 
@@ -25,6 +28,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let tests = [
         execs::tests(),
+        external::tests(),
         fields::tests(),
         filesystem::tests(),
         hostile::tests(),
@@ -36,6 +40,7 @@ fn main() {
         roles::tests(),
         runc::tests(),
         running::tests(),
+        specification::tests(),
         streams::tests(),
         terminal::tests(),
     ];
