@@ -38,7 +38,7 @@ mod tree;
 mod walk;
 mod workload;
 
-pub use build::{build_dockerfile, step_label};
+pub use build::{build_dockerfile, step_label, write_ten_steps};
 pub use containers::{
     Container, Containers, DatabaseReport, DatabaseWork, ExecReport, Holdings, Journal, SharedContainers,
 };

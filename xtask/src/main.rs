@@ -6,6 +6,7 @@ mod gate;
 mod lab;
 mod leftovers;
 mod packages;
+mod peers;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -26,6 +27,8 @@ enum Command {
         #[arg(long)]
         record: bool,
     },
+    /// Gives this engine and docker, podman and containerd the same work side by side, and says how they compare (as root).
+    Peers(peers::Args),
     /// Runs in a virtual machine what needs another kernel than this one: the tests of devicemapper, and the conformance
     /// suite for all drivers; or any command, after --.
     Lab {
@@ -57,6 +60,7 @@ fn run(command: &Command) -> Result<()> {
         }
         Command::Gate { record: false } => gate::check(),
         Command::Gate { record: true } => gate::record(),
+        Command::Peers(args) => peers::run(args),
         Command::Lab { kernel, command } if command.is_empty() => {
             packages::ensure()?;
             lab::all(kernel.as_deref())

@@ -39,15 +39,35 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xz-utils", "archives that ADD unpacks"),
 ];
 
-/// Installs what is missing, or names it where that is not possible.
+/// Engines that do the same work, and what they need beside themselves.
+const PEERS: &[(&str, &str)] = &[
+    ("docker.io", "dockerd and its command"),
+    ("containerd", "containerd and ctr"),
+    ("podman", "podman"),
+    ("runc", "the runtime of all three: crun refuses machines with control groups of both versions"),
+    ("e2fsprogs", "mkfs.ext4 for testbeds"),
+    ("btrfs-progs", "mkfs.btrfs for testbeds"),
+    ("tar", "unpacks the same files"),
+];
+
+/// Installs what the tests miss, or names it where that is not possible.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<_> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+    install(PACKAGES, "tests that use them will fail")
+}
+
+/// Installs the other engines, or names what is missing.
+pub fn ensure_peers() -> Result<()> {
+    install(PEERS, "engines without them are left out")
+}
+
+fn install(packages: &'static [(&str, &str)], otherwise: &str) -> Result<()> {
+    let missing: Vec<_> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
     if !rustix::process::geteuid().is_root() || !exists("apt-get") {
-        println!("These packages are missing; tests that use them will fail:");
+        println!("These packages are missing; {otherwise}:");
         for (name, purpose) in missing {
             println!("  {name:16} {purpose}");
         }

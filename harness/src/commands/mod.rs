@@ -67,6 +67,9 @@ pub fn run(cli: Cli) -> Result {
 
 /// Reading records needs no privilege; everything that opens a driver may mount.
 fn needs_mounts(command: &Command) -> bool {
+    if let Command::Load(args) = command {
+        return args.driver.is_some();
+    }
     !matches!(
         command,
         Command::Compare(_)
@@ -77,7 +80,6 @@ fn needs_mounts(command: &Command) -> bool {
             | Command::History(_)
             | Command::Pull(_)
             | Command::Push(_)
-            | Command::Load(_)
             | Command::Save(_)
             | Command::Tag(_)
     )

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use harness_image::{Layers, Store};
+use harness_image::{Durability, Layers, Store};
 use storage_driver::StorageDriver;
 
 use crate::{drivers, failure::Result, place::Place};
@@ -15,7 +15,9 @@ pub struct Session {
 impl Session {
     /// For an engine command: the driver asked for, or the first that works here.
     pub fn open(place: &Place, driver: Option<&str>, options: &[String]) -> Result<Self> {
-        let store = Store::open(&place.images())?;
+        // One option for all that is written: a layer that may be lost makes nothing of an image that may not.
+        let durability = if options.iter().any(|o| o == "sync=off") { Durability::Skip } else { Durability::Sync };
+        let store = Store::open_with(&place.images(), durability)?;
         let driver = drivers::open_one(place, driver, options)?;
         Self::on(store, driver)
     }

@@ -5,12 +5,15 @@ mod tools;
 
 use std::sync::OnceLock;
 
+use std::{fs, path::Path};
+
 use storage_driver::Bytes;
 
 use crate::{
     BuildOptions, BuildReport, BuildSpec, Engine, Error, Measurement, Param, Params, Quantity, Recorder, Result,
     RunReport, RunSpec, Scratch, StepReport, Workload,
     measure::{Cell, Cost, metered},
+    tree,
 };
 
 use self::input::Input;
@@ -162,6 +165,19 @@ pub fn build_dockerfile(
     let (built, cost) = build(name, spec, engine)?;
     record_build(name, &built, cost, recorder)?;
     Ok(built)
+}
+
+/// Writes the Dockerfile of ten steps and its context of so many files, the same bytes for the same seed; returns what the image
+/// prints that is built of it, worked out without building it.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_ten_steps(context: &Path, files: u64, seed: u64) -> Result<String> {
+    let files = tree::files(seed, files);
+    tree::write(context, &files)?;
+    let dockerfile = context.join("Dockerfile");
+    fs::write(&dockerfile, input::TEN_STEPS).map_err(Error::io("write", dockerfile))?;
+    Ok(tree::expected(files))
 }
 
 /// How the step with this index is called in samples: `03 RUN make`.

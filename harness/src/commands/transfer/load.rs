@@ -11,6 +11,7 @@ use super::Lines;
 use crate::{
     cli::Common,
     commands::print,
+    engine::Session,
     failure::{Failure, Result},
     place::Place,
 };
@@ -23,19 +24,39 @@ pub struct LoadArgs {
     /// The archive; default: standard input
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<String>,
+    /// Also lay the images' layers out on this storage driver, so that their first containers need not wait for it
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    /// Driver option, such as sync=off; may be given several times
+    #[arg(long = "driver-opt", value_name = "NAME=VALUE", requires = "driver")]
+    pub driver_options: Vec<String>,
     /// Print the images' names alone
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 pub fn run(args: &LoadArgs) -> Result {
-    let store = Store::open(&Place::choose(args.common.root.as_deref()).images())?;
+    let place = Place::choose(args.common.root.as_deref());
+    // First of all the driver: what it cannot take need not be read.
+    let session = match args.driver.as_deref() {
+        Some(name) => Some(Session::open(&place, Some(name), &args.driver_options)?),
+        None => None,
+    };
+    let store = match &session {
+        Some(session) => session.store.clone(),
+        None => Store::open(&place.images())?,
+    };
     let (input, origin): (Box<dyn Read + Send>, _) = match args.input.as_deref() {
         None | Some("-") => (Box::new(io::stdin()), "standard input"),
         Some(path) => (Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?), path),
     };
     let loaded = harness_transfer::load(&store, input, origin, &Lines { quiet: args.quiet })
         .map_err(|error| Failure::Failed(error.into()))?;
+    if let Some(session) = &session {
+        for image in &loaded {
+            session.layers.ensure(&image.image)?;
+        }
+    }
     let mut told = String::new();
     for image in loaded {
         if image.names.is_empty() {

@@ -1,0 +1,78 @@
+//! The table of ratios, in Markdown.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use results::{RunRecord, Summary, Unit};
+
+use super::engine::Work;
+
+/// A row a kind of work, a column an engine with median and n, and how many times faster this engine is than the best peer.
+pub fn ratios(summaries: &[Summary], record: &RunRecord) -> String {
+    let drivers = columns(summaries);
+    let ours = drivers.first().copied().unwrap_or_default();
+    let mut text = format!("| work | {} | best peer : {ours} |\n", drivers.join(" | "));
+    let _ = writeln!(text, "|{}", " --- |".repeat(drivers.len() + 2));
+    for work in Work::ALL {
+        for (phase, metric) in rows(summaries, work) {
+            let find = |driver: &str| {
+                summaries.iter().find(|cell| {
+                    cell.driver == driver
+                        && cell.params.get("work") == Some(work.name())
+                        && cell.phase == phase
+                        && cell.metric == metric
+                })
+            };
+            let label = match (phase, metric) {
+                ("total", "wall") => work.about().to_owned(),
+                ("total", _) => format!("{}: most memory held", work.about()),
+                _ => format!("{}: {phase}", work.about()),
+            };
+            let cells: Vec<_> =
+                drivers.iter().map(|driver| find(driver).map_or_else(|| "-".to_owned(), shown)).collect();
+            let best = drivers.iter().filter(|driver| is_peer(driver)).filter_map(|driver| find(driver));
+            let best = best.map(|cell| cell.median).reduce(f64::min);
+            let ratio = best.zip(find(ours)).map(|(best, mine)| format!("{:.1}", best / mine.median));
+            let _ = writeln!(text, "| {label} | {} | {} |", cells.join(" | "), ratio.unwrap_or_else(|| "-".to_owned()));
+        }
+    }
+    for (driver, works) in &record.left_out {
+        for (work, why) in works.iter().filter(|_| driver != "tar") {
+            let _ = writeln!(text, "\n{driver} has no {work}: {why}.");
+        }
+    }
+    for (engine, why) in &record.unusable {
+        let _ = writeln!(text, "\n{engine} is left out: {why}.");
+    }
+    text
+}
+
+/// This engine's first, then tar, then the peers.
+fn columns(summaries: &[Summary]) -> Vec<&str> {
+    let drivers: BTreeSet<_> = summaries.iter().map(|cell| cell.driver.as_str()).collect();
+    let mut drivers: Vec<_> = drivers.into_iter().collect();
+    drivers.sort_by_key(|driver| (is_peer(driver), *driver == "tar", driver.contains('='), *driver));
+    drivers
+}
+
+/// `engine/driver`; this engine's columns are drivers, with their options.
+fn is_peer(driver: &str) -> bool {
+    driver.contains('/') && !driver.contains('=')
+}
+
+fn rows(summaries: &[Summary], work: Work) -> Vec<(&str, &str)> {
+    let mine = summaries.iter().filter(|cell| cell.params.get("work") == Some(work.name()));
+    let found: BTreeSet<_> = mine.map(|cell| (cell.phase.as_str(), cell.metric.as_str())).collect();
+    let mut rows: Vec<_> = found.into_iter().collect();
+    rows.sort_by_key(|(phase, metric)| (*phase != "total", *metric != "wall"));
+    rows
+}
+
+fn shown(cell: &Summary) -> String {
+    let value = match cell.unit {
+        Unit::Seconds if cell.median >= 1.0 => format!("{:.2} s", cell.median),
+        Unit::Seconds if cell.median >= 0.1 => format!("{:.0} ms", cell.median * 1e3),
+        Unit::Seconds => format!("{:.2} ms", cell.median * 1e3),
+        _ => format!("{:.1} MiB", cell.median / f64::from(1 << 20)),
+    };
+    format!("{value} ({})", cell.n)
+}
