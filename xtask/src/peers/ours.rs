@@ -21,14 +21,19 @@ struct Ours {
     driver: String,
     sync: bool,
     program: PathBuf,
+    /// What `--help` says.
+    help: String,
     bed: Testbed,
 }
+
+const NOT_YET: &str = "this version has no such command";
 
 /// With `sync` what a command makes is durable when it returns, as always; without it nothing is.
 pub fn open(program: &Path, driver: &str, sync: bool) -> Result<Box<dyn Engine>> {
     let (label, name) = if sync { ("ours", driver.to_owned()) } else { ("ours-nosync", format!("{driver}/sync=off")) };
     let bed = bed::make(label, driver)?;
-    Ok(Box::new(Ours { name, driver: driver.to_owned(), sync, program: program.to_owned(), bed }))
+    let help = text(&timed(Command::new(program).arg("--help"))?.1);
+    Ok(Box::new(Ours { name, driver: driver.to_owned(), sync, program: program.to_owned(), help, bed }))
 }
 
 impl Ours {
@@ -66,6 +71,10 @@ impl Ours {
         timed(&mut self.on_driver(args)).map(|(wall, output)| (wall, text(&output)))
     }
 
+    fn knows(&self, command: &str) -> bool {
+        self.help.lines().any(|line| line.split_whitespace().next() == Some(command))
+    }
+
     fn forget(&self, image: &str) {
         _ = timed(&mut self.on_store(&["rmi", "-f", image]));
     }
@@ -101,6 +110,8 @@ impl Engine for Ours {
                 _ = timed(&mut self.on_store(&["rm", "changed"]));
                 self.run(&["run", "--name", "changed", LOADED, "sh", "-c", CHANGE])?.0
             }
+            Work::Diff if !self.knows("diff") => return Ok(Answer::Cannot(NOT_YET)),
+            Work::Commit if !self.knows("commit") => return Ok(Answer::Cannot(NOT_YET)),
             Work::Diff => {
                 let (wall, listed) = self.run(&["diff", "changed"])?;
                 material::expect_changes(listed.lines().count())?;

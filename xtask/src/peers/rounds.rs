@@ -3,14 +3,20 @@
 use std::{
     collections::BTreeMap,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use results::{
     DriverRecord, Fingerprint, Kind, Params, RunDir, RunRecord, SCHEMA, Sample, SampleWriter, Unit, read_samples,
     summarise,
 };
+
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
     bed,
@@ -72,6 +78,11 @@ impl Run {
 
     /// Everything, one warm-up round first; each round begins with another engine.
     pub fn all(&mut self, engines: &mut [Box<dyn Engine>], material: &Material, wanted: &[Work]) -> Result<()> {
+        // A program that Ctrl-C ends at once takes nothing away that it has made.
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, stop.clone()).context("cannot handle signals")?;
+        }
         for engine in engines.iter() {
             let status = BTreeMap::from([("version".to_owned(), engine.version()?)]);
             let testbed = serde_json::to_value(engine.bed().describe())?;
@@ -82,6 +93,7 @@ impl Run {
             println!("round {round} of {}{}", self.record.rounds, if round == 0 { " (warm-up)" } else { "" });
             for work in wanted {
                 for turn in 0..engines.len() {
+                    ensure!(!stop.load(Ordering::Relaxed), "interrupted");
                     let which = (turn + round as usize) % engines.len();
                     let engine = &mut engines[which];
                     let done = self.one(engine.as_mut(), *work, round, material);
