@@ -150,7 +150,10 @@ impl Engine for Docker {
                 self.run(&["rm", "changed"])?;
                 wall
             }
-            Work::Remove => self.run(&["rmi", LOADED])?.0,
+            Work::Remove => {
+                _ = self.run(&["rm", "-f", "changed"]);
+                self.run(&["rmi", LOADED])?.0
+            }
             Work::Build => {
                 let (wall, _) = timed(&mut self.build(material))?;
                 material.check_built(&self.run(&["run", "--rm", "--network", "none", BUILT])?.1)?;

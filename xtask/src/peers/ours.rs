@@ -123,7 +123,11 @@ impl Engine for Ours {
                 timed(&mut self.on_store(&["rm", "changed"])).context("cannot remove the container")?;
                 wall
             }
-            Work::Remove => timed(&mut self.on_store(&["rmi", LOADED]))?.0,
+            Work::Remove => {
+                // Where there is no commit, the container of the changes is still there.
+                _ = timed(&mut self.on_store(&["rm", "changed"]));
+                timed(&mut self.on_store(&["rmi", LOADED]))?.0
+            }
             Work::Build => {
                 let (wall, _) = timed(&mut self.build(material))?;
                 material.check_built(&self.run(&["run", "--rm", BUILT])?.1)?;

@@ -133,7 +133,10 @@ impl Engine for Podman {
                 self.run(&["rm", "changed"])?;
                 wall
             }
-            Work::Remove => self.run(&["rmi", LOADED])?.0,
+            Work::Remove => {
+                _ = self.run(&["rm", "-f", "changed"]);
+                self.run(&["rmi", LOADED])?.0
+            }
             Work::Build => {
                 let (wall, _) = timed(&mut self.build(material))?;
                 material.check_built(&self.run(&["run", "--rm", NETWORK, LIMITS[0], LIMITS[1], BUILT])?.1)?;
