@@ -66,7 +66,10 @@ fn one(target: Target, case: &Case) -> Result<(), String> {
     match run_case(&*target.subject(), case).outcome {
         Outcome::Passed => Ok(()),
         Outcome::Failed(text) => Err(text),
-        Outcome::NotApplicable(_) if target.may_lack(case) => Ok(()),
+        Outcome::NotApplicable(why) if target.may_lack(case) => {
+            println!("{}::{} is left out: {why}", target.full_name(), case.full_name());
+            Ok(())
+        }
         Outcome::NotApplicable(why) => Err(format!("this should apply here, and was left out: {why}")),
     }
 }

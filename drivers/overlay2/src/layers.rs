@@ -139,10 +139,16 @@ impl Layers {
         let features: Vec<_> = chain.iter().map(|layer| layer.driver.features).collect();
         let options = mount_options(&features, writable, &self.options, &self.kernel);
         let stack = Stack { lowers: dirs, upper, options };
-        if self.kernel.context {
-            stack.mount_by_context(merged)
-        } else {
-            stack.mount_by_page(self.links.directory(), merged)
+        let mount = || {
+            if self.kernel.context {
+                stack.mount_by_context(merged)
+            } else {
+                stack.mount_by_page(self.links.directory(), merged)
+            }
+        };
+        match chain.first().and_then(|top| top.driver.project).filter(|_| writable) {
+            Some(project) => self.sizes.with_room(project, mount),
+            None => mount(),
         }
     }
 

@@ -51,6 +51,26 @@ impl Sizes {
         quota::assign(dir, project).map_err(Error::io("limit the size of", dir))
     }
 
+    /// Does `work`, for which a full layer needs a little room: the kernel makes a directory for each writable mount, and where it
+    /// cannot, the mount is read-only and nothing can be deleted any more (fs/overlayfs/super.c, `ovl_make_workdir`).
+    ///
+    /// A crash meanwhile leaves the layer that much larger.
+    pub fn with_room<T>(&self, project: u32, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        // What xfs sets aside for a new directory, of which it then takes nothing or a block.
+        const ROOM: u64 = 1 << 20;
+        let set = |limit| quota::limit(&self.root, project, limit);
+        let limit = quota::limit_of(&self.root, project).map_err(Error::io("read the limits in", &self.root))?;
+        if limit == 0 {
+            return work();
+        }
+        set(limit + ROOM).map_err(Error::io("limit a layer's size in", &self.root))?;
+        let done = work();
+        if let Err(error) = set(limit) {
+            tracing::warn!(project, %error, "a layer stays {ROOM} bytes larger than it is to be");
+        }
+        done
+    }
+
     /// Lifts the limit and frees the id, once nothing belongs to it any more.
     pub fn give_back(&self, project: u32) {
         if let Err(error) = quota::limit(&self.root, project, 0) {

@@ -160,6 +160,16 @@ pub fn limit(directory: &Path, project: u32, bytes: u64) -> io::Result<()> {
     control(&File::open(directory)?, Q_SETQUOTA, project, &mut limits)
 }
 
+/// The limit of a project in bytes; 0 when there is none.
+///
+/// # Errors
+/// quotactl_fd(2)'s.
+pub fn limit_of(directory: &Path, project: u32) -> io::Result<u64> {
+    let mut found = IfDqblk::default();
+    control(&File::open(directory)?, Q_GETQUOTA, project, &mut found)?;
+    Ok(found.hard_blocks.saturating_mul(1024))
+}
+
 /// True when something on the file system of `directory` belongs to the project.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use driver_overlay2::{Options, Overlay2};
@@ -116,7 +117,8 @@ fn a_layer_is_limited_and_its_parent_is_not_counted(disk: &Disk) {
     });
     within(&driver, "other", MountMode::ReadWrite, |root| {
         let written = fill(&root.join("new"));
-        assert!((limit..2 * limit).contains(&written), "{written} bytes fit into the larger one");
+        // xfs keeps small directories in their inodes, so that all of it may be left.
+        assert!((limit..=2 * limit).contains(&written), "{written} bytes fit into the larger one");
     });
     drop(driver);
 
@@ -129,7 +131,12 @@ fn a_layer_is_limited_and_its_parent_is_not_counted(disk: &Disk) {
     within(&driver, "small", MountMode::ReadWrite, |root| {
         assert!(fs::write(root.join("more"), vec![1; 1 << 20]).is_err(), "the limit is gone");
         fs::remove_file(root.join("new")).unwrap();
-        fs::write(root.join("more"), vec![1; 1 << 19]).unwrap();
+        // xfs gives the room back a moment after the file is deleted.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = fs::write(root.join("more"), vec![1; 1 << 19]) {
+            assert!(Instant::now() < deadline, "{error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
 
     // What is removed lends its id, without its files, to the next.
