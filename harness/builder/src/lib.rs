@@ -23,15 +23,19 @@ mod images;
 mod near;
 mod observe;
 mod parse;
+mod received;
 mod source;
 mod stages;
 
 pub use check::{Rule, Warning, check_text};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
-pub use execute::{BuildNetwork, BuildOutcome, BuildRequest, Builder, RunLimits, Secret, base_images, configure};
+pub use execute::{
+    BuildNetwork, BuildOutcome, BuildRequest, Builder, Entitlements, RunLimits, Secret, base_images, configure,
+};
 pub use ignore::Ignore;
 pub use images::{Images, Stored};
 pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};
 pub use parse::{parse, parse_named};
+pub use received::receive_context;
 pub use source::{Source, Span};

@@ -4,11 +4,16 @@ mod output;
 mod progress;
 pub mod words;
 
-use std::{num::NonZero, path::PathBuf};
+use std::{
+    io::Read,
+    net::IpAddr,
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildNetwork, BuildRequest, Builder, Error, RunLimits};
+use harness_builder::{BuildNetwork, BuildRequest, Builder, Entitlements, Error, RunLimits};
 use harness_image::Reference;
 
 use self::{
@@ -31,10 +36,11 @@ pub struct BuildArgs {
     pub common: Common,
     #[command(flatten)]
     pub driver: OneDriver,
-    /// The build context, a directory
+    /// The build context, a directory; with - what comes on standard input: an archive of one, or a Dockerfile that needs
+    /// none
     #[arg(value_name = "PATH")]
     pub context: PathBuf,
-    /// The Dockerfile [default: PATH/Dockerfile]
+    /// The Dockerfile, - for standard input [default: PATH/Dockerfile]
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Name, and optionally a tag, for the image; may be given several times
@@ -55,6 +61,15 @@ pub struct BuildArgs {
     /// Run every instruction, whatever the cache has
     #[arg(long)]
     pub no_cache: bool,
+    /// Run every instruction of these stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
+    /// A host that RUN steps know by name
+    #[arg(long, value_name = "HOST:ADDRESS", value_parser = words::host)]
+    pub add_host: Vec<(String, IpAddr)>,
+    /// What RUN steps may ask for: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT", value_parser = ["network.host", "security.insecure"])]
+    pub allow: Vec<String>,
     /// How many stages may be built at the same time [default: the number of processors]
     #[arg(long, value_name = "NUMBER")]
     pub jobs: Option<usize>,
@@ -95,9 +110,7 @@ pub struct BuildArgs {
 pub fn run(args: &BuildArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
     let outputs = args.output.iter().map(|output| Output::read(output)).collect::<Result<Vec<_>>>()?;
-    let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
-    std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut request = request(args, path)?;
+    let (mut request, _received) = request(args)?;
     let names = names(args, &outputs)?;
     let is_image = outputs.is_empty() || outputs.iter().any(|output| matches!(output, Output::Image(_)));
     if is_image {
@@ -129,11 +142,49 @@ pub fn run(args: &BuildArgs) -> Result {
     print(&format!("{}\n", built.image.id))
 }
 
-fn request(args: &BuildArgs, dockerfile: PathBuf) -> Result<BuildRequest> {
+/// Standard input, in the place of a path.
+const STDIN: &str = "-";
+
+/// The context, the Dockerfile and its text if that is no file, as the arguments say; what came goes with the directory.
+type Sources = (PathBuf, PathBuf, Option<Vec<u8>>, Option<tempfile::TempDir>);
+
+fn sources(args: &BuildArgs) -> Result<Sources> {
+    let from_stdin = |path: &Path| path == Path::new(STDIN);
+    let file_on_stdin = args.file.as_deref().is_some_and(from_stdin);
+    if from_stdin(&args.context) {
+        if file_on_stdin {
+            return Err(Failure::usage("standard input is either the context or the Dockerfile, not both"));
+        }
+        let dir = tempfile::tempdir().context("cannot make a directory for the context")?;
+        let text = harness_builder::receive_context(&mut std::io::stdin(), dir.path()).map_err(failed)?;
+        let file = dir.path().join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
+        return Ok((dir.path().to_owned(), file, text, Some(dir)));
+    }
+    if file_on_stdin {
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the Dockerfile on standard input")?;
+        return Ok((args.context.clone(), args.context.join("Dockerfile"), Some(text), None));
+    }
+    let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
+    Ok((args.context.clone(), path, None, None))
+}
+
+/// What came on standard input is there as long as the second value.
+fn request(args: &BuildArgs) -> Result<(BuildRequest, Option<tempfile::TempDir>)> {
+    let (context, dockerfile, dockerfile_text, received) = sources(args)?;
+    if dockerfile_text.is_none() {
+        std::fs::metadata(&dockerfile).with_context(|| format!("cannot read {}", dockerfile.display()))?;
+    }
+    let allows = |name: &str| args.allow.iter().any(|allowed| allowed == name);
+    let allow = Entitlements { host_network: allows("network.host"), insecure: allows("security.insecure") };
     let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
-    Ok(BuildRequest {
-        context: args.context.clone(),
+    let request = BuildRequest {
+        context,
         dockerfile: Some(dockerfile),
+        dockerfile_text,
+        hosts: args.add_host.clone(),
+        allow,
+        no_cache_stages: args.no_cache_filter.clone(),
         target: args.target.clone(),
         platforms: args.platform.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
         build_args: args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect(),
@@ -146,7 +197,8 @@ fn request(args: &BuildArgs, dockerfile: PathBuf) -> Result<BuildRequest> {
         ssh: args.ssh.iter().map(|agent| words::agent(agent)).collect::<Result<_>>()?,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
         cancel: signals::stop_flag()?,
-    })
+    };
+    Ok((request, received))
 }
 
 /// Those of `--tag`, and those that outputs give.

@@ -54,6 +54,8 @@ pub struct State {
     pub args: BTreeMap<String, String>,
     /// Predefined arguments that no ARG declares: commands see them, and what they make does not hang on them.
     pub undeclared: BTreeMap<String, String>,
+    /// Earlier builds' layers may not be used in this stage.
+    pub no_cache: bool,
     /// CMD was given in this stage.
     pub own_cmd: bool,
 }
@@ -80,6 +82,7 @@ impl State {
             platform: None,
             args: BTreeMap::new(),
             undeclared: BTreeMap::new(),
+            no_cache: false,
             own_cmd: false,
         }
     }

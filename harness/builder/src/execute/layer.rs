@@ -26,7 +26,9 @@ impl Build<'_> {
         change: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Made> {
         let key = self.with_epoch(key);
-        if let Some(entry) = self.cached(&key)? {
+        if !state.no_cache
+            && let Some(entry) = self.cached(&key)?
+        {
             return self.reuse(state, text, entry);
         }
         let mut times = StepTimes::default();
@@ -69,9 +71,6 @@ impl Build<'_> {
     }
 
     fn cached(&self, key: &Digest) -> Result<Option<CacheEntry>> {
-        if self.request.no_cache {
-            return Ok(None);
-        }
         Ok(self.layers.store().cache().get(key)?.filter(|entry| entry.layer.is_some() && entry.chain.is_some()))
     }
 

@@ -4,6 +4,7 @@ mod config;
 mod configure;
 mod copy;
 mod epoch;
+mod hosts;
 mod layer;
 mod mounts;
 mod owner;
@@ -17,6 +18,7 @@ mod step;
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -56,6 +58,15 @@ pub enum BuildNetwork {
     Host,
 }
 
+/// What a Dockerfile may do beyond a sandbox, by the names of BuildKit's entitlements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `network.host`: `RUN --network=host`
+    pub host_network: bool,
+    /// `security.insecure`: `RUN --security=insecure`
+    pub insecure: bool,
+}
+
 /// Something that a command may see and that never gets into an image.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -91,6 +102,8 @@ pub struct BuildRequest {
     pub context: PathBuf,
     /// The Dockerfile; `Dockerfile` in the context by default.
     pub dockerfile: Option<PathBuf>,
+    /// What it says, where it is no file.
+    pub dockerfile_text: Option<Vec<u8>>,
     /// The stage to build; the last by default.
     pub target: Option<String>,
     /// What to build for; this machine's platform by default, and the only one that can be.
@@ -103,10 +116,16 @@ pub struct BuildRequest {
     pub tags: Vec<Reference>,
     /// Whether earlier builds' layers may not be used.
     pub no_cache: bool,
+    /// Names or numbers of stages for which they may not be used.
+    pub no_cache_stages: Vec<String>,
     /// Limits for RUN.
     pub limits: RunLimits,
     /// The network of RUN, unless it says otherwise itself.
     pub network: BuildNetwork,
+    /// Further hosts that commands know: name and address.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// What a Dockerfile may ask for.
+    pub allow: Entitlements,
     /// For `RUN --mount=type=secret`, by id.
     pub secrets: BTreeMap<String, Secret>,
     /// Sockets of agents for `RUN --mount=type=ssh`, by id.
@@ -210,7 +229,10 @@ impl<'a> Build<'a> {
         }
         let context = Jail::open(&request.context).map_err(Error::io("open the build context", &request.context))?;
         let path = request.dockerfile.clone().unwrap_or_else(|| request.context.join("Dockerfile"));
-        let source = fs::read(&path).map_err(Error::io("read", &path))?;
+        let source = match &request.dockerfile_text {
+            Some(text) => text.clone(),
+            None => fs::read(&path).map_err(Error::io("read", &path))?,
+        };
         let file_name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let file = parse_named(&file_name, &source)?;

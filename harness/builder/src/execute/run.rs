@@ -24,6 +24,7 @@ use self::points::MountPoints;
 use super::{
     Build, BuildNetwork,
     config::State,
+    hosts,
     mounts::{Laid, Mounts},
     step::Step,
 };
@@ -46,6 +47,8 @@ pub struct Prepared {
     /// A heredoc with an interpreter of its own: where it is executed, and what it is.
     script: Option<(String, String)>,
     network: BuildNetwork,
+    /// Without a sandbox.
+    insecure: bool,
     mounts: Mounts,
 }
 
@@ -58,16 +61,27 @@ impl Prepared {
         command: &CommandLine,
     ) -> Result<Self> {
         step.refuse_flags(&["device"])?;
-        if let Some(security) = step.option("security", state)?.filter(|security| security != "sandbox") {
-            let why = format!("--security={security} is not supported; commands run in a sandbox only");
-            return Err(step.wrong(step.place_of("security"), why));
-        }
+        let insecure = match step.option("security", state)?.as_deref() {
+            None | Some("sandbox") => false,
+            Some("insecure") if build.request.allow.insecure => true,
+            Some("insecure") => {
+                let why =
+                    "--security=insecure is only allowed when the build is started with --allow security.insecure";
+                return Err(step.wrong(step.place_of("security"), why));
+            }
+            Some(other) => {
+                let why = format!("--security is sandbox or insecure, not {other:?}");
+                return Err(step.wrong(step.place_of("security"), why));
+            }
+        };
         let network = match step.option("network", state)?.as_deref() {
             None | Some("default") => build.request.network,
             Some("none") => BuildNetwork::None,
-            Some("host") if build.request.network == BuildNetwork::Host => BuildNetwork::Host,
+            Some("host") if build.request.network == BuildNetwork::Host || build.request.allow.host_network => {
+                BuildNetwork::Host
+            }
             Some("host") => {
-                let why = "--network=host is only allowed when the build is started with --network host";
+                let why = "--network=host is only allowed when the build is started with --allow network.host";
                 return Err(step.wrong(step.place_of("network"), why));
             }
             Some(other) => {
@@ -76,7 +90,7 @@ impl Prepared {
             }
         };
         let (words, script) = words(state, step, command);
-        Ok(Self { index, words, script, network, mounts: Mounts::read(build, stage, state, step)? })
+        Ok(Self { index, words, script, network, insecure, mounts: Mounts::read(build, stage, state, step)? })
     }
 
     pub fn key(&self, build: &Build<'_>, state: &State, step: Step<'_>) -> Result<Digest> {
@@ -87,6 +101,14 @@ impl Prepared {
         key.add(state.workdir.as_bytes());
         key.add(state.user.as_deref().unwrap_or_default().as_bytes());
         self.mounts.add_to(build, step, &mut key)?;
+        // What is as usual adds nothing.
+        if self.insecure {
+            key.add(b"insecure");
+        }
+        if let Some(name) = build.request.build_args.get(hosts::HOSTNAME_ARGUMENT) {
+            key.add(name.as_bytes());
+        }
+        build.request.hosts.iter().for_each(|(name, address)| key.add(format!("{name} {address}").as_bytes()));
         Ok(key.finish())
     }
 
@@ -118,35 +140,32 @@ impl Prepared {
         laid: &Laid,
         observer: &mut dyn Observer,
     ) -> Result<(i32, String)> {
+        let dir = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
+        let files = hosts::lay(&hosts::files(build.request, self.network)?, dir.path(), root, &laid.binds)?;
         let mut targets: Vec<_> = ["/proc", "/sys", "/dev"].map(|path| (Path::new(path), true)).into();
         targets.extend(laid.tmpfs.iter().map(|tmpfs| (tmpfs.target.as_path(), true)));
         targets.extend(laid.binds.iter().map(|bind| (bind.target.as_path(), bind.source.is_dir())));
+        targets.extend(files.iter().map(|file| (file.target.as_path(), false)));
         let points = MountPoints::make(root, &targets)?;
-        let ran = self.with_script(build, state, root, laid, observer);
+        let mut binds = laid.binds.clone();
+        binds.extend(files.iter().cloned());
+        let ran = self
+            .with_script(dir.path(), binds)
+            .and_then(|binds| self.container(build, state, root, laid, binds, observer));
         let cleared = points.clear();
         let ran = ran?;
         cleared?;
         Ok(ran)
     }
 
-    fn with_script(
-        &self,
-        build: &Build<'_>,
-        state: &State,
-        root: &Path,
-        laid: &Laid,
-        observer: &mut dyn Observer,
-    ) -> Result<(i32, String)> {
-        let mut binds = laid.binds.clone();
-        let Some((target, content)) = &self.script else {
-            return self.container(build, state, root, laid, binds, observer);
-        };
-        let dir = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
-        let source = dir.path().join("script");
+    /// The mounts, and that of the script if there is one, which is written below `dir`.
+    fn with_script(&self, dir: &Path, mut binds: Vec<Bind>) -> Result<Vec<Bind>> {
+        let Some((target, content)) = &self.script else { return Ok(binds) };
+        let source = dir.join("script");
         fs::write(&source, content).map_err(Error::io("write", &source))?;
         fs::set_permissions(&source, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", &source))?;
         binds.push(Bind { source, target: target.into(), read_only: true });
-        self.container(build, state, root, laid, binds, observer)
+        Ok(binds)
     }
 
     fn container(
@@ -165,6 +184,8 @@ impl Prepared {
         config.user.clone_from(&state.user);
         config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
         config.binds = binds;
+        config.hostname = Some(hosts::hostname(build.request).to_owned());
+        config.privileged = self.insecure;
         config.tmpfs.clone_from(&laid.tmpfs);
         config.network = match self.network {
             BuildNetwork::None => Network::None,

@@ -45,6 +45,10 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
                 State::of_image(&image)
             }
         };
+        let is_this = |wanted: &String| {
+            stage.name.as_ref().is_some_and(|name| name.text == wanted.to_lowercase()) || *wanted == number.to_string()
+        };
+        state.no_cache = build.request.no_cache || build.request.no_cache_stages.iter().any(is_this);
         for name in PREDEFINED {
             if let Some(value) = build.request.build_args.get(*name) {
                 state.undeclared.insert((*name).to_owned(), value.clone());

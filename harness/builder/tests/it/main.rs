@@ -1,6 +1,7 @@
 //! Whole builds. The tests have a `main` of their own, since a container's init is this program again.
 
 mod buildah;
+mod commands;
 mod copying;
 mod corpus;
 mod images;
@@ -17,6 +18,7 @@ fn main() {
     harness_runtime::init_or_role_if_asked(&[]);
     let arguments = Arguments::from_args();
     let tests = [
+        commands::tests(),
         copying::tests(),
         corpus::tests(),
         images::tests(),

@@ -1,6 +1,6 @@
 //! What the words of build's options mean.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::FileTypeExt, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::IpAddr, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use harness_builder::Secret;
 
@@ -11,6 +11,17 @@ pub fn argument(pair: &str) -> Option<(String, String)> {
     match pair.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => std::env::var(pair).ok().map(|value| (pair.to_owned(), value)),
+    }
+}
+
+/// `HOST:ADDRESS` or `HOST=ADDRESS`; an address of IPv6 may stand in brackets.
+pub fn host(text: &str) -> Result<(String, IpAddr), String> {
+    let wrong = || format!("write HOST:ADDRESS, such as db:10.0.0.7, not {text:?}");
+    let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(wrong)?;
+    let address = address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address);
+    match address.parse() {
+        Ok(address) if !name.is_empty() && !name.contains(char::is_whitespace) => Ok((name.to_owned(), address)),
+        _ => Err(wrong()),
     }
 }
 

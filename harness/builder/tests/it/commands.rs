@@ -1,0 +1,80 @@
+//! What commands of RUN see of the machine, and what they may do.
+
+use std::fs;
+
+use harness_builder::{BuildNetwork, BuildRequest, Entitlements};
+
+use crate::place::{Place, cached};
+
+crate::tests!(
+    privileged_hosts_and_the_resolver_are_there_with_a_network,
+    privileged_what_was_mounted_leaves_no_trace,
+    privileged_an_insecure_command_needs_leave,
+    privileged_single_stages_are_built_anew,
+    privileged_a_dockerfile_needs_no_file,
+);
+
+fn privileged_hosts_and_the_resolver_are_there_with_a_network() {
+    let place = Place::with_host("overlay2");
+    let request = BuildRequest {
+        network: BuildNetwork::Host,
+        hosts: vec![("db".to_owned(), [10, 1, 2, 3].into())],
+        ..place.request()
+    };
+    let dockerfile = "FROM host
+RUN grep -q '^10.1.2.3.*db' /etc/hosts && grep -q localhost /etc/hosts && cat /etc/resolv.conf > /seen
+RUN --network=none ! test -s /etc/resolv.conf && grep -q db /etc/hosts
+RUN test \"$(cat /proc/sys/kernel/hostname)\" = buildkitsandbox
+";
+    let built = place.try_build(dockerfile, &request).unwrap_or_else(|error| panic!("{error}"));
+    let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    place.look(&built.image, |root| assert_eq!(fs::read_to_string(root.join("seen")).unwrap(), resolver));
+    // Other hosts may make another layer.
+    let other = BuildRequest { hosts: vec![("db".to_owned(), [10, 1, 2, 4].into())], ..request };
+    assert!(place.try_build(dockerfile, &other).is_err());
+}
+
+fn privileged_what_was_mounted_leaves_no_trace() {
+    let place = Place::with_host("vfs");
+    let request = BuildRequest { network: BuildNetwork::Host, ..place.request() };
+    let built = place.try_build("FROM host\nRUN test -s /etc/hosts && echo x > /x\n", &request).unwrap();
+    place.look(&built.image, |root| {
+        for name in ["etc/hosts", "etc/resolv.conf"] {
+            let found = fs::read_to_string(root.join(name)).unwrap_or_default();
+            assert!(!found.contains("buildkitsandbox"), "{name} was for the command only");
+        }
+    });
+}
+
+fn privileged_an_insecure_command_needs_leave() {
+    let place = Place::with_host("overlay2");
+    let dockerfile = "FROM host\nRUN --security=insecure grep -q '^Seccomp:.*0$' /proc/self/status\n";
+    let refused = place.refused(dockerfile);
+    assert!(refused.contains("Dockerfile:2:5: --security=insecure is only allowed when"), "{refused}");
+    let request = BuildRequest { allow: Entitlements { insecure: true, host_network: false }, ..place.request() };
+    place.try_build(dockerfile, &request).unwrap_or_else(|error| panic!("{error}"));
+    place.build("FROM host\nRUN --security=sandbox grep -q '^Seccomp:.*2$' /proc/self/status\n");
+    let network = "FROM host\nRUN --network=host true\n";
+    assert!(place.refused(network).contains("--allow network.host"));
+    let request = BuildRequest { allow: Entitlements { insecure: false, host_network: true }, ..place.request() };
+    place.try_build(network, &request).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn privileged_single_stages_are_built_anew() {
+    let place = Place::with_host("vfs");
+    let dockerfile = "FROM host AS one\nRUN echo 1 > /1\nFROM host AS two\nRUN echo 2 > /2\nFROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n";
+    place.build(dockerfile);
+    let anew = |stages: &[&str]| {
+        let no_cache_stages = stages.iter().map(|stage| (*stage).to_owned()).collect();
+        cached(&place.try_build(dockerfile, &BuildRequest { no_cache_stages, ..place.request() }).unwrap())
+    };
+    assert_eq!((anew(&[]), anew(&["ONE"]), anew(&["one", "2"])), (4, 3, 1));
+}
+
+fn privileged_a_dockerfile_needs_no_file() {
+    let place = Place::new("vfs");
+    place.file("f", "content");
+    let text = Some(b"FROM scratch\nCOPY f /\n".to_vec());
+    let built = place.build_request(&BuildRequest { dockerfile_text: text, ..place.request() });
+    place.look(&built.image, |root| assert!(root.join("f").is_file()));
+}
