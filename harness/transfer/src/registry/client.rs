@@ -46,8 +46,8 @@ pub struct Client {
     /// For messages, and for credentials.
     host: String,
     repository: String,
-    /// Whether TLS may be done without.
-    plain_allowed: bool,
+    /// Whether TLS may be done without, also elsewhere than on this machine.
+    plain_anywhere: bool,
     challenge: Mutex<Option<Challenge>>,
     credentials: Option<Credentials>,
     tokens: Mutex<HashMap<String, String>>,
@@ -106,7 +106,7 @@ impl Client {
             base: Url { plain, authority: authority.to_owned(), path: String::new() },
             host: host.to_owned(),
             repository: repository.to_owned(),
-            plain_allowed,
+            plain_anywhere: !options.tls_verify,
             challenge: Mutex::new(None),
             credentials: file.map_or(Ok(None), |file| credentials::find(&file, host))?,
             tokens: Mutex::new(HashMap::new()),
@@ -217,10 +217,15 @@ impl Client {
         let url = from
             .join(&text)
             .ok_or_else(|| Error::refused(self.origin(), format!("it named {} as a place to go on", shown(&text))))?;
-        if url.plain && !self.plain_allowed {
+        if !self.may_ask(&url) {
             return Err(Error::refused(self.origin(), format!("it leads to {}, without TLS", shown(&url.to_string()))));
         }
         Ok(url)
+    }
+
+    /// A registry on this machine may do without TLS; those that it leads to elsewhere may not.
+    fn may_ask(&self, url: &Url) -> bool {
+        !url.plain || self.plain_anywhere || is_loopback(&url.authority)
     }
 
     fn exchange(&self, prepared: Prepared<'_>, payload: Option<Payload<'_>>) -> Result<Response<Body>> {
@@ -259,7 +264,7 @@ impl Client {
             return Ok(Some(format!("Bearer {token}")));
         }
         let url = Url::parse(realm)
-            .filter(|url| !url.plain || self.plain_allowed)
+            .filter(|url| self.may_ask(url))
             .ok_or_else(|| Error::refused(self.origin(), format!("it gives out tokens at {}", shown(realm))))?;
         let request = token::request(&url, service.as_deref(), &scopes, self.credentials.as_ref());
         let mut ask = Ask::new(request.method);

@@ -2,7 +2,9 @@
 
 mod archives_in;
 mod archives_out;
+mod fake_registry;
 mod hostile_archives;
+mod hostile_registries;
 mod real_registry;
 mod support;
 mod transports;
