@@ -48,5 +48,6 @@ pub use launch::{ContainerFile, Launch};
 pub use prepare::{Nascent, Prepare};
 pub use process::{Exit, Output, Process, Signaller, Stream};
 pub use processes::ContainerProcess;
+pub use relay::drain;
 pub use running::{Running, RunningRecord};
 pub use stdio::Stdio;

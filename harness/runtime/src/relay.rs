@@ -10,7 +10,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::Stream;
 
 /// Reads all of `open` as data comes, until each is at its end.
-pub(crate) fn drain(mut open: Vec<(Stream, File)>, sink: &mut dyn FnMut(Stream, &[u8])) -> io::Result<()> {
+///
+/// # Errors
+/// Reading failed.
+pub fn drain(mut open: Vec<(Stream, File)>, sink: &mut dyn FnMut(Stream, &[u8])) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     while !open.is_empty() {
         let ready = readable(&open)?;
