@@ -1,0 +1,202 @@
+//! What a container runs, and in what: everything that is known before it is started.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use harness_image::HealthCheck;
+use serde::{Deserialize, Serialize};
+
+use crate::RestartPolicy;
+
+/// A container's configuration: the image's, and what the user asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Configuration {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// How many of the words are the entry point.
+    pub entrypoint: usize,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// The working directory; empty for `/`.
+    pub workdir: String,
+    /// Who runs it, if not root.
+    pub user: Option<String>,
+    /// Further groups.
+    pub group_add: Vec<String>,
+    /// The host name; the beginning of the id by default.
+    pub hostname: Option<String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+    /// Whether its standard input stays open.
+    pub open_stdin: bool,
+    /// Whether a small init is process 1.
+    pub init: bool,
+    /// Whether its root is read-only.
+    pub read_only: bool,
+    /// What is mounted in it.
+    pub mounts: Vec<Mount>,
+    /// Limits.
+    pub resources: Resources,
+    /// Capabilities beyond docker's default ones, by name; `ALL` for all.
+    pub cap_add: Vec<String>,
+    /// Capabilities to take away.
+    pub cap_drop: Vec<String>,
+    /// All capabilities and devices, no filter, nothing masked.
+    pub privileged: bool,
+    /// The filter of system calls.
+    pub seccomp: Seccomp,
+    /// Whether set-user-ID programs may gain privileges.
+    pub new_privileges: bool,
+    /// The network.
+    pub network: Network,
+    /// Ports to be published, as `-p` has them.
+    pub publish: Vec<String>,
+    /// Name servers, instead of the host's.
+    pub dns: Vec<String>,
+    /// `name:address` for /etc/hosts.
+    pub add_host: Vec<String>,
+    /// Name as in `ulimit`, soft, hard.
+    pub ulimits: Vec<(String, u64, u64)>,
+    /// Kernel parameters of its namespaces.
+    pub sysctls: Vec<(String, String)>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: Option<u64>,
+    /// The signal that asks it to end; SIGTERM by default.
+    pub stop_signal: Option<i32>,
+    /// How many seconds it has for that; 10 by default.
+    pub stop_timeout: Option<u64>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// How to find out whether it works.
+    pub health: Option<HealthCheck>,
+    /// For people and programs.
+    pub labels: BTreeMap<String, String>,
+    /// What becomes of its output.
+    pub log: LogOptions,
+    /// An OCI runtime that runs it instead of this program's own.
+    pub oci_runtime: Option<PathBuf>,
+}
+
+impl Configuration {
+    /// The signal that asks it to end.
+    #[must_use]
+    pub fn stop_signal(&self) -> i32 {
+        self.stop_signal.unwrap_or(nix::sys::signal::SIGTERM as i32)
+    }
+
+    /// How many seconds it has after that signal.
+    #[must_use]
+    pub fn stop_timeout(&self) -> u64 {
+        self.stop_timeout.unwrap_or(10)
+    }
+
+    /// The names of the volumes that it mounts.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => Some(name.as_str()),
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+        })
+    }
+}
+
+/// Something that is mounted in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where; absolute.
+    pub target: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// Whether the container cannot write to it.
+    pub read_only: bool,
+}
+
+/// Where a mount's content comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// On the host; absolute.
+        path: PathBuf,
+        /// Whether an empty directory is made where nothing is.
+        create: bool,
+    },
+    /// A volume, made where there is none.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Whether nobody named it, so that it goes with the container where that is asked for.
+        anonymous: bool,
+        /// Whether an empty volume gets what the image has at that place.
+        fill: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// As of mount(8).
+        options: Vec<String>,
+    },
+}
+
+/// Limits. Amounts of memory are in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// The most memory.
+    pub memory: Option<u64>,
+    /// The most memory and swap together.
+    pub memory_swap: Option<u64>,
+    /// What it is pushed back to when the host's memory gets short.
+    pub memory_reservation: Option<u64>,
+    /// The most processor time, in processors.
+    pub cpus: Option<f64>,
+    /// Its share of processor time against others'; 1024 is the usual one.
+    pub cpu_shares: Option<u64>,
+    /// Processors, as in `0-3,5`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes.
+    pub cpuset_mems: Option<String>,
+    /// The most processes.
+    pub pids_limit: Option<u64>,
+    /// Adjustment of the kernel's choice of what to kill for want of memory.
+    pub oom_score_adj: Option<i32>,
+}
+
+/// Which filter of system calls a container has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// Docker's default.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A profile in docker's or OCI's form.
+    Profile(serde_json::Value),
+}
+
+/// Which network a container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Its own, with a loopback interface only.
+    #[default]
+    None,
+    /// The host's.
+    Host,
+    /// Its own, on a bridge with those of other containers.
+    Bridge,
+    /// That of another container, by id.
+    Container(String),
+}
+
+/// What becomes of a container's output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogOptions {
+    /// Whether nothing is kept.
+    pub off: bool,
+    /// The size in bytes at which a new file is begun.
+    pub max_size: Option<u64>,
+    /// How many files are kept; 1 by default.
+    pub max_files: Option<u32>,
+}

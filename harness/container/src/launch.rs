@@ -1,0 +1,162 @@
+//! From a container's configuration to what the runtime starts.
+
+use std::{
+    fs,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use harness_runtime::{
+    Launch, Stdio,
+    config::{Bind, Capabilities, ContainerConfig, Network as RuntimeNetwork, Seccomp as RuntimeSeccomp, Tmpfs, spec},
+};
+use oci_spec::runtime::{Capability, Spec};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+
+use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes};
+
+/// What the runtime is to start on the tree at `rootfs`. Volumes are made and filled on the way.
+pub(crate) fn launch(
+    record: &Record,
+    rootfs: &Path,
+    volumes: &Volumes,
+    stdio: Stdio,
+    accounting: bool,
+) -> Result<Launch> {
+    let spec = specification(record, rootfs, volumes)?;
+    let init = record.configuration.init;
+    Ok(Launch { stdio, init, accounting, ..Launch::new(record.id.as_str(), spec) })
+}
+
+fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Spec> {
+    let wanted = &record.configuration;
+    let mut config = ContainerConfig::new(rootfs, wanted.words.clone());
+    config.env.clone_from(&wanted.env);
+    if !wanted.workdir.is_empty() {
+        config.cwd = wanted.workdir.as_str().into();
+    }
+    config.user.clone_from(&wanted.user);
+    config.group_add.clone_from(&wanted.group_add);
+    config.hostname = Some(wanted.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()));
+    config.tty = wanted.tty;
+    config.read_only = wanted.read_only;
+    for mount in &wanted.mounts {
+        add_mount(&mut config, mount, rootfs, volumes)?;
+    }
+    limits(&mut config, wanted);
+    config.cap_add = capabilities(&wanted.cap_add)?;
+    config.cap_drop = capabilities(&wanted.cap_drop)?;
+    config.privileged = wanted.privileged;
+    config.seccomp = seccomp(&wanted.seccomp)?;
+    config.no_new_privileges = !wanted.new_privileges;
+    config.network = match wanted.network {
+        Network::None => RuntimeNetwork::None,
+        Network::Host => RuntimeNetwork::Host,
+        Network::Bridge | Network::Container(_) => {
+            return Err(Error::refused(
+                &record.name,
+                "asks for a network that is not there yet; use --network none or host",
+            ));
+        }
+    };
+    Ok(spec(&config)?)
+}
+
+fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
+    let limits = &wanted.resources;
+    config.memory = limits.memory;
+    config.memory_swap = limits.memory_swap;
+    config.cpus = limits.cpus;
+    config.pids_limit = limits.pids_limit;
+    config.oom_score_adj = limits.oom_score_adj;
+    config.ulimits.clone_from(&wanted.ulimits);
+    config.sysctls.clone_from(&wanted.sysctls);
+    if let Some(size) = wanted.shm_size {
+        config.shm_size = size;
+    }
+}
+
+fn add_mount(config: &mut ContainerConfig, mount: &Mount, rootfs: &Path, volumes: &Volumes) -> Result<()> {
+    let bind = |source: PathBuf| Bind { source, target: mount.target.clone(), read_only: mount.read_only };
+    match &mount.source {
+        MountSource::Bind { path, create } => {
+            if *create && !path.exists() {
+                fs::create_dir_all(path).map_err(Error::io("create", path))?;
+            }
+            config.binds.push(bind(path.clone()));
+        }
+        MountSource::Volume { name, anonymous, fill } => {
+            volumes.create(name, std::collections::BTreeMap::new(), *anonymous)?;
+            if *fill {
+                fill_volume(volumes, name, rootfs, &mount.target)?;
+            }
+            config.binds.push(bind(volumes.data(name)));
+        }
+        MountSource::Tmpfs { options } => {
+            let mut options = options.clone();
+            if mount.read_only {
+                options.push("ro".to_owned());
+            }
+            config.tmpfs.push(Tmpfs { target: mount.target.clone(), options });
+        }
+    }
+    Ok(())
+}
+
+/// The image's own symbolic links are followed within its root (openat2(2), RESOLVE_IN_ROOT).
+fn fill_volume(volumes: &Volumes, name: &str, rootfs: &Path, target: &Path) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, rootfs, flags, Mode::empty()).map_err(Error::io("open", rootfs))?;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match openat2(&root, target, flags, Mode::empty(), within) {
+        Ok(dir) => volumes.fill(name, &Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string())),
+        // The image has nothing there, or no directory.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(Error::io("open", target)(error)),
+    }
+}
+
+fn capabilities(names: &[String]) -> Result<Capabilities> {
+    if names.iter().any(|name| name.eq_ignore_ascii_case("all")) {
+        return Ok(Capabilities::All);
+    }
+    let one = |name: &String| {
+        let upper = name.to_uppercase();
+        let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+        serde_json::from_value::<Capability>(serde_json::Value::String(full))
+            .map_err(|_| Error::invalid(format!("the capability {name}"), "there is none of this name"))
+    };
+    Ok(Capabilities::Only(names.iter().map(one).collect::<Result<_>>()?))
+}
+
+fn seccomp(wanted: &Seccomp) -> Result<RuntimeSeccomp> {
+    Ok(match wanted {
+        Seccomp::Default => RuntimeSeccomp::Default,
+        Seccomp::Unconfined => RuntimeSeccomp::Unconfined,
+        Seccomp::Profile(profile) => {
+            let read = serde_json::from_value(profile.clone());
+            RuntimeSeccomp::Profile(Box::new(
+                read.map_err(|error| Error::invalid("the seccomp profile", error.to_string()))?,
+            ))
+        }
+    })
+}
+
+/// Whether the names of capabilities, the seccomp profile and the like make sense; better said before a container is made.
+///
+/// # Errors
+/// [`Error::Invalid`] for what does not.
+pub(crate) fn check(configuration: &Configuration) -> Result<()> {
+    capabilities(&configuration.cap_add)?;
+    capabilities(&configuration.cap_drop)?;
+    seccomp(&configuration.seccomp)?;
+    for mount in &configuration.mounts {
+        if !mount.target.is_absolute() {
+            return Err(Error::invalid(
+                format!("the mount on {}", mount.target.display()),
+                "it has to be an absolute path",
+            ));
+        }
+    }
+    Ok(())
+}
