@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, compare, conformance, doctor, faults, gc, history, images, import, lab, list, migrate, profile, ps,
-    report, rm, rmi, run, transfer,
+    bench, build, compare, conformance,
+    container::{
+        AttachArgs, create, exec, inspect, kill, logs, pause, ps, rename, restart, rm, run, start, stats, stop,
+        supervise, top, volume, wait,
+    },
+    doctor, faults, gc, history, images, import, lab, list, migrate, profile, report, rmi, transfer,
 };
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
@@ -29,7 +33,7 @@ pub struct Common {
     #[arg(long, value_name = "DIR", help_heading = "Common options")]
     pub root: Option<PathBuf>,
     /// Log what the drivers do, to standard error; HARNESS_LOG takes a tracing filter
-    #[arg(long, short = 'v', action = clap::ArgAction::Count, help_heading = "Common options")]
+    #[arg(long, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
 }
 
@@ -66,6 +70,41 @@ pub enum Command {
     Build(build::BuildArgs),
     /// Run a command in a new container
     Run(run::RunArgs),
+    /// Make a container without starting it
+    Create(create::CreateArgs),
+    /// Start containers that have ended, or were only made
+    Start(start::StartArgs),
+    /// Stop containers: ask them to end, and make them after a time
+    Stop(stop::StopArgs),
+    /// Stop containers and start them again
+    Restart(restart::RestartArgs),
+    /// Send a signal to containers
+    Kill(kill::KillArgs),
+    /// Freeze all processes of containers
+    Pause(pause::PauseArgs),
+    /// Let frozen containers go on
+    Unpause(pause::PauseArgs),
+    /// Wait until containers have ended, and print their exit statuses
+    Wait(wait::WaitArgs),
+    /// Run a command in a running container
+    Exec(exec::ExecArgs),
+    /// Connect to a container that runs in the background
+    Attach(AttachArgs),
+    /// Show what a container wrote
+    Logs(logs::LogsArgs),
+    /// Show the processes of a running container
+    Top(top::TopArgs),
+    /// Show what running containers use
+    Stats(stats::StatsArgs),
+    /// Tell all that is known of containers and images
+    Inspect(inspect::InspectArgs),
+    /// Give a container another name
+    Rename(rename::RenameArgs),
+    /// Make, list and remove volumes
+    Volume(volume::VolumeArgs),
+    /// Look after a container in the background
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
     /// List images
     Images(images::ImagesArgs),
     /// Make an image from the tar of a root file system

@@ -24,7 +24,7 @@ pub type Options = BTreeMap<String, String>;
 type Open = fn(&Path, &Options) -> storage_driver::Result<Arc<dyn StorageDriver>>;
 
 /// How long an engine command waits for its turn where another one has the driver's root; most take less.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// After this long the user is told who is waited for.
 const SILENCE: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,6 @@ mod scratch;
 mod signals;
 mod size;
 mod table;
-mod terminal;
 
 use std::process::ExitCode;
 
@@ -62,7 +61,7 @@ fn say(line: &str) {
     }
 }
 
-/// Warnings are always shown; `-v` adds what the drivers do, `-vv` everything.
+/// Warnings are always shown; `--verbose` adds what the drivers do, twice everything.
 fn log_to_stderr(verbose: u8) {
     let level = [LevelFilter::WARN, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
     let filter = EnvFilter::builder().with_default_directive(level.into()).with_env_var("HARNESS_LOG").from_env_lossy();

@@ -40,6 +40,11 @@ impl Place {
         self.0.join("containers")
     }
 
+    /// Volumes of containers.
+    pub fn volumes(&self) -> PathBuf {
+        self.0.join("volumes")
+    }
+
     /// Images of loop devices and their mount points while a measurement runs.
     pub fn testbeds(&self) -> PathBuf {
         self.0.join("testbeds")

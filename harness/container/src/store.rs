@@ -216,7 +216,7 @@ impl Containers {
     }
 
     fn directories(&self) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let entries = fs::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = entries.map_err(Error::io("read", &self.dir))?;
         let is_container = |entry: &fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
         Ok(entries.iter().filter(|entry| is_container(entry)).map(fs::DirEntry::path).collect())

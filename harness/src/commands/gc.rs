@@ -1,14 +1,13 @@
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
+use harness_container::{Containers, Record, Status};
 use harness_image::{Layers, Store};
 use storage_driver::StorageDriver;
 
 use crate::{
     cli::Common,
     commands::print,
-    containers::{Containers, State},
     drivers::{DRIVERS, Options},
     failure::Result,
     place::Place,
@@ -44,9 +43,8 @@ pub fn run(args: &GcArgs) -> Result {
         }
     }
     let containers = Containers::open(place.containers())?;
-    for dir in containers.unfinished()? {
-        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-        gone.say("container", &dir.display())?;
+    for left in containers.collect()? {
+        gone.say("container", &left.display())?;
     }
     for entry in DRIVERS.iter().filter(|entry| place.driver(entry.name).exists()) {
         clean_driver(&place, entry, &store, &containers, &mut gone)?;
@@ -88,19 +86,24 @@ fn clean_driver(
 fn ownerless(driver: &dyn StorageDriver, containers: &Containers) -> Result<Vec<storage_driver::LayerId>> {
     let known = containers.list()?;
     let owned = |layer: &storage_driver::LayerId| {
-        known.iter().any(|(record, state)| record.layer == *layer && !(record.auto_remove && *state == State::Dead))
+        known.iter().any(|(record, status)| record.layer == *layer && !vanishes(record, *status))
     };
     let is_container = |layer: &storage_driver::LayerInfo| {
         layer.labels.get(harness_image::PURPOSE_LABEL).is_some_and(|purpose| purpose == "container")
     };
     let all = driver.list()?;
     let lost = all.into_iter().filter(|layer| is_container(layer) && !owned(&layer.id)).map(|layer| layer.id).collect();
-    for (record, state) in known {
-        if record.auto_remove && state == State::Dead && record.driver == driver.name() {
-            containers.remove(&record.id)?;
+    for (record, status) in known {
+        if vanishes(&record, status) && record.driver == driver.name() {
+            containers.remove(&record, containers.hold(&record, Duration::ZERO)?)?;
         }
     }
     Ok(lost)
+}
+
+/// It was to vanish with its end, and its supervisor was killed before it could see to that.
+fn vanishes(record: &Record, status: Status) -> bool {
+    record.auto_remove && !status.is_alive() && status != Status::Created
 }
 
 /// Tells what was removed as it goes.

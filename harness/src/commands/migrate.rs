@@ -1,7 +1,8 @@
-use std::{collections::BTreeSet, fs::File};
+use std::{collections::BTreeSet, fs::File, time::Duration};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use harness_container::{Containers, Record};
 use harness_image::{CHAIN_LABEL, ChainId, Image, PrepareOptions, Purpose, Store};
 use storage_driver::{LayerId, LayerState, MountMode, StorageDriver};
 use storage_layer::{Kind, Manifest, Rules};
@@ -9,7 +10,6 @@ use storage_layer::{Kind, Manifest, Rules};
 use crate::{
     cli::Common,
     commands::print,
-    containers::{Containers, Record, State},
     drivers::{self, Options},
     engine::session::Session,
     failure::{Failure, Result},
@@ -60,12 +60,12 @@ pub fn run(args: &MigrateArgs) -> Result {
         rows.push(migration.copy(image)?);
     }
     let mut stay = Vec::new();
-    for (record, state) in containers.list()? {
+    for (record, status) in containers.list()? {
         let Some(image) = images.iter().find(|image| image.id.to_string() == record.image_id) else { continue };
         if record.driver != from.name {
             continue;
         }
-        if state == State::Running {
+        if status.is_alive() {
             stay.push(record.name);
         } else {
             rows.push(migration.container(&containers, image, record)?);
@@ -137,7 +137,7 @@ impl Migration {
 
     /// A container's writable layer goes as its difference from the image.
     fn container(&self, containers: &Containers, image: &Image, mut record: Record) -> Result<Vec<String>> {
-        let held = containers.hold(&record.id)?;
+        let held = containers.hold(&record, Duration::ZERO)?;
         let (old, parent) = (record.layer.clone(), self.to.layers.ensure(image)?);
         let mut labels = self.from.driver().stat(&old)?.labels;
         labels.remove(CHAIN_LABEL);

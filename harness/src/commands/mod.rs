@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod compare;
 pub mod conformance;
+pub mod container;
 pub mod doctor;
 pub mod faults;
 pub mod gc;
@@ -15,11 +16,8 @@ pub mod lab;
 pub mod list;
 pub mod migrate;
 pub mod profile;
-pub mod ps;
 pub mod report;
-pub mod rm;
 pub mod rmi;
-pub mod run;
 pub mod transfer;
 
 use std::io::{self, Write};
@@ -27,7 +25,9 @@ use std::io::{self, Write};
 use crate::{
     cli::{Cli, Command},
     failure::Result,
-    log_to_stderr, privileges,
+    log_to_stderr,
+    place::Place,
+    privileges,
 };
 
 /// Runs what the command line asks for.
@@ -35,7 +35,7 @@ pub fn run(cli: Cli) -> Result {
     let command = cli.command.unwrap_or(Command::Bench(cli.bench));
     log_to_stderr(common(&command).verbose);
     if needs_mounts(&command) {
-        privileges::acquire()?;
+        privileges::acquire(&Place::choose(common(&command).root.as_deref()))?;
     }
     match command {
         Command::Bench(args) => bench::run(&args),
@@ -46,7 +46,24 @@ pub fn run(cli: Cli) -> Result {
         Command::Report(args) => report::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Build(args) => build::run(&args),
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => container::run::run(&args),
+        Command::Create(args) => container::create::run(&args),
+        Command::Start(args) => container::start::run(&args),
+        Command::Stop(args) => container::stop::run(&args),
+        Command::Restart(args) => container::restart::run(&args),
+        Command::Kill(args) => container::kill::run(&args),
+        Command::Pause(args) => container::pause::pause(&args),
+        Command::Unpause(args) => container::pause::unpause(&args),
+        Command::Wait(args) => container::wait::run(&args),
+        Command::Exec(args) => container::exec::run(&args),
+        Command::Attach(args) => container::attach(&args),
+        Command::Logs(args) => container::logs::run(&args),
+        Command::Top(args) => container::top::run(&args),
+        Command::Stats(args) => container::stats::run(&args),
+        Command::Inspect(args) => container::inspect::run(&args),
+        Command::Rename(args) => container::rename::run(&args),
+        Command::Volume(args) => container::volume::run(&args),
+        Command::Supervise(args) => container::supervise::run(&args),
         Command::Images(args) => images::run(&args),
         Command::Import(args) => import::run(&args),
         Command::History(args) => history::run(&args),
@@ -57,8 +74,8 @@ pub fn run(cli: Cli) -> Result {
         Command::Tag(args) => transfer::tag::run(&args),
         Command::Rmi(args) => rmi::run(&args),
         Command::Profile(args) => profile::run(&args),
-        Command::Ps(args) => ps::run(&args),
-        Command::Rm(args) => rm::run(&args),
+        Command::Ps(args) => container::ps::run(&args),
+        Command::Rm(args) => container::rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -76,6 +93,14 @@ fn needs_mounts(command: &Command) -> bool {
             | Command::Report(_)
             | Command::Lab(_)
             | Command::Ps(_)
+            | Command::Stop(_)
+            | Command::Kill(_)
+            | Command::Pause(_)
+            | Command::Unpause(_)
+            | Command::Wait(_)
+            | Command::Logs(_)
+            | Command::Inspect(_)
+            | Command::Rename(_)
             | Command::Images(_)
             | Command::History(_)
             | Command::Pull(_)
@@ -97,6 +122,23 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Build(args) => &args.common,
         Command::Run(args) => &args.common,
         Command::Images(args) => &args.common,
+        Command::Create(args) => &args.common,
+        Command::Start(args) => &args.common,
+        Command::Stop(args) => &args.common,
+        Command::Restart(args) => &args.common,
+        Command::Kill(args) => &args.common,
+        Command::Pause(args) => &args.common,
+        Command::Unpause(args) => &args.common,
+        Command::Wait(args) => &args.common,
+        Command::Exec(args) => &args.common,
+        Command::Attach(args) => &args.common,
+        Command::Logs(args) => &args.common,
+        Command::Top(args) => &args.common,
+        Command::Stats(args) => &args.common,
+        Command::Inspect(args) => &args.common,
+        Command::Rename(args) => &args.common,
+        Command::Supervise(args) => &args.common,
+        Command::Volume(args) => args.common(),
         Command::Import(args) => &args.common,
         Command::History(args) => &args.common,
         Command::Pull(args) => &args.common,

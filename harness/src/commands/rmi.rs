@@ -1,10 +1,10 @@
 use clap::Args;
+use harness_container::Containers;
 use harness_image::{Layers, Store};
 
 use crate::{
     cli::Common,
     commands::print,
-    containers::Containers,
     drivers::{DRIVERS, Options},
     failure::{Failure, Result, images_failure},
     place::Place,

@@ -9,6 +9,7 @@ mod compare;
 mod containers;
 mod crash;
 mod debian;
+mod detached;
 mod dockerfile;
 mod engine;
 mod full_disk;

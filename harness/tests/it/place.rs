@@ -47,14 +47,24 @@ impl Place {
 
     /// `run`, with the container's words after everything else.
     pub fn container(&self, options: &[&str], words: &[&str]) -> Answer {
-        let mut command = Command::new(program());
-        command.arg("run").arg("--root").arg(self.root()).args(options).args(words);
-        Answer::of(&command.output().unwrap())
+        self.with_words("run", options, words)
+    }
+
+    /// A command that ends with words of a container's.
+    pub fn with_words(&self, command: &str, options: &[&str], words: &[&str]) -> Answer {
+        let mut harness = Command::new(program());
+        harness.arg(command).arg("--root").arg(self.root()).args(options).args(words);
+        Answer::of(&harness.output().unwrap())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // What runs in the background would outlive a test that failed.
+        let all = self.command(&["ps", "-aq"]).output().map(|output| Answer::of(&output).out).unwrap_or_default();
+        for id in all.lines() {
+            let _ = self.command(&["rm", "--force", id]).output();
+        }
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let below: Vec<_> = mounts.lines().filter(|line| line.contains(self.dir.path().to_str().unwrap())).collect();
         if !std::thread::panicking() {

@@ -1,0 +1,110 @@
+use std::{fs::OpenOptions, io::Write, time::SystemTime};
+
+use anyhow::Context;
+use clap::Args;
+use harness_builder::Images;
+use harness_container::{Held, Network, Record};
+use harness_image::{Image, PrepareOptions, Purpose};
+use storage_driver::Timestamp;
+
+use super::options::ContainerOptions;
+use crate::{
+    cli::{Common, OneDriver},
+    commands::print,
+    containers::Site,
+    engine::{Session, bases},
+    failure::{Failure, Result},
+    names,
+    place::Place,
+};
+
+/// Make a container without starting it; prints its id
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub driver: OneDriver,
+    #[command(flatten)]
+    pub options: ContainerOptions,
+}
+
+pub fn run(args: &CreateArgs) -> Result {
+    let made = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
+    print(&format!("{}\n", made.record.id))
+}
+
+/// A container that was just made, and the right to look after it.
+pub struct Made {
+    pub site: Site,
+    pub record: Record,
+    pub held: Held,
+}
+
+/// Makes a container's layer and its record. The driver is closed again.
+pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> Result<Made> {
+    let place = Place::choose(common.root.as_deref());
+    let session = Session::open(&place, driver.driver.as_deref(), &driver.driver_options)?;
+    let site = Site::open(place)?;
+    let image = image(&session, options)?;
+    // All that can be wrong is said before anything is made.
+    let mut configuration = options.configuration(&image)?;
+    if let Network::Container(name) = &mut configuration.network {
+        *name = site.find(name)?.id;
+    }
+    let size = options.layer_size()?;
+    let parent = session.layers.ensure(&image)?;
+    let prepare = PrepareOptions { purpose: Purpose::Container, size, ..PrepareOptions::default() };
+    let layer = session.layers.prepare(parent.as_ref(), &prepare)?;
+    let record = Record {
+        id: layer.to_string(),
+        name: options.name.clone().unwrap_or_else(|| names::of(layer.as_str())),
+        image: options.image.clone(),
+        image_id: image.id.to_string(),
+        driver: session.driver().name().to_owned(),
+        driver_options: driver.driver_options.clone(),
+        layer,
+        auto_remove: options.rm,
+        created: Timestamp::from_system(SystemTime::now()),
+        configuration,
+    };
+    let recorded =
+        site.containers.create(&record).map_err(|error| Failure::usage(error.to_string())).and_then(|held| {
+            write_id(options, &record)?;
+            Ok(held)
+        });
+    let held = recorded.inspect_err(|_| _ = session.layers.discard(&record.layer))?;
+    Ok(Made { site, record, held })
+}
+
+fn image(session: &Session, options: &ContainerOptions) -> Result<Image> {
+    let (store, name) = (&session.store, options.image.as_str());
+    let anew = options.pull == "always";
+    if anew || options.pull == "missing" && looks_remote(name) {
+        let images = bases::Everywhere { anew, ..bases::Everywhere::default() };
+        return images.image(store, name).map_err(|error| Failure::failed(error.to_string()));
+    }
+    Ok(bases::resolve(store, name)?)
+}
+
+/// Whether a name says which registry it is of: without that, a misspelt name of a local image would be asked for far away.
+fn looks_remote(name: &str) -> bool {
+    let host = name.split_once('/').map_or("", |(host, _)| host);
+    host.contains(['.', ':']) || host == "localhost"
+}
+
+fn write_id(options: &ContainerOptions, record: &Record) -> Result {
+    let Some(path) = &options.cidfile else { return Ok(()) };
+    let write = || OpenOptions::new().write(true).create_new(true).open(path)?.write_all(record.id.as_bytes());
+    Ok(write().with_context(|| format!("cannot write the container's id to {}", path.display()))?)
+}
+
+/// docker's status for a container that could not be made.
+pub fn not_made(failure: Failure) -> Failure {
+    match failure {
+        Failure::Failed(error) | Failure::Environment(error) | Failure::Internal(error) => {
+            Failure::Status(125, Some(error))
+        }
+        status @ Failure::Status(..) => status,
+    }
+}

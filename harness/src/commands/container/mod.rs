@@ -1,0 +1,51 @@
+//! Containers: docker's commands on them, one file each.
+
+mod attach;
+pub mod create;
+pub mod exec;
+mod format;
+mod health;
+pub mod inspect;
+pub mod kill;
+pub mod logs;
+mod mounts;
+mod options;
+pub mod pause;
+pub mod ps;
+pub mod rename;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod start;
+pub mod stats;
+pub mod stop;
+pub mod supervise;
+pub mod top;
+pub mod volume;
+pub mod wait;
+
+pub use attach::AttachArgs;
+pub use attach::run as attach;
+
+use crate::{
+    commands::print,
+    failure::{Failure, Result},
+    say,
+};
+
+/// Does the same with each of several things and prints its name, as docker does: one failure does not keep it from the others.
+fn each(names: &[String], mut act: impl FnMut(&str) -> Result) -> Result {
+    let mut failed = None;
+    for name in names {
+        match act(name) {
+            Ok(()) => print(&format!("{name}\n"))?,
+            Err(failure) => {
+                // The last one is said by who called this.
+                if let Some(earlier) = failed.replace(failure) {
+                    say(&Failure::to_string(&earlier));
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,52 @@
+use clap::Args;
+use harness_container::Status;
+
+use super::{create::Made, each, run::in_front, supervise};
+use crate::{
+    cli::Common,
+    containers::Site,
+    failure::{Failure, Result},
+    place::Place,
+};
+
+/// Start containers that have ended, or were only made
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Stay in front of the container: its output, signals and exit status are this command's
+    #[arg(long, short)]
+    attach: bool,
+    /// Connect standard input, too; with --attach
+    #[arg(long, short, requires = "attach")]
+    interactive: bool,
+    /// Containers, by name or id
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub fn run(args: &StartArgs) -> Result {
+    let site = Site::open(Place::choose(args.common.root.as_deref()))?;
+    if !args.attach {
+        return each(&args.containers, |name| start(&site, name));
+    }
+    let [name] = args.containers.as_slice() else {
+        return Err(Failure::usage("--attach takes one container"));
+    };
+    let (record, status) = site.look(name)?;
+    if status.is_alive() {
+        return Err(Failure::failed(format!("container {name} runs already; use attach")));
+    }
+    let held = site.hold(&record)?;
+    in_front(Made { site, record, held }, args.interactive)
+}
+
+/// Starts a container in the background; one that runs already is left as it is.
+pub fn start(site: &Site, name: &str) -> Result {
+    let (record, status) = site.look(name)?;
+    match status {
+        Status::Paused => Err(Failure::failed(format!("container {name} is paused; use unpause"))),
+        Status::Running | Status::Restarting => Ok(()),
+        Status::Created | Status::Exited(_) | Status::Dead => supervise::start(site, &record),
+    }
+}
