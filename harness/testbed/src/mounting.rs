@@ -18,17 +18,21 @@ const QUOTA: &str = "prjquota";
 /// takes deleted subvolumes apart wakes up as often.
 const COMMIT: &str = "300";
 
+/// ext4's way of writing back that repeats. By its own default blocks are allocated as unwritten and marked as written when the device
+/// is done, by a thread that races with the journal's commit: what it changes behind that goes into the next commit, too.
+const WRITE_BACK: &str = "dioread_lock";
+
 /// What a mount is told, for the record.
 pub const fn options(file_system: FileSystem, quota: bool) -> &'static str {
     match (file_system, quota) {
-        (FileSystem::Ext4, true) => "noatime,commit=300,prjquota",
+        (FileSystem::Ext4, true) => "noatime,commit=300,dioread_lock,prjquota",
         (FileSystem::Xfs, true) => "noatime,prjquota",
-        (FileSystem::Ext4, false) => "noatime,commit=300",
+        (FileSystem::Ext4, false) => "noatime,commit=300,dioread_lock",
         _ => "noatime",
     }
 }
 
-const fn commits(file_system: FileSystem) -> bool {
+const fn is_journaled(file_system: FileSystem) -> bool {
     matches!(file_system, FileSystem::Ext4)
 }
 
@@ -63,8 +67,9 @@ const NO_SUCH_CALL: i32 = rustix::io::Errno::NOSYS.raw_os_error();
 fn by_context(device: &Path, file_system: FileSystem, quota: bool, point: &Path) -> Result<(), FsContextError> {
     let context = FsContext::new(file_system.name()).map_err(|source| failed("open a file system context", source))?;
     context.set("source", device)?;
-    if commits(file_system) {
+    if is_journaled(file_system) {
         context.set("commit", Path::new(COMMIT))?;
+        context.set_flag(WRITE_BACK)?;
     }
     if quota {
         context.set_flag(QUOTA)?;
@@ -73,9 +78,9 @@ fn by_context(device: &Path, file_system: FileSystem, quota: bool, point: &Path)
 }
 
 fn by_mount(device: &Path, file_system: FileSystem, quota: bool, point: &Path) -> Result<(), FsContextError> {
-    let options = match (commits(file_system), quota) {
-        (true, true) => c"commit=300,prjquota",
-        (true, false) => c"commit=300",
+    let options = match (is_journaled(file_system), quota) {
+        (true, true) => c"commit=300,dioread_lock,prjquota",
+        (true, false) => c"commit=300,dioread_lock",
         (false, true) => c"prjquota",
         (false, false) => c"",
     };
