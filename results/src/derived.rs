@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Kind, Params, Sample, Unit};
+use crate::{Kind, Params, Sample, Unit, rates::rates};
 
 /// The parameter of `copyup` that its cells are a line over.
 const SIZE: &str = "size";
@@ -11,13 +11,22 @@ const SIZE: &str = "size";
 ///
 /// - of `copyup`, for each kind of write and depth, the line of the first write's allocated bytes over the file's size:
 ///   `allocated_slope` is 1 where the file is copied and 0 where its blocks are shared, `allocated_intercept` is what any
-///   first write costs, such as one block of a thin pool;
+///   first write costs, such as one block of a thin pool; `device_written_slope` is the same of what the device wrote;
 /// - `write_amplification`: bytes that the device wrote for a byte of a layer's content, where a workload records that;
 /// - `space_amplification`: bytes that the driver allocated for one of them;
-/// - `metadata_amplification`: bytes that the device wrote for each inode whose owner, mode or times changed.
+/// - `metadata_amplification`: bytes that the device wrote for each inode whose owner, mode or times changed;
+/// - `first_write_penalty`: of `copyup`, how many times as long as the second write the first one takes;
+/// - `bytes_per_second` and `entries_per_second` of `diff`, `apply`, `read`, `commit` and `metadata`, where what was done is counted;
+/// - `syscalls_per_entry` and `examined_per_entry` of layers that are exported, committed and imported.
 #[must_use]
 pub fn derive(samples: &[Sample]) -> Vec<Sample> {
-    let mut derived = copy_up_lines(samples);
+    let mut derived = copy_up_lines(samples, "allocated_bytes");
+    derived.extend(
+        copy_up_lines(samples, "device_written_bytes")
+            .into_iter()
+            .filter(|shape| shape.metric == "device_written_slope"),
+    );
+    derived.extend(rates(samples));
     let content = |name| Amplification { name, per: &["content_bytes", "layer_bytes", "tar_bytes"], unit: Unit::Ratio };
     // Who only reads content amplifies nothing.
     let written = |sample: &Sample| sample.metric == "device_written_bytes" && sample.workload != "diff";
@@ -35,12 +44,10 @@ pub fn derive(samples: &[Sample]) -> Vec<Sample> {
 /// A cell of one round, without its metric.
 type Place<'a> = (&'a str, &'a str, Params, &'a str, u32);
 
-fn copy_up_lines(samples: &[Sample]) -> Vec<Sample> {
+fn copy_up_lines(samples: &[Sample], metric: &str) -> Vec<Sample> {
     let mut lines: BTreeMap<Place<'_>, Vec<(f64, f64, &Sample)>> = BTreeMap::new();
     for sample in samples {
-        if (sample.workload.as_str(), sample.phase.as_str(), sample.metric.as_str())
-            != ("copyup", "first", "allocated_bytes")
-        {
+        if (sample.workload.as_str(), sample.phase.as_str(), sample.metric.as_str()) != ("copyup", "first", metric) {
             continue;
         }
         let Some(size) = sample.params.get(SIZE).and_then(|size| size.parse::<f64>().ok()) else { continue };
@@ -51,15 +58,16 @@ fn copy_up_lines(samples: &[Sample]) -> Vec<Sample> {
     let shapes = lines.into_iter().filter_map(|((.., params, _, _), points)| {
         let (slope, intercept) = line(&points.iter().map(|(x, y, _)| (*x, *y)).collect::<Vec<_>>())?;
         let of = points[0].2;
-        let shape = |metric: &str, value, unit| Sample {
+        let stem = metric.trim_end_matches("_bytes");
+        let shape = |name: &str, value, unit| Sample {
             params: params.clone(),
-            metric: metric.to_owned(),
+            metric: format!("{stem}_{name}"),
             value,
             unit,
             kind: Kind::Shape,
             ..of.clone()
         };
-        Some([shape("allocated_slope", slope, Unit::Ratio), shape("allocated_intercept", intercept, Unit::Bytes)])
+        Some([shape("slope", slope, Unit::Ratio), shape("intercept", intercept, Unit::Bytes)])
     });
     shapes.flatten().collect()
 }
@@ -67,7 +75,7 @@ fn copy_up_lines(samples: &[Sample]) -> Vec<Sample> {
 /// Least squares; `None` where all sizes are the same.
 ///
 /// The sizes span orders of magnitude, so the largest decide the slope, and the intercept is the median of what is left.
-fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = points.len() as f64;
     let (mean_x, mean_y) =
         (points.iter().map(|(x, _)| x).sum::<f64>() / n, points.iter().map(|(_, y)| y).sum::<f64>() / n);

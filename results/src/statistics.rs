@@ -42,6 +42,21 @@ pub fn estimate(values: &[f64]) -> Estimate {
     Estimate { n: values.len(), median: median(values), interval: bootstrap_medians(values), mad: mad(values) }
 }
 
+/// So many median absolute deviations off, a value is an outlier: it is kept, and flagged.
+const FAR: f64 = 5.0;
+/// Of fewer values the deviation says too little of what is far.
+const ENOUGH: usize = 5;
+
+/// The values that are more than five median absolute deviations away from the median; of fewer than five values, none.
+#[must_use]
+pub fn outliers(values: &[f64]) -> Vec<f64> {
+    if values.len() < ENOUGH {
+        return Vec::new();
+    }
+    let (center, far) = (median(values), FAR * mad(values));
+    values.iter().copied().filter(|value| (value - center).abs() > far).collect()
+}
+
 fn middle(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => f64::NAN,
@@ -96,6 +111,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn outliers_are_far_off_by_the_deviation_of_the_others() {
+        assert_eq!(outliers(&[1.0, 1.1, 0.9, 1.0, 1.05, 9.0]), [9.0]);
+        assert!(outliers(&[1.0, 1.1, 0.9, 1.3, 1.2]).is_empty());
+        assert!(outliers(&[1.0, 1.0, 1.0, 9.0]).is_empty(), "of four values nobody knows");
+    }
 
     #[test]
     fn medians_and_deviations_by_hand() {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Params, Sample, Unit, estimate};
+use crate::{Kind, Params, Sample, Unit, estimate, outliers};
 
 /// One row of summary.csv: what all rounds of one cell come to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,25 @@ pub struct Summary {
     pub ci_high: f64,
     /// Median absolute deviation.
     pub mad: f64,
+    /// How many values are [far off](crate::outliers); told in reports, and no column of summary.csv, whose columns are fixed.
+    #[serde(skip)]
+    pub outliers: usize,
+}
+
+impl Summary {
+    /// What was measured once or twice has no interval; see [`differs`](Self::differs).
+    #[must_use]
+    pub const fn has_interval(&self) -> bool {
+        self.n >= 3
+    }
+
+    /// Whether the two differ for certain: intervals that do not overlap, made of enough values to be intervals. That holds for
+    /// counters, too: a device's are counted exactly, but a file system need not write the same in every round.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> bool {
+        let both = self.has_interval() && other.has_interval();
+        both && (self.ci_high < other.ci_low || other.ci_high < self.ci_low)
+    }
 }
 
 /// Puts the rounds of each cell together, sorted by cell.
@@ -57,6 +76,7 @@ pub fn summarise(samples: &[Sample]) -> Vec<Summary> {
             ci_low: found.interval.0,
             ci_high: found.interval.1,
             mad: found.mad,
+            outliers: outliers(&values).len(),
         }
     };
     cells.into_iter().map(summary).collect()

@@ -86,7 +86,7 @@ fn apply_all(
     engine: &mut dyn Engine,
     recorder: &mut dyn Recorder,
 ) -> Result<LayerId> {
-    let mut top = parent;
+    let (mut top, mut applied) = (parent, Vec::new());
     let (mut cost, mut all) = (Cost::default(), ApplyStats::default());
     let tars = tars::of(case, scratch)?;
     for (number, tar) in tars.iter().enumerate() {
@@ -104,6 +104,7 @@ fn apply_all(
         if number + 1 < tars.len() {
             engine.driver().seal(&layer)?;
         }
+        applied.push(layer.clone());
         top = Some(layer);
     }
     let params = [("case", case.name())];
@@ -112,6 +113,7 @@ fn apply_all(
     cell.put(recorder, "tar_bytes", Quantity::Bytes(all.size))?;
     cell.put(recorder, "content_bytes", Quantity::Bytes(all.content))?;
     cell.put(recorder, "entries", Quantity::Count(all.entries))?;
+    cell.put_layers(recorder, engine.driver(), &applied)?;
     top.ok_or_else(|| Error::effect("layer tars", "some", "none"))
 }
 

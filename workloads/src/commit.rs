@@ -86,16 +86,20 @@ fn one(
     let ((layers, times), cost) = metered(engine, |engine| {
         let own = OwnLayers::new(engine.driver(), NAME);
         let mut times = Times::default();
-        let layers =
-            match case {
-                Case::App => image(&own, &tars, engine, &mut times)?,
-                Case::OneInLarge | Case::Many => {
-                    let parent = cases::large(&own)?;
-                    vec![times.layer(engine, || {
-                        own.changed(ROUND, Some(&parent), |root| cases.change(case, root).map(drop))
-                    })?]
-                }
-            };
+        let layers = match case {
+            Case::App => image(&own, &tars, engine, &mut times)?,
+            Case::OneInLarge | Case::Many => {
+                let parent = cases::large(&own)?;
+                vec![times.layer(engine, || {
+                    let mut entries = 0;
+                    let layer = own.changed(ROUND, Some(&parent), |root| {
+                        entries = cases.change(case, root)?.len() as u64;
+                        Ok(())
+                    })?;
+                    Ok((layer, entries))
+                })?]
+            }
+        };
         Ok((layers, times))
     })?;
     layers.iter().try_for_each(|layer| check_sealed(layer, engine))?;
@@ -106,11 +110,8 @@ fn one(
     cell("all").put_cost(recorder, &cost)?;
     cell("all").put(recorder, "layers", Quantity::Count(layers.len() as u64))?;
     let own = OwnLayers::new(engine.driver(), NAME);
-    let mut allocated = storage_driver::Bytes(0);
-    for layer in &layers {
-        allocated += engine.driver().usage(layer)?.exclusive;
-    }
-    cell("all").put(recorder, "allocated_bytes", Quantity::Bytes(allocated))?;
+    cell("all").put(recorder, "entries", Quantity::Count(times.entries))?;
+    cell("all").put_layers(recorder, engine.driver(), &layers)?;
     own.remove(ROUND)
 }
 
@@ -126,18 +127,17 @@ fn image(
         unless_stopped(engine)?;
         let layer = times.layer(engine, || {
             let layer = own.create(&format!("{ROUND}-{number}"), layers.last())?;
-            apply(&layer, tar, engine)?;
-            Ok(layer)
+            let entries = apply(&layer, tar, engine)?;
+            Ok((layer, entries))
         })?;
         layers.push(layer);
     }
     Ok(layers)
 }
 
-fn apply(layer: &LayerId, tar: &Path, engine: &dyn Engine) -> Result<()> {
+fn apply(layer: &LayerId, tar: &Path, engine: &dyn Engine) -> Result<u64> {
     let mut file = File::open(tar).map_err(Error::io("open", tar))?;
-    engine.driver().apply(layer, &mut file)?;
-    Ok(())
+    Ok(engine.driver().apply(layer, &mut file)?.entries)
 }
 
 /// Of all layers together.
@@ -145,12 +145,15 @@ fn apply(layer: &LayerId, tar: &Path, engine: &dyn Engine) -> Result<()> {
 struct Times {
     write: Duration,
     seal: Duration,
+    /// What was written: changes, or entries of tars.
+    entries: u64,
 }
 
 impl Times {
-    fn layer(&mut self, engine: &dyn Engine, write: impl FnOnce() -> Result<LayerId>) -> Result<LayerId> {
+    fn layer(&mut self, engine: &dyn Engine, write: impl FnOnce() -> Result<(LayerId, u64)>) -> Result<LayerId> {
         let started = Instant::now();
-        let layer = write()?;
+        let (layer, entries) = write()?;
+        self.entries += entries;
         let written = Instant::now();
         engine.driver().seal(&layer)?;
         self.write += written - started;

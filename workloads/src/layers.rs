@@ -141,11 +141,13 @@ fn at_depth(depth: u64, files: u64, engine: &mut dyn Engine, recorder: &mut dyn 
         return Err(Error::effect(format!("entries of {depth} layers in one directory"), depth * EACH, listed.len()));
     }
     cell("readdir").put(recorder, "entries", Quantity::Count(depth * EACH))?;
+    let before = engine.driver().usage(&layer)?;
     let created: Vec<_> = (0..files).map(|number| root.join(MERGED).join(format!("new-{number:05}"))).collect();
     cell("create").measure(engine, recorder, |_| {
         created.iter().try_for_each(|path| fs::write(path, "").map_err(Error::io("create", path)))
     })?;
     cell("create").put(recorder, "entries", Quantity::Count(files))?;
+    cell("create").put_growth(recorder, before, engine.driver().usage(&layer)?)?;
     let there = walk::list(&root.join(MERGED))?.len() as u64;
     if there != depth * EACH + files {
         return Err(Error::effect("entries after creating files", depth * EACH + files, there));

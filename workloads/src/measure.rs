@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use storage_driver::Usage;
+use storage_driver::{LayerId, StorageDriver, Usage};
 
 use crate::{DeviceCounters, Engine, Error, Measurement, Processor, Quantity, Recorder, Result};
 
@@ -68,6 +68,25 @@ impl Cell<'_> {
         self.put(recorder, "copied_up_files", Quantity::Count(new.files.saturating_sub(old.files)))?;
         self.put(recorder, "copied_up_bytes", Quantity::Bytes(new.bytes - old.bytes))?;
         self.put(recorder, "allocated_bytes", Quantity::Bytes(after.exclusive - before.exclusive))
+    }
+}
+
+impl Cell<'_> {
+    /// Records what layers hold that were made for this cell, all together.
+    pub(crate) fn put_layers(
+        &self,
+        recorder: &mut dyn Recorder,
+        driver: &dyn StorageDriver,
+        layers: &[LayerId],
+    ) -> Result<()> {
+        let mut all = Usage::default();
+        for layer in layers {
+            let one = driver.usage(layer)?;
+            all.exclusive += one.exclusive;
+            all.copied_up.files += one.copied_up.files;
+            all.copied_up.bytes += one.copied_up.bytes;
+        }
+        self.put_growth(recorder, Usage::default(), all)
     }
 }
 

@@ -94,11 +94,7 @@ impl Workload for Snapshotter {
         all.put_cost(recorder, &cost)?;
         let operations: usize = (1..=plan.layers).map(|number| operations(number).count()).sum();
         all.put(recorder, "operations", Quantity::Count(operations as u64))?;
-        let mut allocated = storage_driver::Bytes(0);
-        for layer in crate::own_layers::chain(engine.driver(), &top)? {
-            allocated += engine.driver().usage(&layer)?.exclusive;
-        }
-        all.put(recorder, "allocated_bytes", Quantity::Bytes(allocated))
+        all.put_layers(recorder, engine.driver(), &crate::own_layers::chain(engine.driver(), &top)?)
     }
 
     fn conclude(&self, _: &Params, engine: &mut dyn Engine) -> Result<()> {

@@ -36,6 +36,10 @@ pub fn all() -> Result<()> {
     let start = Instant::now();
     gate::check().context("gate")?;
     println!("== gate: {:.0} s", start.elapsed().as_secs_f64());
+    println!("== seeded faults");
+    let start = Instant::now();
+    gate::faults().context("seeded faults")?;
+    println!("== seeded faults: {:.0} s", start.elapsed().as_secs_f64());
     println!("== lab");
     let start = Instant::now();
     lab::all(None).context("lab")?;

@@ -30,7 +30,7 @@ pub struct BenchArgs {
     /// Rounds before that, not recorded
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub warmup: u32,
-    /// One small round, to see that everything works
+    /// Three small rounds: enough to tell drivers apart, and within a minute a driver for all workloads
     #[arg(long)]
     pub quick: bool,
     /// A parameter of the workloads that have it, or of one of them; `harness list` shows them
@@ -67,6 +67,8 @@ pub struct BenchArgs {
 
 /// Rounds when nothing is said: the main job stays within a minute on two cores.
 const ROUNDS: u32 = 5;
+/// The fewest that have an interval.
+const QUICK_ROUNDS: u32 = 3;
 
 pub fn run(args: &BenchArgs) -> Result {
     let Some(dir) = &args.resume else { return measure(args, None) };
@@ -110,7 +112,7 @@ pub fn testbed(args: &BenchArgs, place: &Place) -> Result<Spec> {
 }
 
 fn rounds(args: &BenchArgs) -> u32 {
-    args.runs.unwrap_or(if args.quick { 1 } else { ROUNDS }).max(1)
+    args.runs.unwrap_or(if args.quick { QUICK_ROUNDS } else { ROUNDS }).max(1)
 }
 
 fn warmup(args: &BenchArgs) -> u32 {

@@ -13,7 +13,17 @@ use crate::place::{Answer, Place};
 /// Runs workloads quickly on both drivers; gives the samples' fields.
 fn bench(place: &Place, workload: &str, more: &[&str]) -> (Answer, Vec<Vec<String>>) {
     let out = place.dir.path().join("out");
-    let args = ["--driver", "overlay2,vfs", "--workload", workload, "--quick", "--testbed", "loop:ext4,size=2G"];
+    let args = [
+        "--driver",
+        "overlay2,vfs",
+        "--workload",
+        workload,
+        "--quick",
+        "--runs",
+        "1",
+        "--testbed",
+        "loop:ext4,size=2G",
+    ];
     let answer = Answer::of(&place.command(&[&args[..], more].concat()).arg("--out").arg(&out).output().unwrap());
     let samples = fs::read_to_string(out.join("samples.csv")).unwrap_or_default();
     let fields = |line: &str| line.split(',').map(str::to_owned).collect();

@@ -132,8 +132,10 @@ impl Bars {
             }
         }
         let middle = y + BAR / 2;
+        let outliers = crate::outliers(&bar.points);
         for point in &bar.points {
-            canvas.ring(place(scale, *point), middle, 3)?;
+            let hollow = outliers.contains(point);
+            canvas.spot(place(scale, *point), middle, if hollow { 4 } else { 2 }, hollow)?;
         }
         let mut end = place(scale, sum);
         if let Some((low, high)) = bar.interval.filter(|(low, high)| high > low) {

@@ -8,7 +8,7 @@ use super::{
     colours,
     view::{self, View},
 };
-use crate::{Kind, Sample, Summary, Unit};
+use crate::{Sample, Summary, Unit};
 
 const PHASES: [&str; 5] = ["prepare", "mount", "run", "diff", "commit"];
 
@@ -161,7 +161,7 @@ impl Builds<'_> {
         let frame = self.frame(
             "Building and running an image on each driver",
             "From the Dockerfile to the named image, and from the image to a container that has ended and is removed",
-            "Bars: medians; whiskers: 95 % bootstrap interval of the median; circles: single rounds",
+            "Bars: medians; whiskers: 95 % interval of the median; dots: single rounds, hollow: outliers (beyond 5 MAD)",
         );
         Bars { frame, unit: Unit::Seconds, groups }
     }
@@ -173,7 +173,7 @@ impl Builds<'_> {
                 && sample.params.get("dockerfile") == Some(dockerfile)
                 && sample.params.get("step").is_none()
                 && sample.phase == phase
-                && sample.kind == Kind::Time
+                && sample.metric == "wall"
         };
         self.view.samples.iter().filter(same).map(|sample| sample.value).collect()
     }

@@ -113,8 +113,9 @@ impl Canvas<'_> {
         self.area.draw(&Circle::new((x, y), radius, colour.filled()))
     }
 
-    pub fn ring(&self, x: i32, y: i32, radius: i32) -> Drawn {
-        let style = ShapeStyle { color: colours::TEXT.mix(0.45), filled: false, stroke_width: 1 };
+    /// A single value; hollow where it is an outlier.
+    pub fn spot(&self, x: i32, y: i32, radius: i32, hollow: bool) -> Drawn {
+        let style = ShapeStyle { color: colours::TEXT.mix(0.55), filled: !hollow, stroke_width: 1 };
         self.area.draw(&Circle::new((x, y), radius, style))
     }
 

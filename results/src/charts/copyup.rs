@@ -3,9 +3,9 @@
 use super::{
     colours,
     panels::{Axis, Of, Panel, Panels, Point, Series},
-    view::{View, drivers, param, values},
+    view::{View, counted, drivers, param, values},
 };
-use crate::{Summary, Unit};
+use crate::{Summary, Unit, derived::line, table::quantity};
 
 /// Names and charts.
 pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
@@ -14,44 +14,58 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
         return Vec::new();
     }
     let depth = values(&first, "depth").first().copied().unwrap_or_default().to_owned();
-    let latency = chart(
-        view,
-        &first,
-        &depth,
-        "wall",
-        ("First write to a file of the parent: time", "Seconds of the call itself, against the size of the file"),
-    );
-    let bytes = chart(
-        view,
-        &first,
-        &depth,
-        "allocated_bytes",
+    let charts = [
         (
+            "copyup-time",
+            "wall",
+            "First write to a file of the parent: time",
+            "Seconds of the call itself, against the size of the file",
+        ),
+        (
+            "copyup-device",
+            "device_written_bytes",
+            "First write to a file of the parent: bytes written",
+            "Bytes written to the driver's own device, until everything was synced; the journal's are among them",
+        ),
+        (
+            "copyup-space",
+            "allocated_bytes",
             "First write to a file of the parent: space",
             "Bytes that the layer holds more afterwards; a line that rises with the size is a copy of the file",
         ),
-    );
-    [("copyup-time", latency), ("copyup-space", bytes)].map(|(name, chart)| (name.to_owned(), chart)).into()
+    ];
+    let has = |metric: &str| first.iter().any(|summary| summary.metric == metric);
+    charts
+        .into_iter()
+        .filter(|(_, metric, ..)| has(metric))
+        .map(|(name, metric, title, subtitle)| {
+            (name.to_owned(), chart(view, &first, &depth, metric, (title, subtitle)))
+        })
+        .collect()
 }
 
 fn chart(view: &View<'_>, first: &[&Summary], depth: &str, metric: &str, (title, subtitle): (&str, &str)) -> Panels {
     let time = metric == "wall";
     let how = if time {
-        "Medians; whiskers: 95 % bootstrap interval of the median".to_owned()
+        "Medians; whiskers: 95 % bootstrap interval of the median; slope: time for each MiB of the file more"
     } else {
-        "Medians of exact counters; slope: bytes taken for a byte of the file".to_owned()
+        "Medians of exact counters; slope: bytes for each byte of the file more"
     };
-    let state = format!("{depth} layer(s) down, page cache warm");
-    let mut frame = view.frame("copyup", title, subtitle, &how, &state);
-    if !time {
-        for (name, _) in &mut frame.legend {
-            if let Some(slope) = slope(view, name) {
-                *name = format!("{name} (append: slope {slope:.2})");
-            }
+    let layers = depth.parse().map_or_else(|_| depth.to_owned(), |depth| counted(depth, "layer"));
+    let mut frame = view.frame("copyup", title, subtitle, how, &format!("{layers} down, page cache warm"));
+    for (name, _) in &mut frame.legend {
+        if let Some((slope, _)) = line(&places(&points(first, name, "append", depth, metric))) {
+            let slope = if time {
+                format!("{} per MiB", quantity(slope.max(0.0) * MIB, Unit::Seconds))
+            } else {
+                format!("slope {:.2}", slope + 0.0)
+            };
+            *name = format!("{name} (append: {slope})");
         }
     }
     let panel = |operation: &&str| Panel {
         title: (*operation).to_owned(),
+        of: None,
         series: drivers(first)
             .into_iter()
             .map(|driver| Series {
@@ -62,16 +76,21 @@ fn chart(view: &View<'_>, first: &[&Summary], depth: &str, metric: &str, (title,
             })
             .collect(),
     };
+    let (name, unit) = if time { ("time", Unit::Seconds) } else { ("bytes", Unit::Bytes) };
     Panels {
         frame,
         x: Axis { name: "size of the file".to_owned(), log: true, of: Of::Size },
-        y: if time {
-            Axis { name: "time".to_owned(), log: true, of: Of::Quantity(Unit::Seconds) }
-        } else {
-            Axis { name: "space".to_owned(), log: true, of: Of::Quantity(Unit::Bytes) }
-        },
+        y: Axis { name: name.to_owned(), log: true, of: Of::Quantity(unit) },
         panels: values(first, "op").iter().map(panel).collect(),
+        apart: false,
+        marks: Vec::new(),
     }
+}
+
+const MIB: f64 = 1_048_576.0;
+
+fn places(points: &[Point]) -> Vec<(f64, f64)> {
+    points.iter().map(|point| (point.x, point.y)).collect()
 }
 
 fn points(first: &[&Summary], driver: &str, operation: &str, depth: &str, metric: &str) -> Vec<Point> {
@@ -88,14 +107,4 @@ fn points(first: &[&Summary], driver: &str, operation: &str, depth: &str, metric
     let mut points: Vec<_> = mine.filter_map(|summary| point(&summary)).collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points
-}
-
-fn slope(view: &View<'_>, driver: &str) -> Option<f64> {
-    let of = |summary: &&Summary| {
-        summary.workload == "copyup"
-            && summary.driver == driver
-            && summary.metric == "allocated_slope"
-            && summary.params.get("op") == Some("append")
-    };
-    view.summaries.iter().find(of).map(|summary| summary.median)
 }

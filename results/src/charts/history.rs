@@ -3,9 +3,20 @@
 use super::{
     canvas::{Frame, svg},
     colours,
-    panels::{Axis, Of, Panel, Panels, Point, Series},
+    panels::{Axis, Mark, Of, Panel, Panels, Point, Series},
 };
-use crate::{Unit, compare::CellId};
+use crate::{Error, Result, RunRecord, Unit, compare};
+
+/// One cell of each driver over runs of one machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// What was done, as a noun.
+    pub what: String,
+    /// Of the values.
+    pub unit: Unit,
+    /// What the runs had there.
+    pub moments: Vec<Moment>,
+}
 
 /// What one run had there.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,11 +31,57 @@ pub struct Moment {
     pub interval: (f64, f64),
 }
 
-/// The same cell in many runs, a line a driver, as SVG; `None` where there is nothing to draw.
+/// Whether the two are runs of one machine, under the same conditions but for the kernel, whose change a history shows.
 #[must_use]
-pub fn history(cell: &CellId, moments: &[Moment]) -> Option<String> {
+pub fn is_continued(earlier: &RunRecord, later: &RunRecord) -> bool {
+    let kernels = ["kernel", "kernel configuration"];
+    (&earlier.host.cpu, earlier.host.cpus) == (&later.host.cpu, later.host.cpus)
+        && compare::differences(earlier, later).iter().all(|difference| kernels.contains(&&*difference.what))
+}
+
+/// The same cells in several runs, a panel a cell, a line a driver, as SVG; `None` where there is nothing to draw. `runs` are what
+/// the moments' numbers mean.
+///
+/// # Errors
+/// [`Error::Chart`].
+pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>> {
+    super::register_fonts();
+    let panels: Vec<Panel> = cells.iter().map(panel).filter(has_line).collect();
+    let Some(last) = runs.last().filter(|_| !panels.is_empty()) else { return Ok(None) };
+    let drivers: std::collections::BTreeSet<_> =
+        panels.iter().flat_map(|panel| &panel.series).map(|series| series.name.as_str()).collect();
+    let host = &last.host;
+    let rounds = || runs.iter().map(|run| run.rounds);
+    let chart = Panels {
+        frame: Frame {
+            title: "The key figures over the runs of one machine".to_owned(),
+            subtitle:
+                "Grey lines: another commit of the program; red lines: another kernel. Each panel has its own axis"
+                    .to_owned(),
+            legend: super::view::legend(&drivers),
+            caption: vec![
+                format!(
+                    "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {} to {} rounds a run; {}, {} CPUs.",
+                    rounds().min().unwrap_or(0),
+                    rounds().max().unwrap_or(0),
+                    host.cpu,
+                    host.cpus
+                ),
+                format!("Runs, by their starts: {}.", listed(runs)),
+            ],
+        },
+        x: Axis { name: "run".to_owned(), log: false, of: Of::Quantity(Unit::Count) },
+        y: Axis { name: "cost".to_owned(), log: false, of: Of::Quantity(Unit::Seconds) },
+        panels,
+        apart: true,
+        marks: marks(runs),
+    };
+    svg(&chart).map(Some).map_err(|error| Error::Chart { path: "history".into(), why: error.to_string() })
+}
+
+fn panel(cell: &History) -> Panel {
     let mut series: Vec<Series> = Vec::new();
-    for moment in moments {
+    for moment in &cell.moments {
         let point = Point { x: f64::from(moment.run), y: moment.median, interval: Some(moment.interval) };
         match series.iter_mut().find(|series| series.name == moment.driver) {
             Some(series) => series.points.push(point),
@@ -36,19 +93,44 @@ pub fn history(cell: &CellId, moments: &[Moment]) -> Option<String> {
             }),
         }
     }
-    series.iter().any(|series| series.points.len() > 1).then_some(())?;
-    let legend = series.iter().map(|series| (series.name.clone(), series.colour)).collect();
-    let case = cell.params.to_string().replace(';', ", ");
-    let chart = Panels {
-        frame: Frame {
-            title: format!("{} {} {}", cell.workload, cell.phase, cell.metric),
-            subtitle: case.clone(),
-            legend,
-            caption: vec!["Medians of each run; whiskers: 95 % bootstrap interval of the median.".to_owned()],
-        },
-        x: Axis { name: "run".to_owned(), log: false, of: Of::Quantity(Unit::Count) },
-        y: Axis { name: cell.metric.clone(), log: false, of: Of::Quantity(cell.unit) },
-        panels: vec![Panel { title: String::new(), series }],
+    Panel { title: cell.what.clone(), of: Some(Of::Quantity(cell.unit)), series }
+}
+
+fn has_line(panel: &Panel) -> bool {
+    panel.series.iter().any(|series| series.points.len() > 1)
+}
+
+/// Between the runs where the program or the kernel is another.
+fn marks(runs: &[&RunRecord]) -> Vec<Mark> {
+    let pairs = runs.iter().zip(runs.iter().skip(1)).zip(1_u32..);
+    let mark = |((before, after), number): ((&&RunRecord, &&RunRecord), u32)| {
+        let x = f64::from(number) + 0.5;
+        if before.host.kernel != after.host.kernel {
+            return Some(Mark { x, what: format!("Linux {}", after.host.kernel), loud: true });
+        }
+        let what = format!("commit {}", commit(after));
+        (before.commit != after.commit).then_some(Mark { x, what, loud: false })
     };
-    svg(&chart).ok()
+    pairs.filter_map(mark).collect()
+}
+
+fn commit(run: &RunRecord) -> &str {
+    let commit = run.commit.as_deref().unwrap_or("unknown");
+    commit.get(..9).unwrap_or(commit)
+}
+
+/// More would not fit into a line; the first and the last are told.
+const TOLD: usize = 4;
+
+/// `1 of 2026-01-01 (Linux 6.1, commit 12345), 2 of ...`.
+fn listed(runs: &[&RunRecord]) -> String {
+    let one = |(number, run): (usize, &&RunRecord)| {
+        let day = run.start.get(..10).unwrap_or(&run.start);
+        format!("{} of {day} (Linux {}, commit {})", number + 1, run.host.kernel, commit(run))
+    };
+    let all: Vec<_> = runs.iter().enumerate().map(one).collect();
+    match all.as_slice() {
+        [first, .., last] if all.len() > TOLD => format!("{first}, ... {last}"),
+        _ => all.join(", "),
+    }
 }

@@ -9,6 +9,7 @@ mod build;
 mod canvas;
 mod colours;
 mod copyup;
+mod density;
 mod forest;
 mod heatmap;
 mod history;
@@ -16,6 +17,7 @@ mod overview;
 mod panels;
 mod phases;
 mod png;
+mod range;
 mod scale;
 mod scaling;
 mod starts;
@@ -30,12 +32,13 @@ use std::{
 use plotters::style::{FontStyle, register_font};
 
 pub(crate) use self::colours::driver as driver_colour;
+pub(crate) use self::overview::key_figures;
 use self::{
     canvas::{Chart, svg},
     view::View,
 };
 pub use self::{
-    history::{Moment, history},
+    history::{History, Moment, history, is_continued},
     ratios::ratios,
 };
 use crate::{Error, Recorded, Result, RunDir, summarise};
@@ -68,6 +71,7 @@ pub fn draw(run: &Recorded) -> Result<Vec<Picture>> {
     add(&mut charts, phases::charts(&view));
     add(&mut charts, starts::charts(&view));
     add(&mut charts, scaling::charts(&view));
+    add(&mut charts, density::charts(&view));
     add(&mut charts, amplification::charts(&view));
     let picture = |(name, chart): (String, Box<dyn Chart>)| match svg(chart.as_ref()) {
         Ok(svg) => Ok(Picture { title: chart.title().to_owned(), name, svg }),

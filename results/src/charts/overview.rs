@@ -84,7 +84,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Heatmap)> {
         return Vec::new();
     }
     let shown: Vec<&Summary> = rows.iter().flat_map(|(_, cells)| cells.iter().copied()).collect();
-    let how = "Medians, as multiples of the best in the row; \"=\": its 95 % interval overlaps the best one's";
+    let how = "Medians, as multiples of the best in the row; \"=\": not to be told from the best: the 95 % intervals overlap, or fewer than three rounds";
     let frame = super::canvas::Frame {
         title: "What each driver costs".to_owned(),
         subtitle: "Multiples of the best driver's cost, row by row; the darker, the dearer".to_owned(),
@@ -95,10 +95,26 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Heatmap)> {
     vec![("overview".to_owned(), Heatmap { frame, columns, rows: rows.into_iter().map(|(row, _)| row).collect() })]
 }
 
-fn row<'a>(view: &View<'a>, question: &Question, drivers: &BTreeSet<&str>) -> Option<(Row, Vec<&'a Summary>)> {
-    let mut mine: Vec<&Summary> = view
-        .of(question.workload)
-        .into_iter()
+/// The questions that these summaries answer, and each driver's answer.
+pub fn key_figures(summaries: &[Summary]) -> Vec<(String, Vec<&Summary>)> {
+    let named = |question: &Question| Some((question.label.to_owned(), answers(summaries, question)?));
+    let mut workload = "";
+    let mut figures = Vec::new();
+    for question in QUESTIONS {
+        // "... space taken" is of the row above, and means nothing alone.
+        let continued = question.label.strip_prefix("... ").filter(|_| workload != question.workload);
+        if let Some((label, cells)) = named(question) {
+            workload = question.workload;
+            figures.push((continued.map_or(label, str::to_owned), cells));
+        }
+    }
+    figures
+}
+
+fn answers<'a>(summaries: &'a [Summary], question: &Question) -> Option<Vec<&'a Summary>> {
+    let mut mine: Vec<&Summary> = summaries
+        .iter()
+        .filter(|summary| summary.workload == question.workload)
         .filter(|summary| (&*summary.phase, &*summary.metric) == (question.phase, question.metric))
         .filter(|summary| summary.params.get("step").is_none())
         .collect();
@@ -110,17 +126,24 @@ fn row<'a>(view: &View<'a>, question: &Question, drivers: &BTreeSet<&str>) -> Op
         mine.retain(|summary| summary.params.get(name) == Some(&wanted));
     }
     // Of what is left open the first: the shallowest.
-    let of = |driver: &&str| mine.iter().find(|summary| summary.driver == **driver).copied();
-    let cells: Vec<Option<&Summary>> = drivers.iter().map(of).collect();
-    let best = cells.iter().flatten().min_by(|a, b| a.median.total_cmp(&b.median)).copied()?;
-    if cells.iter().flatten().count() < 2 || best.median < 0.0 {
+    let drivers: BTreeSet<&str> = mine.iter().map(|summary| summary.driver.as_str()).collect();
+    let first = |driver: &str| mine.iter().find(|summary| summary.driver == driver).copied();
+    let cells: Vec<_> = drivers.into_iter().filter_map(first).collect();
+    (!cells.is_empty()).then_some(cells)
+}
+
+fn row<'a>(view: &View<'a>, question: &Question, drivers: &BTreeSet<&str>) -> Option<(Row, Vec<&'a Summary>)> {
+    let cells = answers(view.summaries, question)?;
+    let best = cells.iter().min_by(|a, b| a.median.total_cmp(&b.median)).copied()?;
+    if cells.len() < 2 || best.median < 0.0 {
         return None;
     }
+    let of = |driver: &&str| cells.iter().find(|summary| summary.driver == **driver);
     let row = Row {
         label: question.label.to_owned(),
-        cells: cells.iter().map(|cell| cell.map(|cell| held_against(cell, best))).collect(),
+        cells: drivers.iter().map(|driver| of(driver).map(|cell| held_against(cell, best))).collect(),
     };
-    Some((row, cells.into_iter().flatten().collect()))
+    Some((row, cells))
 }
 
 fn held_against(cell: &Summary, best: &Summary) -> Cell {
@@ -133,6 +156,6 @@ fn held_against(cell: &Summary, best: &Summary) -> Cell {
     Cell {
         ratio: ratio.max(1.0),
         text: quantity(cell.median, cell.unit),
-        tied: cell.driver != best.driver && cell.ci_low <= best.ci_high,
+        tied: cell.driver != best.driver && !cell.differs(best),
     }
 }

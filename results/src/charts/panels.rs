@@ -5,6 +5,7 @@ use plotters::style::{RGBColor, text_anchor::HPos};
 use super::{
     canvas::{Canvas, Chart, Drawn, Frame, MARGIN, TOP, WIDTH, binary, faint, fitting, font, short},
     colours,
+    range::Range,
 };
 use crate::{Unit, table::quantity};
 
@@ -15,6 +16,19 @@ pub struct Panels {
     pub x: Axis,
     pub y: Axis,
     pub panels: Vec<Panel>,
+    /// Each panel has axes of its own; otherwise they can be held against each other.
+    pub apart: bool,
+    /// Something changed there: upright lines in every panel.
+    pub marks: Vec<Mark>,
+}
+
+/// Where along the horizontal axis something changed, and what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    pub x: f64,
+    pub what: String,
+    /// Written out, and not only told to who points at it.
+    pub loud: bool,
 }
 
 /// One direction, for all panels.
@@ -38,6 +52,8 @@ pub enum Of {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     pub title: String,
+    /// What its vertical axis shows, where that is not the same in all panels.
+    pub of: Option<Of>,
     pub series: Vec<Series>,
 }
 
@@ -47,7 +63,7 @@ pub struct Series {
     pub colour: RGBColor,
     /// By `x`.
     pub points: Vec<Point>,
-    /// From point to point in steps, without marks: a distribution.
+    /// From point to point in steps: a distribution, with marks at its median and its 99th percentile.
     pub steps: bool,
 }
 
@@ -83,64 +99,6 @@ impl Of {
     }
 }
 
-/// An axis with its ends.
-#[derive(Debug, Clone)]
-struct Range {
-    low: f64,
-    high: f64,
-    log: bool,
-    ticks: Vec<f64>,
-}
-
-impl Range {
-    /// Round ends and ticks around these values.
-    fn around(values: impl Iterator<Item = f64> + Clone, log: bool) -> Self {
-        let high = values.clone().fold(0.0, f64::max);
-        let least = values.filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
-        if high <= 0.0 {
-            return Self { low: 0.0, high: 1.0, log: false, ticks: vec![0.0, 1.0] };
-        }
-        if log {
-            let (from, to) = (least.log10().floor(), high.log10().ceil().max(least.log10().floor() + 1.0));
-            let step = ((to - from) / 6.0).ceil().max(1.0);
-            let ticks = (0..).map(|i| from + f64::from(i) * step).take_while(|power| *power <= to + 0.1);
-            return Self {
-                low: 10f64.powf(from),
-                high: 10f64.powf(to),
-                log,
-                ticks: ticks.map(|p| 10f64.powf(p)).collect(),
-            };
-        }
-        let rough = high / 4.0;
-        let magnitude = 10f64.powf(rough.log10().floor());
-        let steps = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * magnitude);
-        let step = steps.into_iter().find(|step| *step >= rough * 0.999).unwrap_or(10.0 * magnitude);
-        let count = (high / step * 0.999).ceil();
-        let ticks = (0..=count as u32).map(|index| f64::from(index) * step).collect();
-        Self { low: 0.0, high: count * step, log, ticks }
-    }
-
-    /// Ticks at the very values, as many as there is room for.
-    fn at(mut values: Vec<f64>, log: bool, room: usize) -> Self {
-        values.sort_by(f64::total_cmp);
-        values.dedup();
-        let (low, high) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(1.0));
-        let log = log && low > 0.0;
-        let every = values.len().div_ceil(room).max(1);
-        let ticks = values.iter().copied().step_by(every).collect();
-        if low < high { Self { low, high, log, ticks } } else { Self { low: low * 0.5, high: low * 2.0, log, ticks } }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        let fraction = if self.log {
-            (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
-        } else {
-            (value - self.low) / (self.high - self.low)
-        };
-        fraction.clamp(0.0, 1.0)
-    }
-}
-
 /// Where one panel is.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -171,7 +129,18 @@ impl Chart for Panels {
 
     fn draw(&self, canvas: &Canvas<'_>) -> Drawn {
         self.frame.draw(canvas, TOP + self.rows() * (HEIGHT + GAP))?;
-        let points = || self.panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
+        let together = (!self.apart).then(|| self.ranges(&self.panels));
+        self.panels.iter().zip(0..).try_for_each(|(panel, index)| {
+            let (x, y) = together.clone().unwrap_or_else(|| self.ranges(std::slice::from_ref(panel)));
+            self.draw_panel(canvas, panel, self.place(index), &x, &y)
+        })
+    }
+}
+
+impl Panels {
+    /// The axes that these panels need.
+    fn ranges(&self, panels: &[Panel]) -> (Range, Range) {
+        let points = || panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
         let ys: Vec<f64> = points()
             .flat_map(|point| {
                 let (low, high) = point.interval.unwrap_or((point.y, point.y));
@@ -179,25 +148,16 @@ impl Chart for Panels {
             })
             .collect();
         let y = match self.y.of {
-            Of::Share => Range { low: 0.0, high: 1.0, log: false, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0] },
+            Of::Share => Range::whole(),
             _ => Range::around(ys.iter().copied(), self.y.log),
         };
-        let steps =
-            points().count() > 0 && self.panels.iter().flat_map(|panel| &panel.series).all(|series| series.steps);
-        let x = if steps {
-            let xs: Vec<f64> = points().map(|point| point.x).collect();
-            Range::around(xs.iter().copied(), self.x.log)
-        } else {
-            Range::at(points().map(|point| point.x).collect(), self.x.log, self.ticks())
-        };
-        self.panels
-            .iter()
-            .zip(0..)
-            .try_for_each(|(panel, index)| self.draw_panel(canvas, panel, self.place(index), &x, &y))
+        let steps = points().count() > 0 && panels.iter().flat_map(|panel| &panel.series).all(|series| series.steps);
+        let xs: Vec<f64> = points().map(|point| point.x).collect();
+        let x =
+            if steps { Range::around(xs.iter().copied(), self.x.log) } else { Range::at(xs, self.x.log, self.ticks()) };
+        (x, y)
     }
-}
 
-impl Panels {
     fn columns(&self) -> i32 {
         match self.panels.len() {
             0 | 1 => 1,
@@ -223,6 +183,7 @@ impl Panels {
 
     fn draw_panel(&self, canvas: &Canvas<'_>, panel: &Panel, at: Place, x: &Range, y: &Range) -> Drawn {
         let room = at.right - at.left + LEFT;
+        let of = panel.of.unwrap_or(self.y.of);
         canvas.text(
             &fitting(&panel.title, room, 14),
             at.left - LEFT + 2,
@@ -233,7 +194,7 @@ impl Panels {
         for tick in &y.ticks {
             let place = at.y(y.place(*tick));
             canvas.line(vec![(at.left, place), (at.right, place)], colours::GRID, 1)?;
-            canvas.text(&self.y.of.label(*tick), at.left - 7, place - 7, &faint(11), HPos::Right)?;
+            canvas.text(&of.label(*tick), at.left - 7, place - 7, &faint(11), HPos::Right)?;
         }
         for tick in &x.ticks {
             let place = at.x(x.place(*tick));
@@ -242,6 +203,7 @@ impl Panels {
         }
         canvas.line(vec![(at.left, at.bottom), (at.right, at.bottom)], colours::FAINT, 1)?;
         canvas.text(&self.x.name, (at.left + at.right) / 2, at.bottom + 23, &faint(11), HPos::Center)?;
+        self.marks.iter().try_for_each(|mark| draw_mark(canvas, mark, at, x))?;
         panel.series.iter().try_for_each(|series| self.draw_series(canvas, panel, series, at, x, y))
     }
 
@@ -264,16 +226,24 @@ impl Panels {
             line.push((px, py));
         }
         canvas.line(line, series.colour, 2)?;
+        let of = panel.of.unwrap_or(self.y.of);
+        for (share, name) in [(0.5, "half"), (0.99, "99 %")].into_iter().filter(|_| series.steps) {
+            let Some(point) = series.points.iter().find(|point| point.y >= share) else { continue };
+            let (px, py) = spot(point);
+            canvas.disc(px, py, 4, series.colour)?;
+            let tip = format!("{}, {}: {name} within {}", panel.title, series.name, self.x.of.said(point.x));
+            canvas.tip(px - 6, py - 6, px + 6, py + 6, &tip);
+        }
         for point in series.points.iter().filter(|_| !series.steps) {
             let (px, py) = spot(point);
             if let Some((low, high)) = point.interval.filter(|(low, high)| high > low) {
                 canvas.line(vec![(px, at.y(y.place(low))), (px, at.y(y.place(high)))], series.colour, 1)?;
             }
             canvas.disc(px, py, 3, series.colour)?;
-            let interval = point.interval.map_or_else(String::new, |(low, high)| {
-                format!(" ({} to {})", self.y.of.said(low), self.y.of.said(high))
-            });
-            let (x, y) = (self.x.of.said(point.x), self.y.of.said(point.y));
+            let interval = point
+                .interval
+                .map_or_else(String::new, |(low, high)| format!(" ({} to {})", of.said(low), of.said(high)));
+            let (x, y) = (self.x.of.said(point.x), of.said(point.y));
             let tip = format!("{}, {}, {} {x}: {y}{interval}", panel.title, series.name, self.x.name);
             canvas.tip(px - 6, py - 6, px + 6, py + 6, &tip);
         }
@@ -281,24 +251,13 @@ impl Panels {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_have_round_ends() {
-        let range = Range::around([0.0, 37.0].into_iter(), false);
-        assert_eq!((range.low, range.high, range.ticks.len()), (0.0, 40.0, 5));
-        let range = Range::around([0.0003, 0.2].into_iter(), true);
-        assert!((range.low - 1e-4).abs() < 1e-12 && (range.high - 1.0).abs() < 1e-9);
-        assert_eq!(range.ticks.len(), 5);
-        assert_eq!(Range::around([5.0].into_iter(), true).ticks.len(), 2);
-        assert_eq!(Range::around(std::iter::empty(), true).place(0.5), 0.5);
+fn draw_mark(canvas: &Canvas<'_>, mark: &Mark, at: Place, x: &Range) -> Drawn {
+    let place = at.x(x.place(mark.x));
+    let colour = if mark.loud { colours::ALARM } else { colours::FAINT };
+    canvas.line(vec![(place, at.top), (place, at.bottom)], colour, 1)?;
+    canvas.tip(place - 4, at.top, place + 4, at.top + 40, &mark.what);
+    if !mark.loud {
+        return Ok(());
     }
-
-    #[test]
-    fn ticks_are_where_it_was_measured() {
-        assert_eq!(Range::at(vec![8.0, 1.0, 64.0, 8.0], true, 5).ticks, [1.0, 8.0, 64.0]);
-        assert_eq!(Range::at((1..=20).map(f64::from).collect(), false, 5).ticks, [1.0, 5.0, 9.0, 13.0, 17.0]);
-    }
+    canvas.text(&fitting(&mark.what, at.right - place - 6, 11), place + 5, at.top, &faint(11), HPos::Left)
 }

@@ -1,20 +1,24 @@
-//! Time against the number of layers below, and of containers alive.
+//! Cost against the number of layers below, and of containers alive or reading.
 
 use super::{
     colours,
     panels::{Axis, Of, Panel, Panels, Point, Series},
     view::{View, drivers, param},
 };
-use crate::{Summary, Unit};
+use crate::{Params, Summary, Unit};
 
 /// Names and charts.
 pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
+    let is_container = |params: &Params| params.get("level").is_none_or(|level| level == "container");
     let depth = Question {
         workload: "layers",
         param: "depth",
         axis: "layers below",
         title: "What depth costs",
         subtitle: "Making, mounting, opening, reading and removing a layer on a stack of so many",
+        state: "page cache warm",
+        cells: Cells::Times(is_container),
+        apart: false,
     };
     let alive = Question {
         workload: "density",
@@ -22,24 +26,71 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
         axis: "containers alive",
         title: "What one more container costs",
         subtitle: "From nothing to a running program, while so many others are alive",
+        ..depth
     };
     let parallel = Question {
         workload: "lifecycle",
         param: "parallel",
         axis: "containers at once",
         title: "Containers that start at once",
-        subtitle: "Each step of a container's life, while so many go through it together",
+        subtitle: "Each step of a container's life, while so many go through it together; each panel has its own axis",
+        apart: true,
+        ..depth
     };
-    let charts = [("depth", depth), ("density", alive), ("parallel", parallel)];
+    let read = Question {
+        workload: "read",
+        param: "containers",
+        axis: "containers that read the same image at once",
+        title: "What sharing the page cache saves",
+        subtitle: "Bytes read from the device, and as multiples of the image; how often the image is in the page cache when all have read it",
+        state: "page cache cold, sequential reads",
+        cells: Cells::Cold(&["device_read_bytes", "device_read_factor", "page_cache_factor"]),
+        apart: true,
+    };
+    let charts = [("depth", depth), ("density", alive), ("parallel", parallel), ("sharing", read)];
     charts.into_iter().filter_map(|(name, question)| Some((name.to_owned(), question.chart(view)?))).collect()
 }
 
+#[derive(Clone, Copy)]
 struct Question {
     workload: &'static str,
     param: &'static str,
     axis: &'static str,
     title: &'static str,
     subtitle: &'static str,
+    state: &'static str,
+    cells: Cells,
+    /// Each panel has axes of its own.
+    apart: bool,
+}
+
+/// Which cells the panels show.
+#[derive(Clone, Copy)]
+enum Cells {
+    /// The time of each phase, a panel a phase.
+    Times(fn(&Params) -> bool),
+    /// These metrics of cold sequential reads, a panel a metric.
+    Cold(&'static [&'static str]),
+}
+
+impl Cells {
+    fn has(self, summary: &Summary) -> bool {
+        match self {
+            Self::Times(fits) => summary.metric == "wall" && summary.phase != "all" && fits(&summary.params),
+            Self::Cold(metrics) => {
+                let is = |name, value| summary.params.get(name).is_none_or(|its| its == value);
+                metrics.contains(&&*summary.metric) && is("cache", "cold") && is("pattern", "sequential")
+            }
+        }
+    }
+
+    /// Of the panel that it is in.
+    fn title(self, summary: &Summary) -> &str {
+        match self {
+            Self::Times(_) => &summary.phase,
+            Self::Cold(_) => &summary.metric,
+        }
+    }
 }
 
 impl Question {
@@ -47,52 +98,60 @@ impl Question {
         let mine: Vec<&Summary> = view
             .of(self.workload)
             .into_iter()
-            .filter(|summary| summary.metric == "wall" && summary.phase != "all")
-            .filter(|summary| param(&summary.params, self.param).is_some())
-            .filter(|summary| summary.params.get("level").is_none_or(|level| level == "container"))
+            .filter(|summary| self.cells.has(summary) && param(&summary.params, self.param).is_some())
             .collect();
-        let mut phases: Vec<&str> = Vec::new();
+        let mut titles: Vec<&str> = Vec::new();
         for summary in &mine {
+            let title = self.cells.title(summary);
             let several = mine.iter().any(|other| {
-                other.phase == summary.phase && param(&other.params, self.param) != param(&summary.params, self.param)
+                self.cells.title(other) == title
+                    && param(&other.params, self.param) != param(&summary.params, self.param)
             });
-            if several && !phases.contains(&summary.phase.as_str()) {
-                phases.push(&summary.phase);
+            if several && !titles.contains(&title) {
+                titles.push(title);
             }
         }
-        if phases.is_empty() {
+        if let Cells::Cold(order) = self.cells {
+            titles.sort_by_key(|title| order.iter().position(|metric| metric == title));
+        }
+        if titles.is_empty() {
             return None;
         }
-        let panel = |phase: &&str| Panel {
-            title: (*phase).to_owned(),
+        let panel = |title: &&str| Panel {
+            title: title.replace('_', " "),
+            of: mine.iter().find(|s| self.cells.title(s) == *title).map(|summary| Of::Quantity(summary.unit)),
             series: drivers(&mine)
                 .into_iter()
                 .map(|driver| Series {
                     name: driver.to_owned(),
                     colour: colours::driver(driver),
-                    points: self.points(&mine, driver, phase),
+                    points: self.points(&mine, driver, title),
                     steps: false,
                 })
                 .collect(),
         };
+        let times = matches!(self.cells, Cells::Times(_));
         Some(Panels {
             frame: view.frame(
                 self.workload,
                 self.title,
                 self.subtitle,
                 "Medians; whiskers: 95 % bootstrap interval of the median",
-                "page cache warm",
+                self.state,
             ),
             x: Axis { name: self.axis.to_owned(), log: true, of: Of::Quantity(Unit::Count) },
-            y: Axis { name: "time".to_owned(), log: true, of: Of::Quantity(Unit::Seconds) },
-            panels: phases.iter().map(panel).collect(),
+            // Amounts are held against zero.
+            y: Axis { name: "cost".to_owned(), log: times, of: Of::Quantity(Unit::Seconds) },
+            panels: titles.iter().map(panel).collect(),
+            apart: self.apart,
+            marks: Vec::new(),
         })
     }
 
-    fn points(&self, mine: &[&Summary], driver: &str, phase: &str) -> Vec<Point> {
+    fn points(&self, mine: &[&Summary], driver: &str, title: &str) -> Vec<Point> {
         let mut points: Vec<Point> = mine
             .iter()
-            .filter(|summary| summary.driver == driver && summary.phase == phase)
+            .filter(|summary| summary.driver == driver && self.cells.title(summary) == title)
             .filter_map(|summary| {
                 let interval = Some((summary.ci_low, summary.ci_high));
                 Some(Point { x: param(&summary.params, self.param)?, y: summary.median, interval })

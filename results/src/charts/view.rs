@@ -40,10 +40,11 @@ impl<'a> View<'a> {
             Some(least) if least != most => format!("{least} to {most}"),
             _ => most.to_string(),
         };
-        let (host, warmup) = (&self.record.host, self.record.warmup);
+        let host = &self.record.host;
+        let warmup = counted(self.record.warmup, "warm-up round");
         let memory = host.memory as f64 / 1e9;
         vec![
-            format!("{how}; n = {n}, {warmup} warm-up rounds, drivers interleaved, {state}."),
+            format!("{how}; n = {n}, {warmup}, drivers interleaved, {state}."),
             format!(
                 "{}; Linux {}, {} ({} CPUs, {memory:.0} GB); run {}.",
                 self.testbeds(drivers),
@@ -89,6 +90,11 @@ pub fn values<'a>(summaries: &[&'a Summary], param: &str) -> Vec<&'a str> {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));
     values
+}
+
+/// `1 layer`, `3 layers`.
+pub fn counted(number: u32, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// A parameter as a number; what is none comes last.

@@ -88,11 +88,13 @@ fn tolerance(cell: &CellId, base: &[f64], bed: Bed) -> f64 {
     let median = crate::median(base).abs();
     let of = |(share, number): (f64, f64)| (share * median).max(number);
     let usual = match (cell.unit, cell.metric.as_str()) {
-        (Unit::Bytes, "device_read_bytes") => of((AHEAD, 262_144.0)),
-        (Unit::Count, "device_reads") => of((AHEAD, 64.0)),
+        (Unit::Bytes, "device_read_bytes") => of((AHEAD, 1_048_576.0)),
+        (Unit::Count, "device_reads") => of((AHEAD, 256.0)),
         (Unit::Count, "device_flushes") => of((0.02, 2.0)),
         // A read or a seek more where buffers end elsewhere.
         (Unit::Count, "syscalls") => of((0.02, 8.0)),
+        // Of the whole file system, whose trees are among it.
+        (Unit::Bytes, "held_bytes" | "disk_bytes") => of(bed.bytes()),
         (Unit::Bytes, metric) if metric.starts_with("device_") => of(bed.bytes()),
         // Of a thousand inodes and more, so 64 KiB of the device.
         (Unit::Bytes, "metadata_amplification") => of((bed.bytes().0, 64.0)),
@@ -220,6 +222,7 @@ mod tests {
         assert_eq!(judged("device_writes", Unit::Count, 20.0, 36.0), Verdict::Pass);
         assert_eq!(judged("device_flushes", Unit::Count, 20.0, 23.0), Verdict::Regress);
         assert_eq!(judged("allocated_bytes", Unit::Bytes, MIB, MIB + 65537.0), Verdict::Regress);
+        assert_eq!(judged("held_bytes", Unit::Bytes, 3.0 * MIB, 3.0 * MIB + 98304.0), Verdict::Pass);
     }
 
     #[test]

@@ -94,13 +94,13 @@ impl Key {
 
 /// Whether the two differ for certain: intervals that do not overlap, made of enough values to be intervals.
 pub fn differ(a: &Summary, b: &Summary) -> bool {
-    is_interval(a) && is_interval(b) && (a.ci_high < b.ci_low || b.ci_high < a.ci_low)
+    a.differs(b)
 }
 
 /// What was measured once or twice has no interval. That holds for counters, too: a device's are counted exactly, but
 /// a file system need not write the same in every round.
 pub fn is_interval(s: &Summary) -> bool {
-    s.n >= 3
+    s.has_interval()
 }
 
 /// Drivers that measured something.

@@ -6,6 +6,7 @@
 
 mod cells;
 mod figures;
+mod history;
 mod hosts;
 mod overview;
 mod policy;
@@ -105,7 +106,7 @@ fn sections(runs: &[Named<'_>]) -> Markup {
         @if runs.len() > 1 {
             section id="hosts" aria-labelledby="hosts-h" { h2 id="hosts-h" { "Hosts side by side" } (hosts::tables(runs)) }
         }
-        section id="charts" aria-labelledby="charts-h" { h2 id="charts-h" { "Charts" } (charts(runs)) }
+        section id="charts" aria-labelledby="charts-h" { h2 id="charts-h" { "Charts" } (history::chart(runs)) (charts(runs)) }
         section id="cells" aria-labelledby="cells-h" { h2 id="cells-h" { "All cells" } (rows::table(runs)) }
         section id="provenance" aria-labelledby="provenance-h" {
             h2 id="provenance-h" { "How it was measured" }

@@ -5,7 +5,7 @@
   const [shown, more] = ["shown", "more"].map((id) => document.getElementById(id));
   const heads = [...table.querySelectorAll("th")];
   const columns = heads.map((head) => Number(head.dataset.column));
-  const UNIT = 12, STEP = 100;
+  const UNIT = 13, STEP = 100;
   let limit = STEP, order = null;
 
   const SCALES = {
@@ -27,7 +27,7 @@
   }
 
   const haystacks = data.rows.map((row) =>
-    [data.labels[row[0]], ...row.slice(1, 6), row[11]].join(" ").toLowerCase());
+    [data.labels[row[0]], ...row.slice(1, 6), row[12]].join(" ").toLowerCase());
   const selects = [...form.querySelectorAll("select")];
   for (const select of selects) {
     const values = new Set(data.rows.map((row) => row[select.dataset.column]));

@@ -21,6 +21,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("High", "number"),
     ("MAD", "number"),
     ("n", "number"),
+    ("Outliers", "number"),
     ("Kind", "text"),
 ];
 
@@ -28,11 +29,11 @@ pub fn table(runs: &[Named<'_>]) -> Markup {
     let total: usize = runs.iter().map(|named| named.run.summaries.len()).sum();
     html! {
         noscript { p.warning { "This table needs JavaScript; the same rows are in each run's summary.csv." } }
-        p.note { (total) " cells. Low and high are the ends of the 95 % interval."
+        p.note { (total) " cells. Low and high are the ends of the 95 % interval; outliers are values more than five MAD from the median, of five or more, and are kept."
             @if total > MOST { " The first " (MOST) " are on this page; summary.csv has all." } }
         form.filter id="filter" role="search" {
             label { "Filter " input type="search" name="text" autocomplete="off" placeholder="overlay2 copyup wall"; }
-            @for (name, column) in [("Driver", 1), ("Workload", 2), ("Kind", 11)] {
+            @for (name, column) in [("Driver", 1), ("Workload", 2), ("Kind", 12)] {
                 label { (name) " " select data-column=(column) { option value="" { "all" } } }
             }
             output id="shown" aria-live="polite" {}
@@ -57,8 +58,8 @@ struct Data<'a> {
     rows: Vec<Row<'a>>,
 }
 
-/// Run, driver, workload, parameters, phase, metric, median, low, high, mad, n, kind, unit.
-type Row<'a> = (usize, &'a str, &'a str, String, &'a str, &'a str, f64, f64, f64, f64, usize, String, String);
+/// Run, driver, workload, parameters, phase, metric, median, low, high, mad, n, outliers, kind, unit.
+type Row<'a> = (usize, &'a str, &'a str, String, &'a str, &'a str, f64, f64, f64, f64, usize, usize, String, String);
 
 pub fn data(runs: &[Named<'_>]) -> Markup {
     let all = runs.iter().enumerate().flat_map(|(run, named)| named.run.summaries.iter().map(move |s| row(run, s)));
@@ -81,6 +82,7 @@ fn row(run: usize, s: &Summary) -> Row<'_> {
         s.ci_high,
         s.mad,
         s.n,
+        s.outliers,
         s.kind.to_string(),
         s.unit.to_string(),
     )

@@ -54,9 +54,10 @@ pub struct CompareArgs {
     /// Run this program against itself so many times: none may be an alarm, and it says what changes could be seen
     #[arg(long, value_name = "TIMES", conflicts_with_all = ["runs", "faults"])]
     pub aa: Option<u32>,
-    /// Try the gate out: run each seeded fault against this program, and print which cell caught it
-    #[arg(long, conflicts_with = "runs")]
-    pub faults: bool,
+    /// Try the gate out: run each seeded fault (or those named) against this program, and print which cell caught it
+    #[arg(long, value_name = "NAME[,NAME...]", num_args = 0..=1, require_equals = true, default_missing_value = "all",
+        conflicts_with = "runs")]
+    pub faults: Option<String>,
     /// Pairs of rounds of --rebase
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub pairs: u32,
@@ -98,10 +99,10 @@ pub fn run(args: &CompareArgs) -> Result {
         return rebase(args, revision, &options);
     }
     if let Some(times) = args.aa {
-        return selftest::against_itself(&out(args), &args.args, times);
+        return selftest::against_itself(&out(args), &rooted(args, &args.args), times);
     }
-    if args.faults {
-        return selftest::faults(&out(args));
+    if let Some(faults) = &args.faults {
+        return selftest::faults(faults, &out(args), &rooted(args, &[]));
     }
     if let Some(dir) = &args.record {
         let [run] = args.runs.as_slice() else { return Err(Failure::usage("--record takes one run")) };
@@ -120,10 +121,17 @@ pub fn run(args: &CompareArgs) -> Result {
 fn rebase(args: &CompareArgs, revision: &str, options: &Options) -> Result {
     let stop = signals::stop_flag()?;
     let built = revision::build(revision)?;
-    let sides = [Program::of(built.program(), &args.args), Program::this(&args.args)?];
+    let given = rooted(args, &args.args);
+    let sides = [Program::of(built.program(), &given), Program::this(&given)?];
     let pairs = Pairs { rounds: args.pairs, seed: 1 };
     let [base, new] = pairs.run(&sides, &out(args), &stop)?;
     conclude(&base, &new, options, args)
+}
+
+/// What `harness bench` is given: these, and where it keeps its data.
+fn rooted(args: &CompareArgs, given: &[OsString]) -> Vec<OsString> {
+    let root = args.common.root.iter().flat_map(|root| ["--root".into(), root.clone().into_os_string()]);
+    root.chain(given.iter().cloned()).collect()
 }
 
 fn out(args: &CompareArgs) -> PathBuf {

@@ -11,7 +11,7 @@ use super::pairs::{Pairs, Program};
 use crate::{
     commands::print,
     failure::{Failure, Result},
-    say, signals,
+    nearest, say, signals,
 };
 
 /// Rounds of each run that is held against another.
@@ -118,13 +118,27 @@ const FAULTS: [Fault; 9] = [
     Fault { name: "sleep-30", args: "--driver overlay2 --workload lifecycle --quick", seen_by: ("lifecycle", "wall") },
 ];
 
-/// Runs every fault that this machine can run against this program without it.
-pub fn faults(out: &Path) -> Result {
+/// The faults of these names, with commas; `all` for all of them.
+fn chosen(names: &str) -> Result<Vec<&'static Fault>> {
+    if names == "all" {
+        return Ok(FAULTS.iter().collect());
+    }
+    let find = |name: &str| {
+        let known = FAULTS.iter().map(|fault| fault.name);
+        let found = FAULTS.iter().find(|fault| fault.name == name);
+        found.ok_or_else(|| Failure::usage(nearest::unknown("fault", name, known)))
+    };
+    names.split(',').map(find).collect()
+}
+
+/// Runs the faults that this machine can run against this program without them; `common` is for both sides.
+pub fn faults(names: &str, out: &Path, common: &[OsString]) -> Result {
+    let chosen = chosen(names)?;
     let stop = signals::stop_flag()?;
     let mut text = format!("{:<18} {:>7}  by\n", "fault", "caught");
     let mut missed = Vec::new();
-    for fault in &FAULTS {
-        let args: Vec<OsString> = fault.args.split(' ').map(Into::into).collect();
+    for fault in chosen {
+        let args: Vec<OsString> = common.iter().cloned().chain(fault.args.split(' ').map(Into::into)).collect();
         say(fault.name);
         let with: Vec<OsString> = args.iter().cloned().chain(["--inject".into(), fault.name.into()]).collect();
         let dir = out.join(fault.name);
@@ -189,4 +203,23 @@ fn growth(judgement: &compare::Judgement) -> f64 {
 
 fn measured(program: &Program, out: &Path) -> Result<Recorded> {
     program.measure(ROUNDS, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_chosen_by_name() {
+        assert_eq!(chosen("all").unwrap().len(), FAULTS.len());
+        let two = chosen("copy-twice,diff-walks-base").unwrap();
+        assert_eq!(two.iter().map(|fault| fault.name).collect::<Vec<_>>(), ["copy-twice", "diff-walks-base"]);
+        assert!(chosen("copy-twise").unwrap_err().to_string().contains("copy-twice"));
+    }
+
+    #[test]
+    fn every_mistake_has_its_fault() {
+        let names: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
+        assert_eq!(names, driver_inject::Mistake::ALL.map(driver_inject::Mistake::name));
+    }
 }

@@ -20,6 +20,15 @@ pub fn junit(comparison: &Comparison) -> String {
         text +=
             &format!("      <error message=\"{}\"/>\n    </testcase>\n  </testsuite>\n", xml(&differences.join("; ")));
     }
+    if comparison.refused.is_empty() && suites.is_empty() {
+        let only = comparison.unmatched.join("; ");
+        text += &format!(
+            "  <testsuite name=\"comparison\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\">\n    <testcase \
+             classname=\"comparison\" name=\"cells\">\n      <error message=\"the two runs measured nothing in common: {}\"/>\n    \
+             </testcase>\n  </testsuite>\n",
+            xml(&only)
+        );
+    }
     for (name, judgements) in suites {
         let count = |wanted: &dyn Fn(Verdict) -> bool| judgements.iter().filter(|j| wanted(j.verdict)).count();
         text += &format!(
@@ -75,6 +84,18 @@ mod tests {
         let text = junit(&compare(&run(4.0, 1.0), &run(40.0, 1.0), &Options::default()));
         assert!(text.contains("<testsuite name=\"vfs.commit\" tests=\"1\" failures=\"1\""), "{text}");
         assert!(text.contains("<failure message=\"regress: 4 -&gt; 40 10x: every round"), "{text}");
+    }
+
+    #[test]
+    fn nothing_in_common_is_an_error() {
+        let empty = crate::Recorded { samples: Vec::new(), ..run(4.0, 1.0) };
+        let comparison = compare(&run(4.0, 1.0), &empty, &Options::default());
+        assert!(!comparison.is_passed());
+        let text = junit(&comparison);
+        assert!(
+            text.contains("errors=\"1\"") && text.contains("nothing in common: vfs commit (only in the base)"),
+            "{text}"
+        );
     }
 
     #[test]

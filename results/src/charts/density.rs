@@ -1,0 +1,58 @@
+//! What containers that are alive hold of the machine.
+
+use super::{
+    bars::{Bar, Bars, Group},
+    colours,
+    view::{View, drivers, legend, param},
+};
+use crate::{Summary, Unit};
+
+const HELD: [(&str, &str); 3] = [
+    ("memory_taken_bytes", "memory that is not available any more"),
+    ("memory_cgroup_bytes", "memory by its cgroup"),
+    ("disk_bytes", "bytes on the testbed"),
+];
+
+/// Names and charts.
+pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
+    let mine: Vec<&Summary> = view.of("density").into_iter().filter(|summary| summary.phase == "alive").collect();
+    let group = |(metric, label): (&str, &str)| Group {
+        label: label.to_owned(),
+        bars: mine.iter().filter(|summary| summary.metric == metric).filter_map(|summary| bar(summary)).collect(),
+    };
+    let groups: Vec<Group> = HELD.map(group).into_iter().filter(|group| !group.bars.is_empty()).collect();
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let how = "Medians of what all of them hold, by their number; whiskers: 95 % bootstrap interval of the median";
+    let drivers = drivers(&mine);
+    let mut caption = view.caption(&mine, &drivers, how, "page cache warm");
+    caption.insert(0, mounts(&mine));
+    let frame = super::canvas::Frame {
+        title: "What one container holds that is alive".to_owned(),
+        subtitle: "Memory and disk of many containers, for each of them".to_owned(),
+        legend: legend(&drivers),
+        caption,
+    };
+    vec![("held".to_owned(), Bars { frame, unit: Unit::Bytes, groups })]
+}
+
+fn bar(summary: &Summary) -> Option<Bar> {
+    let containers = param(&summary.params, "containers").filter(|containers| *containers > 0.0)?;
+    // What something else on the machine gave back meanwhile can be more than they took.
+    let each = |value: f64| value.max(0.0) / containers;
+    Some(Bar {
+        driver: summary.driver.clone(),
+        parts: vec![(each(summary.median), colours::driver(&summary.driver))],
+        interval: Some((each(summary.ci_low), each(summary.ci_high))),
+        points: Vec::new(),
+    })
+}
+
+/// `64 containers; mounts: 64 of overlay2, 64 of vfs.`
+fn mounts(mine: &[&Summary]) -> String {
+    let mounts = mine.iter().filter(|summary| summary.metric == "mounts");
+    let each: Vec<_> = mounts.map(|summary| format!("{:.0} of {}", summary.median, summary.driver)).collect();
+    let containers = mine.first().and_then(|summary| summary.params.get("containers")).unwrap_or("?");
+    format!("{containers} containers; mounts while they are alive: {}.", each.join(", "))
+}
