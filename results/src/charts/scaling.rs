@@ -42,7 +42,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
         param: "containers",
         axis: "containers that read the same image at once",
         title: "What sharing the page cache saves",
-        subtitle: "Bytes read from the device, and as multiples of the image; how often the image is in the page cache when all have read it",
+        subtitle: "Bytes read from the device, and as multiples of the image",
         state: "page cache cold, sequential reads",
         cells: Cells::Cold(&["device_read_bytes", "device_read_factor", "page_cache_factor"]),
         apart: true,
