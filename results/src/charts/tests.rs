@@ -187,18 +187,12 @@ fn every_workload_has_its_charts_and_every_mark_says_its_value() {
     assert!(picture("depth").contains("layers below"));
     assert!(picture("density").contains("containers alive"));
     let held = picture("held");
-    assert!(
-        held.contains("memory by its cgroup, vfs: 1.00 MB")
-            && held.contains("mounts while they are alive: 8 of overlay2")
-    );
+    assert!(held.contains("memory by its cgroup, vfs: 1.00 MB"), "{held}");
+    assert!(held.contains("mounts while they are alive: 8 of btrfs"), "{held}");
     assert!(
         picture("sharing").contains("device read factor, vfs, containers that read the same image at once 8: 8.00")
     );
     assert!(picture("copyup-device").contains("overlay2 (append: slope 1.00)"));
-    assert!(
-        picture("copyup-space").contains(">0</text>") || picture("copyup-space").contains("0\n"),
-        "zero has its own tick"
-    );
     assert!(!picture("write-amplification").contains("one-in-large"));
     assert!(picture("parallel").contains("containers at once"));
     assert!(picture("write-amplification").contains("apply case=many apply, btrfs: 3.00"));

@@ -69,6 +69,7 @@ fn detectable(comparison: &Comparison) -> String {
 }
 
 /// A mistake that the gate must see.
+#[derive(Debug)]
 struct Fault {
     name: &'static str,
     /// Arguments of `bench` that both sides run.
