@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod archive;
+mod check;
 mod copy;
 mod document;
 mod error;
@@ -23,6 +24,7 @@ mod source;
 mod watch;
 
 pub use archive::{Form, Loaded, load, save};
+pub use check::{check_configuration, check_manifest};
 pub use copy::{copy_in, copy_out, into_file};
 pub use error::{Error, Result};
 pub use location::Location;
