@@ -108,10 +108,15 @@ impl Activation {
         Ok(Active { node, dev })
     }
 
-    /// Activates a thin device; one that is still there, since a file on it is open, is taken as it is.
+    /// Activates a thin device; one that is still there, since a file on it is open, is taken as it is. One without a table
+    /// is what an activation that failed has left.
     pub fn activate(&self, number: u32, pool: u64, sectors: u64, read_only: bool) -> Result<Active> {
         let name = self.names.thin(number);
-        if let Some(device) = self.find(&name)? {
+        let there = self.find(&name)?;
+        if there.is_some_and(|device| !device.active_table) && !self.remove(&name, PATIENCE)? {
+            return Err(failed("activate", &name)(Errno::BUSY.into()));
+        }
+        if let Some(device) = there.filter(|device| device.active_table) {
             let kept = if device.deferred_remove { self.control.keep(&name) } else { Ok(()) };
             match kept {
                 Ok(()) => return self.active(&name, device.dev),

@@ -3,10 +3,11 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::FileTypeExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
+use rustix::{fs::FallocateFlags, io::Errno};
 use storage_driver::{Bytes, Error, Result};
 use storage_sys::{
     block,
@@ -208,10 +209,21 @@ impl Backing {
     }
 }
 
+/// Data takes its room when it is written; metadata has all of it from the beginning, since a pool whose metadata finds
+/// the disk below it full has failed, and can give nothing back.
 fn enlarge(path: &Path, size: Bytes) -> Result<()> {
+    let reserved = path.ends_with(FILES[0]);
     let grow = || -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        if file.metadata()?.len() < size.get() {
+        let before = file.metadata()?;
+        if reserved && before.blocks() * 512 < size.get() {
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size.get()) {
+                // Where it cannot be, it is sparse.
+                Err(Errno::OPNOTSUPP) => {}
+                allocated => allocated?,
+            }
+        }
+        if before.len() < size.get() {
             file.set_len(size.get())?;
             file.sync_all()?;
         }

@@ -172,13 +172,11 @@ fn reconcile(root: &Root<Data>, pool: &Pool, devices: &BTreeMap<u32, Details>) -
     let is_there = |id: ThinId| devices.get(&id.number).is_some_and(|device| device.transaction == id.session);
     let mut left = Vec::new();
     let mut known = BTreeSet::new();
-    let mut largest = sectors(BASE_SIZE);
     for info in root.list() {
         let record = root.get(&info.id)?;
         let data = &record.driver;
         if is_there(data.device) {
             known.insert(data.device.number);
-            largest = largest.max(data.sectors);
             continue;
         }
         let path = root.layer_dir(&info.id);
@@ -196,7 +194,7 @@ fn reconcile(root: &Root<Data>, pool: &Pool, devices: &BTreeMap<u32, Details>) -
         known.extend(record.bases.values().map(|base| base.device.number));
     }
     for number in devices.keys().filter(|number| !known.contains(number)) {
-        pool.delete(*number, largest)?;
+        pool.delete_unknown(*number)?;
         left.push(Leftover { kind: "thin device", path: pool.active.names.thin(*number).into() });
     }
     Ok(left)

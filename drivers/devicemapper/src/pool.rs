@@ -1,7 +1,7 @@
 //! The pool at work.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ use storage_sys::{
     block,
     dm::{
         Suspend, Target, node,
-        thin::{Mode, Pool as Status, PoolStatus},
+        thin::{Mode, Pool as Status, PoolStatus, Thin},
     },
 };
 
@@ -48,8 +48,8 @@ pub struct Pool {
     next: AtomicU32,
     /// A pool has one metadata snapshot at a time.
     snapshot: Mutex<()>,
-    /// Devices that no layer has any more, and that somebody still uses.
-    pending: Mutex<BTreeSet<u32>>,
+    /// Devices that no layer has any more, and that somebody still uses, with how many sectors they have.
+    pending: Mutex<BTreeMap<u32, u64>>,
     min_free_space: u64,
     discard: bool,
 }
@@ -261,16 +261,38 @@ impl Pool {
         if gone {
             self.active.forget(number);
         } else {
-            self.pending().insert(number);
+            self.pending().insert(number, sectors);
         }
         Ok(())
     }
 
+    /// Deletes a device of which nobody knows how large it was.
+    pub fn delete_unknown(&self, number: u32) -> Result<()> {
+        // As large as what is written to it: one that is activated smaller still says so.
+        let block = sectors(self.block_size());
+        let name = self.active.names.thin(number);
+        let device = self.activate(number, block, false)?;
+        let told = self.active.control.status(&name, false).map_err(failed("ask", &name));
+        if !self.active.deactivate(number)? {
+            return Err(self.busy(number));
+        }
+        let text = told?.into_iter().next().map(|line| line.text).unwrap_or_default();
+        let written = match text.parse() {
+            Ok(Thin::Works { highest: Some(highest), .. }) => highest + 1,
+            Ok(Thin::Works { highest: None, .. }) => 0,
+            _ => {
+                tracing::debug!(device = %device.node.display(), text, "it does not say how much of it is written to");
+                0
+            }
+        };
+        self.delete(number, written)
+    }
+
     /// Deletes what could not be deleted before.
     pub fn delete_pending(&self) -> Result<()> {
-        let numbers: Vec<u32> = self.pending().iter().copied().collect();
-        for number in numbers {
-            if self.active.exclusively(number, || self.try_delete(number, 0))? {
+        let pending = self.pending().clone();
+        for (number, sectors) in pending {
+            if self.active.exclusively(number, || self.try_delete(number, sectors))? {
                 self.pending().remove(&number);
                 self.active.forget(number);
             }
@@ -278,7 +300,7 @@ impl Pool {
         Ok(())
     }
 
-    fn pending(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -76,3 +76,18 @@ fn privileged_a_device_that_holds_something_is_refused() {
     assert!(refused.contains("block device") || refused.contains("/dev/null"), "{refused}");
     drop(held);
 }
+
+#[test]
+fn privileged_without_devtmpfs_nodes_are_made_and_taken_away() {
+    // What a container's /dev has, at most. The kernel's own nodes of device-mapper's devices are not in it.
+    let script = "mount -t tmpfs dev /dev && cd /dev && mknod null c 1 3 && mknod urandom c 1 9 && \
+                  mknod loop-control c 10 237 && n=0 && while [ $n -lt 64 ]; do mknod loop$n b 7 $n; n=$((n + 1)); done && \
+                  cd / && \"$0\" --exact lifecycle::privileged_a_layer_is_a_snapshot_and_nothing_stays && \
+                  ls -A /dev/mapper && ! ls /dev/dm-*";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(std::env::current_exe().unwrap());
+    let output = command.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("1 passed"), "{output:?}");
+    assert!(out.ends_with("\ncontrol\n"), "{out}");
+}
