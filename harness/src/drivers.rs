@@ -36,6 +36,8 @@ pub struct Entry {
     pub about: &'static str,
     /// The file system that it needs, or that it is at its best on: testbeds have it unless another one is asked for.
     pub file_system: Option<FileSystem>,
+    /// With which it takes little room, where disks are small.
+    small: &'static [(&'static str, &'static str)],
     open: Open,
 }
 
@@ -46,6 +48,7 @@ pub const DRIVERS: &[Entry] = &[
         aliases: &["overlay", "overlayfs"],
         about: "overlayfs: layers are stacked by a union mount, whole files are copied up on first write",
         file_system: None,
+        small: &[],
         open: |root, options| {
             Ok(Arc::new(driver_overlay2::Overlay2::open(root, driver_overlay2::Options::from_pairs(root, options)?)?))
         },
@@ -55,6 +58,7 @@ pub const DRIVERS: &[Entry] = &[
         aliases: &[],
         about: "a full copy of the parent for every layer",
         file_system: None,
+        small: &[],
         open: |root, options| {
             Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, options)?)?))
         },
@@ -64,6 +68,7 @@ pub const DRIVERS: &[Entry] = &[
         aliases: &[],
         about: "btrfs subvolumes: a layer is a snapshot of its parent, blocks are shared until they are written",
         file_system: Some(FileSystem::Btrfs),
+        small: &[],
         open: |root, options| {
             Ok(Arc::new(driver_btrfs::Btrfs::open(root, driver_btrfs::Options::from_pairs(root, options)?)?))
         },
@@ -73,6 +78,7 @@ pub const DRIVERS: &[Entry] = &[
         aliases: &["devicemapper-thin", "dm-thin"],
         about: "device-mapper thin provisioning: a layer is a file system on a snapshot of its parent's device",
         file_system: Some(FileSystem::Raw),
+        small: &[("data_size", "64M"), ("base_size", "48M"), ("metadata_size", "4M")],
         open: |root, options| {
             let options = driver_devicemapper::Options::from_pairs(root, options)?;
             Ok(Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?))
@@ -149,6 +155,12 @@ impl Entry {
                 answer => return answer,
             }
         }
+    }
+
+    /// The options with what it takes to need little room; what was asked for stays.
+    pub fn on_a_small_disk(&self, options: &Options) -> Options {
+        let small = self.small.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        small.chain(options.clone()).collect()
     }
 
     /// Tries the driver below `scratch` and takes the trial away again; the error says why it cannot run.

@@ -23,6 +23,8 @@ pub struct Footprint {
     paths: BTreeSet<PathBuf>,
     bytes: Bytes,
     slack: Bytes,
+    /// Whether the driver limits the size of layers there.
+    pub limits: bool,
 }
 
 impl Footprint {
@@ -48,7 +50,7 @@ impl Footprint {
 
     /// The same paths, however much they take: on another file system that is another number.
     pub fn of_any_size(&self) -> Self {
-        Self { paths: self.paths.clone(), bytes: Bytes(u64::MAX), slack: Bytes(0) }
+        Self { paths: self.paths.clone(), bytes: Bytes(u64::MAX), ..Self::default() }
     }
 
     /// What `root` holds beyond this, in words.
@@ -72,22 +74,23 @@ pub fn measure(subject: &dyn Subject, room: &Path) -> Result<Footprint> {
         error @ storage_driver::Error::Unusable { .. } => Error::Unusable { driver: driver(), why: error.to_string() },
         error => Error::Driver { driver: driver(), what: "an empty root was looked at", why: error.to_string() },
     };
-    let live = |driver: &Arc<dyn StorageDriver>| -> storage_driver::Result<Bytes> {
+    let live = |driver: &Arc<dyn StorageDriver>| -> storage_driver::Result<(Bytes, bool)> {
         layer(&**driver, "first", None, write_base)?;
         driver.seal(&id("first")?)?;
         create(&**driver, "second", Some("first"))?;
         remove_if_there(&**driver, "second")?;
         remove_if_there(&**driver, "first")?;
         driver.shutdown()?;
-        Ok(slack(driver.capabilities().sharing))
+        let capabilities = driver.capabilities();
+        Ok((slack(capabilities.sharing), capabilities.size_limit.is_yes()))
     };
     // The second opening makes what is made when a root is opened again.
-    let mut slack = Bytes(0);
+    let (mut slack, mut limits) = (Bytes(0), false);
     for _ in 0..2 {
-        slack = subject.open(&root).and_then(|driver| live(&driver)).map_err(failed)?;
+        (slack, limits) = subject.open(&root).and_then(|driver| live(&driver)).map_err(failed)?;
     }
     let found = Footprint::of(&root).map_err(Error::io("read", &root))?;
-    Ok(Footprint { slack, ..found })
+    Ok(Footprint { slack, limits, ..found })
 }
 
 /// A pool discards whole blocks only, so its file keeps those at the ends of what was freed, one more or less with the

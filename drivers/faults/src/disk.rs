@@ -35,11 +35,6 @@ impl Disk {
             tracing::warn!(%error, "btrfs cannot be told to forget a disk that is gone");
         }
     }
-
-    /// Whether copies of one disk can be mounted side by side.
-    pub(crate) fn can_be_copied(&self) -> bool {
-        self.fs_type != "btrfs"
-    }
 }
 
 /// A copy of an image that keeps its holes.

@@ -1,10 +1,8 @@
 //! A disk that is really full: small, filled to different levels, with the kernel's own answers.
 
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write},
-    path::Path,
-};
+mod filler;
+
+use std::{fs, path::Path};
 
 use crate::{
     Error, Operation, Result, Row,
@@ -15,10 +13,7 @@ use crate::{
     trial::{Attempt, Outcome, Setting},
     verify::{Known, verify},
 };
-
-/// How much is left free, in bytes, level by level.
-const FREE: [u64; 11] =
-    [0, 4 << 10, 8 << 10, 12 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 192 << 10, 256 << 10, 1 << 20];
+use filler::{Filler, LEVELS, Level};
 
 /// Does one operation on a disk of every level and counts them in `row`; `only` picks one level.
 pub fn fill(
@@ -33,18 +28,18 @@ pub fn fill(
     let disk = setting.subject.disk();
     let image = template.path().join("template");
     disk.make(&image)?;
-    let jobs = if disk.can_be_copied() { pool.jobs } else { 1 };
-    let levels: Vec<_> = (1..).zip(FREE).filter(|(step, _)| only.is_none_or(|only| only == *step)).collect();
-    let answers = Pool { jobs, ..*pool }.run(&levels, |(_, free), dir| {
-        let problems = attempt(setting, operation, &image, *free, dir).unwrap_or_else(|problem| vec![problem]);
-        Outcome { problems, ..Outcome::default() }
+    let jobs = if disk.can_be_copied { pool.jobs } else { 1 };
+    let levels: Vec<_> = (1..).zip(LEVELS).filter(|(step, _)| only.is_none_or(|only| only == *step)).collect();
+    let answers = Pool { jobs, ..*pool }.run(&levels, |(_, level), dir| {
+        attempt(setting, operation, &image, *level, dir)
+            .unwrap_or_else(|problem| Outcome { problems: vec![problem], ..Outcome::default() })
     })?;
-    for ((step, free), outcome) in levels.into_iter().zip(answers) {
+    for ((step, _), outcome) in levels.into_iter().zip(answers) {
         row.tried += 1;
         if outcome.problems.is_empty() {
             row.survived += 1;
         } else {
-            let call = format!("with {} KiB free", free >> 10);
+            let call = outcome.hit.unwrap_or_else(|| "before it was full".to_owned());
             row.lost.push(Lost { step, call, problems: outcome.problems });
         }
     }
@@ -55,9 +50,9 @@ fn attempt(
     setting: &Setting<'_>,
     operation: &Operation,
     template: &Path,
-    free: u64,
+    level: Level,
     dir: &Path,
-) -> Result<Vec<String>, String> {
+) -> Result<Outcome, String> {
     let said = |error: Error| error.to_string();
     let (image, at) = (dir.join("image"), dir.join("disk"));
     copy(template, &image).map_err(said)?;
@@ -70,10 +65,10 @@ fn attempt(
     if operation.start == Start::Open {
         attempt.open();
     }
-    let filler = at.join("filler");
-    fill_up(&filler, free).map_err(|error| format!("the disk cannot be filled: {error}"))?;
+    let filler = Filler::fill(&at, &root, level).map_err(|error| format!("the disk cannot be filled: {error}"))?;
+    let hit = Some(filler.what().to_owned());
     let failed = attempt.make();
-    fs::remove_file(&filler).map_err(|error| format!("the disk cannot be emptied: {error}"))?;
+    filler.remove().map_err(|error| format!("the disk cannot be emptied: {error}"))?;
     if let Some((error, no_space)) = &failed {
         if !no_space {
             attempt.problems.push(format!("the error does not say that there is no space: {error}"));
@@ -85,24 +80,5 @@ fn attempt(
     let mut problems = attempt.problems;
     problems.extend(verify(setting.subject, &root, &known, Due::Done, &setting.baseline.of_any_size()));
     drop(plugged);
-    Ok(problems)
-}
-
-/// Fills the disk and gives `free` bytes back.
-fn fill_up(path: &Path, free: u64) -> std::io::Result<()> {
-    let mut file = File::create_new(path)?;
-    let block = vec![0xff; 64 << 10];
-    let mut written = 0;
-    let mut size = block.len();
-    while size >= 512 {
-        match file.write(&block[..size]) {
-            Ok(count) => written += count as u64,
-            Err(error) if error.kind() == ErrorKind::StorageFull => size /= 2,
-            Err(error) => return Err(error),
-        }
-    }
-    // What is only promised is not yet taken.
-    file.sync_all()?;
-    file.set_len(written.saturating_sub(free))?;
-    file.sync_all()
+    Ok(Outcome { hit, problems, ..Outcome::default() })
 }

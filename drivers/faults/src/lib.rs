@@ -11,6 +11,7 @@
 
 mod baseline;
 mod content;
+mod devices;
 mod disk;
 mod error;
 mod fault;

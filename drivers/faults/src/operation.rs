@@ -22,6 +22,8 @@ pub struct Operation {
     /// After a failure: back to where `act` can be tried again.
     pub(crate) back: fn(&dyn StorageDriver, &Oracle) -> Result<()>,
     pub(crate) fates: &'static [Fate],
+    /// Whether only drivers that limit a layer's size can do it.
+    pub(crate) limits: bool,
     /// The layer whose labels it changes, from the old ones to the new.
     pub(crate) relabels: Option<&'static str>,
 }

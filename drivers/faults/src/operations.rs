@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use storage_driver::{CreateOptions, Error, MountMode, Result, StorageDriver};
+use storage_driver::{Bytes, CreateOptions, Error, MountMode, Result, StorageDriver};
 use storage_layer::Manifest;
 
 use crate::{
@@ -27,6 +27,7 @@ const OPERATIONS: &[Operation] = &[
         act: nothing,
         back: nothing,
         fates: &[],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -41,6 +42,7 @@ const OPERATIONS: &[Operation] = &[
         act: nothing,
         back: nothing,
         fates: &[may_be_absent("lost", |oracle| &oracle.middle), may_be_absent("gone", |oracle| &oracle.work)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -51,6 +53,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| create(driver, "fresh", None),
         back: nothing,
         fates: &[made("fresh", |oracle| &oracle.empty)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -61,6 +64,21 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| create(driver, "fresh", Some("middle")),
         back: nothing,
         fates: &[made("fresh", |oracle| &oracle.middle)],
+        limits: false,
+        relabels: None,
+    },
+    Operation {
+        name: "create-limited",
+        about: "make a layer on a parent, with a limit to its size",
+        start: Start::Open,
+        prepare: |driver, _| two_sealed(driver),
+        act: |driver, _| {
+            let options = CreateOptions { size: Some(Bytes(16 << 20)), ..CreateOptions::default() };
+            driver.create(&id("fresh")?, Some(&id("middle")?), &options)
+        },
+        back: nothing,
+        fates: &[made("fresh", |oracle| &oracle.middle)],
+        limits: true,
         relabels: None,
     },
     Operation {
@@ -77,6 +95,7 @@ const OPERATIONS: &[Operation] = &[
             create(driver, "work", Some("middle"))
         },
         fates: &[changed("work", |oracle| &oracle.work)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -87,6 +106,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| driver.mount(&id("middle")?, MountMode::ReadOnly)?.close(),
         back: nothing,
         fates: &[],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -97,6 +117,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| driver.hold(driver.mount(&id("work")?, MountMode::ReadWrite)?)?.close(),
         back: nothing,
         fates: &[],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -110,6 +131,7 @@ const OPERATIONS: &[Operation] = &[
             create(driver, "fresh", None)
         },
         fates: &[changed("fresh", |oracle| &oracle.base)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -126,6 +148,7 @@ const OPERATIONS: &[Operation] = &[
             create(driver, "fresh", Some("base"))
         },
         fates: &[changed("fresh", |oracle| &oracle.middle)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -143,6 +166,7 @@ const OPERATIONS: &[Operation] = &[
             content: Content::Kept,
             durable: true,
         }],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -158,6 +182,7 @@ const OPERATIONS: &[Operation] = &[
         },
         back: nothing,
         fates: &[],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -168,6 +193,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| driver.set_labels(&id("middle")?, &labels("new")),
         back: nothing,
         fates: &[],
+        limits: false,
         relabels: Some("middle"),
     },
     Operation {
@@ -178,6 +204,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| driver.remove(&id("work")?),
         back: nothing,
         fates: &[removed("work", &[Writable, Absent], &[Writable], false)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -188,6 +215,7 @@ const OPERATIONS: &[Operation] = &[
         act: |driver, _| driver.remove(&id("middle")?),
         back: nothing,
         fates: &[removed("middle", &[Sealed, Absent], &[Sealed], true)],
+        limits: false,
         relabels: None,
     },
     Operation {
@@ -218,6 +246,7 @@ const OPERATIONS: &[Operation] = &[
                 durable: false,
             },
         ],
+        limits: false,
         relabels: None,
     },
 ];

@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::XattrFlags;
 use rustix::mount::{MountFlags, mount};
 use storage_sys::{mount as mounts, mountinfo};
 
-use crate::{Disk, Error, Ground, Result, disk::Plugged};
+use crate::{Disk, Error, Ground, Result, devices, disk::Plugged};
 
 /// How large the disk of a room is, at least; in memory it takes what is written.
 const SIZE: u64 = 1 << 30;
@@ -35,7 +36,11 @@ impl Room {
                 .map_err(Error::io("mount a tmpfs on", &room.base))?;
             mounts::make_private(&room.base).map_err(Error::io("make private", &room.base))?;
         }
-        if let Ground::Disk(disk) = ground {
+        let ground = match ground {
+            Ground::Memory if !has_user_xattrs(&room.base) => Ground::Disk(Disk::EXT4),
+            ground => ground.clone(),
+        };
+        if let Ground::Disk(disk) = &ground {
             let disk = Disk { size: disk.size.max(SIZE), ..disk.clone() };
             let image = room.base.join("image");
             room.path = room.base.join("disk");
@@ -65,14 +70,24 @@ impl Drop for Room {
     }
 }
 
+/// What layers hold has such attributes; a tmpfs has them since Linux 6.6.
+fn has_user_xattrs(dir: &Path) -> bool {
+    let name = "user.faults";
+    rustix::fs::setxattr(dir, name, b"", XattrFlags::empty()).is_ok() && rustix::fs::removexattr(dir, name).is_ok()
+}
+
 /// Detaches everything that is mounted below `path`, but not what is on it.
 fn sweep_below(path: &Path) {
     detach(path, |point| point != path);
 }
 
-/// Detaches everything that is mounted at or below `path`, inner mounts first.
+/// Detaches everything that is mounted at or below `path`, inner mounts first, and takes away the devices that stand on
+/// files there.
 pub fn sweep(path: &Path) {
+    // The files' names end with the mounts.
+    let stood_on = devices::loops_below(path);
     detach(path, |_| true);
+    devices::take_away(&stood_on);
 }
 
 fn detach(path: &Path, which: impl Fn(&Path) -> bool) {

@@ -16,6 +16,9 @@ pub struct Disk {
     pub package: &'static str,
     /// Bytes.
     pub size: u64,
+    /// Whether copies of it can be in use side by side. Where the kernel tells file systems or devices apart by what is
+    /// written on them, copies are the same.
+    pub can_be_copied: bool,
 }
 
 impl Disk {
@@ -25,11 +28,20 @@ impl Disk {
         mkfs: &["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard"],
         package: "e2fsprogs",
         size: 24 << 20,
+        can_be_copied: true,
     };
 
     /// The smallest btrfs that there is.
-    pub const BTRFS: Self =
-        Self { fs_type: "btrfs", mkfs: &["mkfs.btrfs", "-q", "-f"], package: "btrfs-progs", size: 128 << 20 };
+    pub const BTRFS: Self = Self {
+        fs_type: "btrfs",
+        mkfs: &["mkfs.btrfs", "-q", "-f"],
+        package: "btrfs-progs",
+        size: 128 << 20,
+        can_be_copied: false,
+    };
+
+    /// An ext4 with room for the files of a small pool.
+    pub const POOL: Self = Self { size: 256 << 20, can_be_copied: false, ..Self::EXT4 };
 }
 
 /// Where trials are made in which the disk itself is not at fault.
@@ -64,7 +76,7 @@ pub trait Subject {
         Disk::EXT4
     }
 
-    /// What this driver has left outside its root, devices for instance, when it is shut down.
+    /// What this driver has left outside its root when it is shut down, other than mounts and devices below it.
     fn leaks(&self, root: &Path) -> Vec<String> {
         _ = root;
         Vec::new()
@@ -92,6 +104,13 @@ where
     #[must_use]
     pub fn below(mut self, base: impl Into<PathBuf>) -> Self {
         self.ground = Ground::Below(base.into());
+        self
+    }
+
+    /// Examines it in memory, and takes such a disk where the disk is at fault.
+    #[must_use]
+    pub const fn with_disk(mut self, disk: Disk) -> Self {
+        self.disk = disk;
         self
     }
 

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use storage_driver::{LayerId, LayerState, StorageDriver};
 use storage_layer::{Manifest, Rules};
-use storage_sys::{loopdev, mountinfo};
+use storage_sys::mountinfo;
 
 use crate::{
     Subject,
     baseline::Footprint,
     content::{Oracle, write_work},
+    devices,
     look::{Layers, Seen, look},
     operation::{Content, Due, Operation, Shape, id, labels},
     operations::layer,
@@ -202,12 +203,5 @@ fn finish(driver: Arc<dyn StorageDriver>, root: &Path, problems: &mut Vec<String
         }
         Err(error) => problems.push(format!("the mounts cannot be read: {error}")),
     }
-    match loopdev::attached() {
-        Ok(loops) => {
-            let left = loops.iter().filter(|(_, backing)| backing.starts_with(root));
-            problems
-                .extend(left.map(|(device, backing)| format!("{} stays on {}", backing.display(), device.display())));
-        }
-        Err(error) => problems.push(format!("the loop devices cannot be read: {error}")),
-    }
+    problems.extend(devices::left_below(root));
 }

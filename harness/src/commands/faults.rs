@@ -85,9 +85,11 @@ fn wanted(args: &FaultsArgs) -> Result<Choice> {
 }
 
 fn examine(entry: &Entry, options: &Options, wanted: &Choice) -> Result<Report, Error> {
-    let subject = Opener::new(entry.name, |root: &Path| entry.open(root, options));
+    let options = entry.on_a_small_disk(options);
+    let subject = Opener::new(entry.name, |root: &Path| entry.open(root, &options));
     let subject = match entry.file_system {
         Some(FileSystem::Btrfs) => subject.on_disk(Disk::BTRFS),
+        Some(FileSystem::Raw) => subject.with_disk(Disk::POOL),
         _ => subject,
     };
     let done = &mut |row: &Row| {

@@ -30,8 +30,9 @@ use crate::{
 use log::{Log, State};
 use recorder::Recorder;
 
-/// The longest that an operation and a look at all its states may take together.
-const DEADLINE: Duration = Duration::from_secs(900);
+/// The longest that an operation and a look at all its states may take together; each state has a deadline of its own, and
+/// there are thousands.
+const DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// One state of the disk, and what was wrong with it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -105,7 +106,7 @@ pub fn lose(
     let recorder = Recorder::start(&image, &files.log(), &files.device())?;
     let alone = Pool { room: dir.path(), jobs: 1, deadline: DEADLINE };
     // Mounting and unmounting is mostly waiting.
-    let jobs = if disk.can_be_copied() { 4 * pool.jobs } else { 1 };
+    let jobs = if disk.can_be_copied { 4 * pool.jobs } else { 1 };
     let work = |_: &(), own: &Path| match record(setting, (operation, fault), &files, own) {
         Ok(recording) => examine(setting, operation, &files, &recording, only, &Pool { room: own, jobs, ..*pool }),
         Err(failure) => Recorded { states: Vec::new(), failure: Some(failure) },

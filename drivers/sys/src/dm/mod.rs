@@ -11,7 +11,7 @@ mod stack;
 pub mod thin;
 
 pub use control::{Control, Device, Suspend, Target, TargetStatus, Version};
-pub use stack::remove_above;
+pub use stack::{names_above, remove_above};
 
 /// Where commands go.
 pub const CONTROL: &str = "/dev/mapper/control";

@@ -19,12 +19,29 @@ pub fn remove_above(kernel_name: &str) -> io::Result<Vec<String>> {
     Ok(removed)
 }
 
+/// The names of all device-mapper devices that stand, directly or not, on the block device with this kernel name.
+///
+/// # Errors
+/// Those of reading sysfs.
+pub fn names_above(kernel_name: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for device in above(kernel_name)? {
+        names.extend(names_above(&device)?);
+        names.extend(name_of(&device));
+    }
+    Ok(names)
+}
+
+fn name_of(device: &str) -> Option<String> {
+    let name = fs::read_to_string(Path::new("/sys/class/block").join(device).join("dm/name")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
 fn remove(control: &Control, devices: &[String], removed: &mut Vec<String>) -> io::Result<()> {
     for device in devices {
         remove(control, &above(device)?, removed)?;
         // Gone already, where it stands on two of these.
-        let Ok(name) = fs::read_to_string(Path::new("/sys/class/block").join(device).join("dm/name")) else { continue };
-        let name = name.trim_end().to_owned();
+        let Some(name) = name_of(device) else { continue };
         control.remove(&name)?;
         node::forget(&name)?;
         removed.push(name);

@@ -142,7 +142,9 @@ pub fn known() -> impl Iterator<Item = &'static Known> {
 /// of a terminal's, by which the C library asks what kind of file it has.
 pub const fn only_asks(request: u64) -> bool {
     const READ: u64 = 2;
-    (request >> 30) & 3 == READ || (request >> 8) & 0x00ff_ffff == b'T' as u64
+    /// `BTRFS_IOC_QGROUP_LIMIT` sets a limit, and has a number that says that it asks (linux/btrfs.h).
+    const QGROUP_LIMIT: u64 = 0x8030_942b;
+    request != QGROUP_LIMIT && ((request >> 30) & 3 == READ || (request >> 8) & 0x00ff_ffff == b'T' as u64)
 }
 
 #[cfg(test)]
@@ -167,5 +169,6 @@ mod tests {
         assert!(!only_asks(0x4c01), "LOOP_CLR_FD");
         assert!(!only_asks(0xc138_fd03), "DM_DEV_CREATE");
         assert!(!only_asks(0x4004_9409), "FICLONE");
+        assert!(!only_asks(0x8030_942b), "BTRFS_IOC_QGROUP_LIMIT");
     }
 }
