@@ -24,6 +24,7 @@ cases! { "concurrency";
     "one-id" = one_id: "of 16 threads that create one id, one succeeds, and the others are told that it exists";
     "mount-against-remove" = mount_against_remove: "a layer that is mounted and removed at once is either, and never half";
     "parent-against-child" = parent_against_child: "a parent removed while a child is made: one of the two fails, and nothing is orphaned";
+    "child-of-mounted" = child_of_mounted: "children are made, changed and removed by 8 threads while 8 others mount their parent, and one keeps it mounted";
     "diff-against-write" = diff_against_write: "a layer is exported while it is written to";
 }
 
@@ -188,6 +189,39 @@ fn parent_against_child(cx: &Context<'_>) -> Verdict {
             driver.remove(&info.id)?;
         }
     }
+    Ok(())
+}
+
+fn child_of_mounted(cx: &Context<'_>) -> Verdict {
+    let base = cx.sealed("base", None, &[Op::mkdir("d"), Op::file("d/f", "base")])?;
+    let parent = cx.sealed("parent", Some(&base), &[Op::append("d/f", " and parent")])?;
+    let driver = &*cx.driver();
+    let kept = driver.mount(&parent, MountMode::ReadOnly)?;
+    let whole = |found: String| -> Verdict {
+        ensure!(found == "base and parent", "found {found:?}");
+        Ok(())
+    };
+    at_once(|number| {
+        for round in 0..3 {
+            if number % 2 == 0 {
+                let view = driver.mount(&parent, MountMode::ReadOnly)?;
+                whole(fs::read_to_string(view.path().join("d/f"))?)?;
+                view.close()?;
+                continue;
+            }
+            let child = id(&format!("child-{number}-{round}"));
+            driver.create(&child, Some(&parent), &CreateOptions::default())?;
+            let view = driver.mount(&child, MountMode::ReadWrite)?;
+            whole(fs::read_to_string(view.path().join("d/f"))?)?;
+            all(view.path(), &[Op::append("d/f", "changed"), Op::file("new", "x")])?;
+            view.close()?;
+            driver.remove(&child)?;
+        }
+        Ok(())
+    })?;
+    whole(fs::read_to_string(kept.path().join("d/f"))?)?;
+    kept.close()?;
+    driver.remove(&parent)?;
     Ok(())
 }
 
