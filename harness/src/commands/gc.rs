@@ -8,10 +8,10 @@ use storage_driver::StorageDriver;
 use crate::{
     cli::Common,
     commands::print,
-    drivers::{DRIVERS, Options},
+    drivers,
     failure::Result,
     place::Place,
-    scratch,
+    say, scratch,
 };
 
 /// Remove what a crash left behind: mounts, loop devices, cgroups, half-made layers, unused blobs
@@ -22,6 +22,12 @@ pub struct GcArgs {
     /// Remove the build cache too, and the layers that only it needs
     #[arg(long)]
     pub cache: bool,
+    /// Drivers: one, several with commas, or all
+    #[arg(long, value_name = "NAME[,NAME...]", default_value = "all")]
+    pub driver: Vec<String>,
+    /// Option of the drivers, where their roots cannot be opened without, such as device=/dev/sdb; may be given several times
+    #[arg(long = "driver-opt", value_name = "NAME=VALUE")]
+    pub driver_options: Vec<String>,
 }
 
 pub fn run(args: &GcArgs) -> Result {
@@ -46,8 +52,15 @@ pub fn run(args: &GcArgs) -> Result {
     for left in containers.collect()? {
         gone.say("container", &left.display())?;
     }
-    for entry in DRIVERS.iter().filter(|entry| place.driver(entry.name).exists()) {
-        clean_driver(&place, entry, &store, &containers, &mut gone)?;
+    let choice = drivers::choose(&args.driver)?;
+    let options = drivers::options(&args.driver_options)?;
+    for entry in choice.entries.into_iter().filter(|entry| place.driver(entry.name).exists()) {
+        match entry.open_in_turn(&place, &options) {
+            Ok(driver) => clean_driver(driver, &store, &containers, &mut gone)?,
+            // What it has stays; that is no reason to leave the rest.
+            Err(error @ storage_driver::Error::Unusable { .. }) if choice.all => say(&error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
     }
     let collected = store.gc(&[])?;
     for blob in collected.blobs {
@@ -58,13 +71,11 @@ pub fn run(args: &GcArgs) -> Result {
 
 /// Opening a driver takes away what a crash left in it; then go the layers that nothing needs.
 fn clean_driver(
-    place: &Place,
-    entry: &crate::drivers::Entry,
+    driver: std::sync::Arc<dyn StorageDriver>,
     store: &std::sync::Arc<Store>,
     containers: &Containers,
     gone: &mut Gone,
 ) -> Result {
-    let driver = entry.open_in_turn(place, &Options::new())?;
     for left in driver.recovered() {
         gone.say(left.kind, &left.path.display())?;
     }

@@ -10,7 +10,7 @@ use storage_layer::{Kind, Manifest, Rules};
 use crate::{
     cli::Common,
     commands::print,
-    drivers::{self, Options},
+    drivers,
     engine::session::Session,
     failure::{Failure, Result},
     place::Place,
@@ -31,6 +31,12 @@ pub struct MigrateArgs {
     /// The driver that is to have them
     #[arg(long, value_name = "NAME")]
     pub to: String,
+    /// Option of the driver that has them, such as fs=xfs; may be given several times
+    #[arg(long = "from-opt", value_name = "NAME=VALUE")]
+    pub from_options: Vec<String>,
+    /// Option of the driver that is to have them; may be given several times
+    #[arg(long = "to-opt", value_name = "NAME=VALUE")]
+    pub to_options: Vec<String>,
     /// Leave the images' layers on the old driver too
     #[arg(long)]
     pub keep: bool,
@@ -49,10 +55,10 @@ pub fn run(args: &MigrateArgs) -> Result {
         return Err(Failure::usage(format!("{} has no layers in {}", from.name, place.path().display())));
     }
     let store = Store::open(&place.images())?;
-    let open = |entry: &drivers::Entry| -> Result<Session> {
-        Session::on(store.clone(), entry.open_in_turn(&place, &Options::new())?)
+    let open = |entry: &drivers::Entry, given: &[String]| -> Result<Session> {
+        Session::on(store.clone(), entry.open_in_turn(&place, &drivers::options(given)?)?)
     };
-    let migration = Migration { from: open(from)?, to: open(to)? };
+    let migration = Migration { from: open(from, &args.from_options)?, to: open(to, &args.to_options)? };
     let images = migration.images(&store, &args.images)?;
     let containers = Containers::open(place.containers())?;
     let mut rows = Vec::new();

@@ -45,8 +45,8 @@ const NOTHING: (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
 
 #[test]
 fn privileged_a_killed_build_leaves_a_store_that_opens() {
-    for driver in DRIVERS {
-        let place = Place::new();
+    for driver in DRIVERS.into_iter().chain(["btrfs"]) {
+        let place = if driver == "btrfs" { Place::on_btrfs() } else { Place::new() };
         let dockerfile =
             "FROM host\nRUN for i in $(seq 300); do echo $i > /f$i; done\nRUN rm /f*\nRUN sleep 1 && touch /end\n";
         let context = place.context(&[("Dockerfile", dockerfile)]);
@@ -148,4 +148,15 @@ fn sleepers() -> Vec<u32> {
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let sleeps = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x001234567\0");
     pids.filter(sleeps).collect()
+}
+
+#[test]
+fn privileged_a_driver_that_cannot_be_opened_keeps_nobody_from_cleaning_up() {
+    let place = Place::new();
+    place.run(&["build", "--driver", "vfs", place.context(&[("Dockerfile", "FROM tiny\n")]).to_str().unwrap()]).ok();
+    // Its root is not on a btrfs, whoever made it.
+    std::fs::create_dir_all(place.root().join("drivers/btrfs")).unwrap();
+    place.run(&["gc", "--cache"]).ok().says("btrfs");
+    assert_eq!(crate::place::entries(&place.root().join("drivers/vfs/layers")), 0, "gc did not come to vfs");
+    place.run(&["gc", "--driver", "btrfs"]).status_is(2).says("btrfs");
 }

@@ -18,28 +18,40 @@ fn image(place: &Place, driver: &str) {
 #[test]
 fn privileged_images_and_containers_change_their_driver() {
     for (from, to) in [("overlay2", "vfs"), ("vfs", "overlay2")] {
-        let place = Place::new();
-        image(&place, from);
-        let script = "echo mine > /data/mine; rm /data/c; cat /data/mine";
-        place.container(&["--driver", from, "--name", "box"], &["my:1", "sh", "-c", script]).ok();
-        let before = layers(&place, from);
-        assert!(before >= 4, "{before} layers on {from}");
-
-        let answer = place.run(&["migrate", "--from", from, "--to", to]).ok();
-        assert!(answer.out.contains("my:1") && answer.out.contains("box"), "{answer:?}");
-        assert_eq!(layers(&place, from), 0, "layers stay on {from}");
-        assert!(layers(&place, to) >= 4, "layers are missing on {to}");
-        let ran = place.container(&["--driver", to, "--rm"], &["my:1"]).ok();
-        assert_eq!(ran.out, "one\ntwo\n");
-        let record = place.run(&["ps", "-a", "--format", "json"]).ok().out;
-        assert!(record.contains("box"), "{record}");
-        place.run(&["rm", "box"]).ok();
-
-        // There is nothing left to migrate, and back again it is the same.
-        place.run(&["migrate", "--from", from, "--to", to]).ok();
-        place.run(&["migrate", "--from", to, "--to", from, "my:1"]).ok();
-        assert_eq!(place.container(&["--driver", from, "--rm"], &["my:1"]).ok().out, "one\ntwo\n");
+        there_and_back(&Place::new(), from, to, &[]);
     }
+}
+
+#[test]
+fn privileged_also_from_and_to_snapshots_with_options() {
+    there_and_back(&Place::on_btrfs(), "overlay2", "btrfs", &["--to-opt", "diff=walk", "--from-opt", "metacopy=off"]);
+    let place = Place::on_btrfs();
+    there_and_back(&place, "btrfs", "overlay2", &[]);
+    let args = ["migrate", "--from", "btrfs", "--to", "overlay2", "--to-opt", "colour=red"];
+    place.run(&args).status_is(2).says("colour");
+}
+
+fn there_and_back(place: &Place, from: &str, to: &str, options: &[&str]) {
+    image(place, from);
+    let script = "echo mine > /data/mine; rm /data/c; cat /data/mine";
+    place.container(&["--driver", from, "--name", "box"], &["my:1", "sh", "-c", script]).ok();
+    let before = layers(place, from);
+    assert!(before >= 4, "{before} layers on {from}");
+
+    let answer = place.run(&[&["migrate", "--from", from, "--to", to], options].concat()).ok();
+    assert!(answer.out.contains("my:1") && answer.out.contains("box"), "{answer:?}");
+    assert_eq!(layers(place, from), 0, "layers stay on {from}");
+    assert!(layers(place, to) >= 4, "layers are missing on {to}");
+    let ran = place.container(&["--driver", to, "--rm"], &["my:1"]).ok();
+    assert_eq!(ran.out, "one\ntwo\n");
+    let record = place.run(&["ps", "-a", "--format", "json"]).ok().out;
+    assert!(record.contains("box"), "{record}");
+    place.run(&["rm", "box"]).ok();
+
+    // There is nothing left to migrate, and back again it is the same.
+    place.run(&["migrate", "--from", from, "--to", to]).ok();
+    place.run(&["migrate", "--from", to, "--to", from, "my:1"]).ok();
+    assert_eq!(place.container(&["--driver", from, "--rm"], &["my:1"]).ok().out, "one\ntwo\n");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::{
 
 pub struct Place {
     pub dir: tempfile::TempDir,
+    /// What is mounted on the root.
+    mounted: bool,
 }
 
 pub fn program() -> PathBuf {
@@ -16,7 +18,19 @@ pub fn program() -> PathBuf {
 
 impl Place {
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("harness-test-").tempdir().unwrap() }
+        Self { dir: tempfile::Builder::new().prefix("harness-test-").tempdir().unwrap(), mounted: false }
+    }
+
+    /// One with a root that is a btrfs of its own, on which every driver can run but devicemapper, which needs no such thing.
+    pub fn on_btrfs() -> Self {
+        let mut place = Self::new();
+        let disk = place.dir.path().join("disk");
+        fs::File::create(&disk).and_then(|file| file.set_len(2 << 30)).unwrap();
+        fs::create_dir(place.root()).unwrap();
+        must(Command::new("mkfs.btrfs").arg("-q").arg(&disk));
+        must(Command::new("mount").args(["-o", "loop"]).args([&disk, &place.root()]));
+        place.mounted = true;
+        place
     }
 
     pub fn root(&self) -> PathBuf {
@@ -58,12 +72,26 @@ impl Place {
     }
 }
 
+fn must(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         // What runs in the background would outlive a test that failed.
         let all = self.command(&["ps", "-aq"]).output().map(|output| Answer::of(&output).out).unwrap_or_default();
         for id in all.lines() {
             let _ = self.command(&["rm", "--force", id]).output();
+        }
+        if self.mounted {
+            let root = self.root();
+            let unmounted = Command::new("umount").arg(&root).status().is_ok_and(|status| status.success());
+            if !unmounted {
+                // What is mounted below goes with it; that is said where nothing else has failed.
+                _ = Command::new("umount").arg("--lazy").arg(&root).status();
+                assert!(std::thread::panicking(), "{} is still in use", root.display());
+            }
         }
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let below: Vec<_> = mounts.lines().filter(|line| line.contains(self.dir.path().to_str().unwrap())).collect();
