@@ -1,4 +1,4 @@
-use std::{fmt, fs::OpenOptions, str::FromStr, time::Duration};
+use std::{fmt, fs::OpenOptions, io, str::FromStr, time::Duration};
 
 use crate::{Error, Result};
 
@@ -48,15 +48,18 @@ impl Attempt {
 impl Accel {
     /// What to try, in this order.
     pub(crate) fn attempts(self) -> Result<Vec<Attempt>> {
-        let kvm = || OpenOptions::new().read(true).write(true).open("/dev/kvm");
-        match self {
-            Self::Tcg => Ok(Attempt::EMULATED.to_vec()),
-            Self::Kvm => {
-                kvm().map_err(|source| Error::NoKvm { source })?;
+        self.with(OpenOptions::new().read(true).write(true).open("/dev/kvm").map(drop))
+    }
+
+    /// The same, given what opening `/dev/kvm` said.
+    fn with(self, kvm: io::Result<()>) -> Result<Vec<Attempt>> {
+        match (self, kvm) {
+            (Self::Kvm, kvm) => {
+                kvm.map_err(|source| Error::NoKvm { source })?;
                 Ok(vec![Attempt::kvm(KVM)])
             }
-            Self::Auto if kvm().is_ok() => Ok([Attempt::kvm(KVM_PROBE)].into_iter().chain(Attempt::EMULATED).collect()),
-            Self::Auto => Ok(Attempt::EMULATED.to_vec()),
+            (Self::Auto, Ok(())) => Ok([Attempt::kvm(KVM_PROBE)].into_iter().chain(Attempt::EMULATED).collect()),
+            (Self::Tcg, _) | (Self::Auto, Err(_)) => Ok(Attempt::EMULATED.to_vec()),
         }
     }
 }
@@ -81,5 +84,26 @@ impl fmt::Display for Accel {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kvm_is_tried_where_it_opens_and_emulation_comes_after() {
+        let missing = || Err(io::Error::from(io::ErrorKind::NotFound));
+        let names = |accel: Accel, kvm| {
+            let attempts = accel.with(kvm).unwrap();
+            attempts.iter().map(|attempt| attempt.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Accel::Auto, Ok(())), ["kvm", "tcg", "tcg", "tcg"]);
+        assert_eq!(names(Accel::Auto, missing()), ["tcg", "tcg", "tcg"]);
+        assert_eq!(names(Accel::Tcg, Ok(())), ["tcg", "tcg", "tcg"]);
+        assert_eq!(names(Accel::Kvm, Ok(())), ["kvm"]);
+        assert!(matches!(Accel::Kvm.with(missing()), Err(Error::NoKvm { .. })));
+        // Somebody waits for the attempt.
+        assert!(Accel::Auto.with(Ok(())).unwrap()[0].deadline < Duration::from_secs(10));
     }
 }
