@@ -1,6 +1,7 @@
 //! The checks, in the order in which they are cheap to fail.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -13,12 +14,21 @@ use crate::{gate, lab, leftovers::Leftovers};
 /// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
 const PRIVILEGED: &str = "privileged_";
 
+/// What the lab runs is linted here, too.
+const LAB: &[&str] = &["--features", "driver-devicemapper/lab"];
+
+/// Drivers that run on any kernel.
+const NATIVE: &[&str] = &["overlay2", "vfs", "btrfs"];
+
 /// Runs every check and stops at the first that fails.
 pub fn all() -> Result<()> {
     let root = rustix::process::geteuid().is_root();
     let before = Leftovers::find()?;
     step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
-    step("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step(
+        "clippy",
+        &mut cargo(&[&["clippy", "--workspace", "--all-targets"], LAB, &["--", "-D", "warnings"]].concat()),
+    )?;
     step(
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"),
@@ -31,7 +41,11 @@ pub fn all() -> Result<()> {
     step("tests", &mut tests)?;
     let smoke = Scratch::new()?;
     step("smoke run of the main job", cargo(&["run", "--release", "-p", "harness", "--"]).args(smoke.arguments()))?;
-    smoke.check()?;
+    smoke.check(if root { NATIVE } else { &["overlay2", "vfs"] })?;
+    if root {
+        let faults = ["run", "--release", "-p", "harness", "--", "faults", "--driver", &NATIVE.join(",")];
+        step("faults: every step of every operation", &mut cargo(&faults))?;
+    }
     println!("== gate");
     let start = Instant::now();
     gate::check().context("gate")?;
@@ -91,21 +105,32 @@ impl Scratch {
         self.0.join("out")
     }
 
-    fn check(&self) -> Result<()> {
-        let charts = self.out().join("charts");
-        for file in ["run.json", "samples.csv", "summary.csv"] {
-            require(&self.out().join(file))?;
-        }
-        let count = |ending: &str| -> Result<usize> {
-            let entries = std::fs::read_dir(&charts).with_context(|| format!("cannot read {}", charts.display()))?;
-            Ok(entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == ending)).count())
-        };
-        let (svg, png) = (count("svg")?, count("png")?);
-        if svg == 0 || svg != png {
-            bail!("the smoke run left {svg} SVG and {png} PNG charts in {}", charts.display());
-        }
-        Ok(())
+    fn check(&self, drivers: &[&str]) -> Result<()> {
+        check_run(&self.out(), drivers)
     }
+}
+
+/// A run directory of the main job has what it must, for all of these drivers.
+pub fn check_run(out: &Path, drivers: &[&str]) -> Result<()> {
+    let charts = out.join("charts");
+    for file in ["run.json", "samples.csv", "summary.csv"] {
+        require(&out.join(file))?;
+    }
+    let summary = out.join("summary.csv");
+    let text = std::fs::read_to_string(&summary).with_context(|| format!("cannot read {}", summary.display()))?;
+    let found: BTreeSet<&str> = text.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    if let Some(missing) = drivers.iter().find(|driver| !found.contains(*driver)) {
+        bail!("the smoke run measured {found:?}, and not {missing}");
+    }
+    let count = |ending: &str| -> Result<usize> {
+        let entries = std::fs::read_dir(&charts).with_context(|| format!("cannot read {}", charts.display()))?;
+        Ok(entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == ending)).count())
+    };
+    let (svg, png) = (count("svg")?, count("png")?);
+    if svg == 0 || svg != png {
+        bail!("the smoke run left {svg} SVG and {png} PNG charts in {}", charts.display());
+    }
+    Ok(())
 }
 
 impl Drop for Scratch {

@@ -19,7 +19,8 @@ use clap::Parser;
 enum Command {
     /// Installs the Debian packages that the tests use (as root, where apt is), else prints their names.
     Setup,
-    /// Runs everything that must hold: format, clippy, docs, all tests, a smoke run of the main job, the gate, its seeded faults, and the lab.
+    /// Runs everything that must hold: format, clippy, docs, all tests, a smoke run of the main job, the gate, its seeded faults,
+    /// the lab, and beside it the fault matrix.
     Test,
     /// Holds what this tree's counters are against the reference run of this machine's fingerprint in results/reference.
     Gate {
@@ -32,10 +33,11 @@ enum Command {
     },
     /// Gives this engine and docker, podman and containerd the same work side by side, and says how they compare (as root).
     Peers(peers::Args),
-    /// Runs in a virtual machine what needs another kernel than this one: the tests of devicemapper, and the conformance
-    /// suite for all drivers; or any command, after --.
+    /// Runs in a virtual machine what needs another kernel than this one: the tests of devicemapper (also beside udev), overlay2
+    /// and btrfs, the conformance suite and the main job for all four drivers, what drivers keep against docs/drivers.md, steps
+    /// of devicemapper's faults, a migration; or any command, after --.
     Lab {
-        /// Kernel to boot: a path, or a version such as 6.1 [default: the newest installed one]
+        /// Kernel to boot: a path, or a version such as 6.1 [default: 6.1, for a command the newest installed one]
         #[arg(long, value_name = "PATH|VERSION")]
         kernel: Option<String>,
         /// A command instead

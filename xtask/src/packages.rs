@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("git", "repositories that ADD takes"),
     ("libcap2-bin", "file capabilities as another program writes them"),
     ("linux-image-amd64", "a kernel with device-mapper for the lab"),
+    ("linux-image-6.12-amd64", "another kernel for the lab, to compare the two"),
     ("make", "the host base image carries it"),
     ("python3", "tarfile reads what the layer codec writes"),
     ("qemu-system-x86", "runs the lab's virtual machines"),
