@@ -323,14 +323,38 @@ struct Handle {
 /// # Errors
 /// open_by_handle_at(2)'s; `ESTALE` when there is no such subvolume.
 pub fn open_by_id(file_system: impl AsFd, id: u64) -> io::Result<OwnedFd> {
+    // Generation 0 stands for any since Linux 6.2; before, it must be the root directory's own.
+    match open_generation(&file_system, id, 0) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::STALE) => {
+            open_generation(&file_system, id, generation(&file_system, id)?)
+        }
+        opened => opened,
+    }
+}
+
+/// In which transaction a subvolume's root directory was made.
+fn generation(file_system: impl AsFd, id: u64) -> io::Result<u64> {
+    let key = Key { object: ROOT_INODE, kind: kind::INODE_ITEM, offset: 0 };
+    let mut found = None;
+    // `struct btrfs_inode_item` begins with it.
+    let looked =
+        search(file_system, &Range { tree: id, first: key, last: key, since: 0 }, |item| found = item.u64_at(0));
+    match looked.map_err(|error| (Errno::from_io_error(&error), error)) {
+        Err((Some(Errno::NOENT), _)) => Err(Errno::STALE.into()),
+        Err((_, error)) => Err(error),
+        Ok(()) => found.ok_or_else(|| Errno::STALE.into()),
+    }
+}
+
+fn open_generation(file_system: impl AsFd, id: u64, generation: u64) -> io::Result<OwnedFd> {
     const WITHOUT_PARENT: i32 = 0x4d;
     let halves = |number: u64| {
         let [a, b, c, d, e, f, g, h] = number.to_ne_bytes();
         [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
     };
-    // Generation 0 stands for any.
+    let [generation, _] = halves(generation);
     let handle =
-        Handle { bytes: 20, kind: WITHOUT_PARENT, inode: halves(ROOT_INODE), subvolume: halves(id), generation: 0 };
+        Handle { bytes: 20, kind: WITHOUT_PARENT, inode: halves(ROOT_INODE), subvolume: halves(id), generation };
     let flags = (OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC).bits().cast_signed();
     let mount = file_system.as_fd().as_raw_fd();
     // SAFETY: open_by_handle_at(2) reads a `struct file_handle` whose header says how many bytes follow it; `Handle` is
