@@ -5,14 +5,7 @@ use harness_container::{Containers, Record, Status};
 use harness_image::{Layers, Store};
 use storage_driver::StorageDriver;
 
-use crate::{
-    cli::Common,
-    commands::print,
-    drivers,
-    failure::Result,
-    place::Place,
-    say, scratch,
-};
+use crate::{cli::Common, commands::print, drivers, failure::Result, place::Place, say, scratch};
 
 /// Remove what a crash left behind: mounts, loop devices, cgroups, half-made layers, unused blobs
 #[derive(Debug, Args)]

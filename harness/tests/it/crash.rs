@@ -155,8 +155,8 @@ fn privileged_a_driver_that_cannot_be_opened_keeps_nobody_from_cleaning_up() {
     let place = Place::new();
     place.run(&["build", "--driver", "vfs", place.context(&[("Dockerfile", "FROM tiny\n")]).to_str().unwrap()]).ok();
     // Its root is not on a btrfs, whoever made it.
-    std::fs::create_dir_all(place.root().join("drivers/btrfs")).unwrap();
+    fs::create_dir_all(place.root().join("drivers/btrfs")).unwrap();
     place.run(&["gc", "--cache"]).ok().says("btrfs");
-    assert_eq!(crate::place::entries(&place.root().join("drivers/vfs/layers")), 0, "gc did not come to vfs");
+    assert_eq!(entries(&place.root().join("drivers/vfs/layers")), 0, "gc did not come to vfs");
     place.run(&["gc", "--driver", "btrfs"]).status_is(2).says("btrfs");
 }
