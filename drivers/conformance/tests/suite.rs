@@ -1,6 +1,7 @@
 //! Every case on every driver: as root, and again in user namespaces; and held mounts among processes.
 //!
 //! Environment: `CONFORMANCE_SEED` and `CONFORMANCE_RUNS` replay or lengthen the property test.
+#![allow(clippy::print_stdout, reason = "what is left out is said")]
 
 mod holders;
 mod subjects;
