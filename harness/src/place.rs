@@ -40,6 +40,11 @@ impl Place {
         self.0.join("containers")
     }
 
+    /// The bridge that containers are on.
+    pub fn networks(&self) -> PathBuf {
+        self.0.join("network")
+    }
+
     /// Volumes of containers.
     pub fn volumes(&self) -> PathBuf {
         self.0.join("volumes")

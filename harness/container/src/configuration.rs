@@ -147,6 +147,10 @@ pub struct Resources {
     pub memory_swap: Option<u64>,
     /// What it is pushed back to when the host's memory gets short.
     pub memory_reservation: Option<u64>,
+    /// How readily its memory is swapped out, 0 to 100.
+    pub memory_swappiness: Option<u64>,
+    /// Whether its processes wait for memory instead of being killed.
+    pub oom_kill_disable: bool,
     /// The most processor time, in processors.
     pub cpus: Option<f64>,
     /// Its share of processor time against others'; 1024 is the usual one.
@@ -155,6 +159,8 @@ pub struct Resources {
     pub cpuset_cpus: Option<String>,
     /// Memory nodes.
     pub cpuset_mems: Option<String>,
+    /// The weight of its block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
     /// The most processes.
     pub pids_limit: Option<u64>,
     /// Adjustment of the kernel's choice of what to kill for want of memory.

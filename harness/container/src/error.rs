@@ -66,6 +66,9 @@ pub enum Error {
     /// The runtime.
     #[error(transparent)]
     Runtime(#[from] harness_runtime::Error),
+    /// The network.
+    #[error(transparent)]
+    Network(harness_network::Error),
     /// The storage driver.
     #[error(transparent)]
     Driver(#[from] storage_driver::Error),

@@ -7,13 +7,13 @@ use std::{
 };
 
 use harness_runtime::{
-    Launch, Stdio,
+    ExternalRuntime, Launch, Stdio,
     config::{Bind, Capabilities, ContainerConfig, Network as RuntimeNetwork, Seccomp as RuntimeSeccomp, Tmpfs, spec},
 };
 use oci_spec::runtime::{Capability, Spec};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes};
+use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes, network};
 
 /// What the runtime is to start on the tree at `rootfs`. Volumes are made and filled on the way.
 pub(crate) fn launch(
@@ -50,13 +50,12 @@ fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Sp
     config.seccomp = seccomp(&wanted.seccomp)?;
     config.no_new_privileges = !wanted.new_privileges;
     config.network = match wanted.network {
-        Network::None => RuntimeNetwork::None,
+        Network::None | Network::Container(_) => RuntimeNetwork::None,
         Network::Host => RuntimeNetwork::Host,
-        Network::Bridge | Network::Container(_) => {
-            return Err(Error::refused(
-                &record.name,
-                "asks for a network that is not there yet; use --network none or host",
-            ));
+        Network::Bridge => {
+            // As docker: a namespace of its own has no ports to guard.
+            config.sysctls.push(("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned()));
+            RuntimeNetwork::Prepared
         }
     };
     Ok(spec(&config)?)
@@ -66,7 +65,14 @@ fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
     let limits = &wanted.resources;
     config.memory = limits.memory;
     config.memory_swap = limits.memory_swap;
+    config.memory_reservation = limits.memory_reservation;
+    config.memory_swappiness = limits.memory_swappiness;
+    config.oom_kill_disable = limits.oom_kill_disable;
     config.cpus = limits.cpus;
+    config.cpu_shares = limits.cpu_shares;
+    config.cpuset_cpus.clone_from(&limits.cpuset_cpus);
+    config.cpuset_mems.clone_from(&limits.cpuset_mems);
+    config.blkio_weight = limits.blkio_weight;
     config.pids_limit = limits.pids_limit;
     config.oom_score_adj = limits.oom_score_adj;
     config.ulimits.clone_from(&wanted.ulimits);
@@ -150,6 +156,10 @@ pub(crate) fn check(configuration: &Configuration) -> Result<()> {
     capabilities(&configuration.cap_add)?;
     capabilities(&configuration.cap_drop)?;
     seccomp(&configuration.seccomp)?;
+    network::check(configuration)?;
+    if let Some(runtime) = &configuration.oci_runtime {
+        ExternalRuntime::new(runtime)?;
+    }
     for mount in &configuration.mounts {
         if !mount.target.is_absolute() {
             return Err(Error::invalid(

@@ -25,6 +25,7 @@ mod front;
 mod health;
 mod launch;
 mod log;
+mod network;
 mod record;
 mod restart;
 pub mod signal;

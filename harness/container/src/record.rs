@@ -1,5 +1,6 @@
 //! What is written about a container: what it is, and how it is doing.
 
+use harness_network::Attachment;
 use harness_runtime::RunningRecord;
 use serde::{Deserialize, Serialize};
 use storage_driver::{LayerId, Timestamp};
@@ -64,6 +65,8 @@ pub struct State {
     pub pid: Option<u32>,
     /// Where other processes find it, while it runs.
     pub running: Option<RunningRecord>,
+    /// Its place on the bridge, while it has one.
+    pub network: Option<Attachment>,
     /// Whether it works, where there is a check.
     pub health: Option<Health>,
 }

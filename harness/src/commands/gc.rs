@@ -3,6 +3,7 @@ use std::time::Duration;
 use clap::Args;
 use harness_container::{Containers, Record, Status};
 use harness_image::{Layers, Store};
+use harness_runtime::ExternalRuntime;
 use storage_driver::StorageDriver;
 
 use crate::{cli::Common, commands::print, drivers, failure::Result, place::Place, say, scratch};
@@ -42,6 +43,17 @@ pub fn run(args: &GcArgs) -> Result {
         }
     }
     let containers = Containers::open(place.containers())?;
+    let lives = |id: &str| containers.state(id).is_ok_and(|(_, status)| status.is_alive());
+    for left in harness_network::gc(&place.networks(), &lives)? {
+        gone.say(left.kind, &left.what)?;
+    }
+    for runtime in ["runc", "crun", "youki"] {
+        // One that is not there has left nothing.
+        let Ok(runtime) = ExternalRuntime::new(runtime) else { continue };
+        for id in runtime.remove_stale()? {
+            gone.say("container of another runtime", &id)?;
+        }
+    }
     for left in containers.collect()? {
         gone.say("container", &left.display())?;
     }

@@ -6,7 +6,7 @@ mod shared;
 
 use std::{fmt, path::Path, sync::Arc, thread, time::Instant};
 
-use harness_runtime::Container;
+use harness_runtime::{Container, ExternalRuntime};
 use signal_hook::{consts::SIGTERM, iterator::Signals};
 use storage_driver::{HeldMount, MountMode, StorageDriver};
 
@@ -15,6 +15,7 @@ use crate::{
     Configuration, Containers, Error, Front, Held, Record, Resources, Result, Volumes,
     front::FORWARDED,
     launch,
+    network::Connection,
     restart::Backoff,
     streams::{Ends, Streams},
 };
@@ -34,6 +35,8 @@ pub struct Supervisor<'a> {
     pub containers: &'a Containers,
     /// Where its volumes are.
     pub volumes: &'a Volumes,
+    /// Where the bridge is kept.
+    pub networks: &'a Path,
     /// The program around this.
     pub host: &'a dyn Host,
     /// The container.
@@ -69,13 +72,14 @@ impl Supervisor<'_> {
     /// # Errors
     /// Why it could not be started; its state says so, too. What could not be done after its end.
     pub fn run(self, started: &mut dyn FnMut()) -> Result<i32> {
-        let Self { containers, volumes, host, record, held, front } = self;
+        let Self { containers, volumes, networks, host, record, held, front } = self;
         let streams = Arc::new(Streams::open(held.dir(), &record.configuration, front)?);
         let state = containers.state(&record.id)?.0;
         let shared = Arc::new(Shared::new(held, &record, state));
         let server = Server::start(&shared, &streams, containers.dir(&record.id))?;
         forward_signals(&shared, front)?;
-        let life = Life { volumes, host, record: &record, shared: &shared, streams: &streams };
+        let network = Connection::new(networks, &record);
+        let life = Life { containers, volumes, network, host, record: &record, shared: &shared, streams: &streams };
         let lived = life.live(started);
         streams.let_go();
         // Whoever asks from now on reads what is on disk.
@@ -131,6 +135,8 @@ fn forward_signals(shared: &Arc<Shared>, front: Front) -> Result<()> {
 
 /// One container's life.
 struct Life<'a> {
+    containers: &'a Containers,
+    network: Connection,
     volumes: &'a Volumes,
     host: &'a dyn Host,
     record: &'a Record,
@@ -160,7 +166,10 @@ impl Life<'_> {
         let mut backoff = Backoff::new();
         loop {
             let began = Instant::now();
-            let status = self.run_once(rootfs, started)?;
+            let ran = self.run_once(rootfs, started);
+            let ended = self.network.end();
+            let status = ran?;
+            ended?;
             if !policy.restarts(status, self.shared.restarts()) || !self.shared.restarting()? {
                 return Ok(status);
             }
@@ -174,7 +183,7 @@ impl Life<'_> {
     fn run_once(&self, rootfs: &Path, started: &mut dyn FnMut()) -> Result<i32> {
         let (container, ends) = self.start(rootfs)?;
         let container = Arc::new(container);
-        self.shared.running(&container)?;
+        self.shared.running(&container, self.network.attachment())?;
         started();
         let probing = probe::start(self.shared, &container, self.record.configuration.health.as_ref());
         let pumped = self.streams.pump(ends);
@@ -199,9 +208,13 @@ impl Life<'_> {
         let accounting = self.streams.front() == Front::Nobody;
         let launch = |accounting: bool| -> Result<Container> {
             let stdio = self.streams.stdio(configuration).map_err(Error::io("open", "/dev/null"))?;
-            let launch = launch::launch(self.record, rootfs, self.volumes, stdio, accounting)?;
+            let mut launch = launch::launch(self.record, rootfs, self.volumes, stdio, accounting)?;
+            self.network.prepare(self.containers, self.record, &mut launch)?;
             self.shared.write_spec(&launch.spec)?;
-            Ok(launch.start()?)
+            Ok(match &configuration.oci_runtime {
+                Some(program) => ExternalRuntime::new(program)?.start(launch)?,
+                None => launch.start()?,
+            })
         };
         let mut container = match launch(accounting) {
             // Without the right to make cgroups it runs all the same; it has no figures then.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use harness_network::Attachment;
 use harness_runtime::Container;
 use nix::sys::signal::SIGKILL;
 use oci_spec::runtime::Spec;
@@ -77,7 +78,7 @@ impl Shared {
         self.lock().held.as_ref().map_or(Ok(()), |held| held.write_spec(spec))
     }
 
-    pub(super) fn running(&self, container: &Arc<Container>) -> Result<()> {
+    pub(super) fn running(&self, container: &Arc<Container>, network: Option<Attachment>) -> Result<()> {
         let record = container.record()?;
         self.change(|inner| {
             inner.state.phase = Phase::Running;
@@ -85,6 +86,7 @@ impl Shared {
             inner.state.pid = Some(record.pid);
             inner.state.running = Some(record);
             inner.state.oom_killed = false;
+            inner.state.network = network;
             inner.state.health = self.has_health.then(Health::default);
             inner.container = Some(container.clone());
             inner.began = Some(Instant::now());
@@ -104,6 +106,7 @@ impl Shared {
             inner.state.oom_killed = oom_killed;
             inner.state.finished = Some(now());
             inner.state.pid = None;
+            inner.state.network = None;
             inner.state.running = None;
         })
     }
@@ -142,6 +145,7 @@ impl Shared {
             inner.state.phase = Phase::Exited;
             inner.state.supervisor = None;
             inner.state.pid = None;
+            inner.state.network = None;
             inner.state.running = None;
             if let Some(error) = error {
                 inner.state.error = Some(error.to_string());

@@ -103,6 +103,7 @@ fn container(site: &Site, record: &Record) -> Result<Value> {
         },
         "HostConfig": host(record),
         "Mounts": configuration.mounts.iter().map(|mount| mounted(site, mount)).collect::<Vec<_>>(),
+        "NetworkSettings": state.network,
         "GraphDriver": {"Name": record.driver, "Data": {"Layer": record.layer, "Options": record.driver_options}},
     }))
 }

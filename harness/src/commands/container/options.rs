@@ -78,6 +78,15 @@ pub struct ContainerOptions {
     /// What memory is pushed back to when the host's gets short
     #[arg(long, value_name = "BYTES")]
     pub memory_reservation: Option<String>,
+    /// How readily its memory is swapped out, 0 to 100
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub memory_swappiness: Option<u64>,
+    /// Let processes wait for memory instead of killing them
+    #[arg(long)]
+    pub oom_kill_disable: bool,
+    /// Weight of its block I/O, 10 to 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=1000))]
+    pub blkio_weight: Option<u16>,
     /// CPU limit in CPUs, such as 1.5
     #[arg(long, value_name = "N")]
     pub cpus: Option<f64>,
@@ -268,6 +277,9 @@ impl ContainerOptions {
             memory: bytes(self.memory.as_deref())?,
             memory_swap,
             memory_reservation: bytes(self.memory_reservation.as_deref())?,
+            memory_swappiness: self.memory_swappiness,
+            oom_kill_disable: self.oom_kill_disable,
+            blkio_weight: self.blkio_weight,
             cpus: self.cpus,
             cpu_shares: self.cpu_shares,
             cpuset_cpus: self.cpuset_cpus.clone(),

@@ -1,5 +1,6 @@
 use clap::Args;
 use harness_container::{Record, State, Status};
+use harness_network::PortMapping;
 use serde_json::{Value, json};
 use storage_driver::Timestamp;
 
@@ -157,10 +158,18 @@ fn row(args: &PsArgs, one: &Shown, now: u64) -> Vec<String> {
         command(args, record),
         table::ago(now, record.created.0),
         told(one, now),
-        record.configuration.publish.join(", "),
+        ports(one),
         record.driver.clone(),
         record.name.clone(),
     ]
+}
+
+/// Docker's form: `0.0.0.0:8080->80/tcp`.
+fn ports(one: &Shown) -> String {
+    let published = one.state.network.iter().flat_map(|network| &network.ports);
+    let port =
+        |port: &PortMapping| format!("{}:{}->{}/{}", port.host_ip, port.host_port, port.container_port, port.protocol);
+    published.map(port).collect::<Vec<_>>().join(", ")
 }
 
 fn command(args: &PsArgs, record: &Record) -> String {
@@ -206,7 +215,7 @@ fn fields(args: &PsArgs, one: &Shown, now: u64) -> Value {
         "Driver": record.driver, "State": status.name(), "Status": told(one, now), "ExitCode": state.status,
         "CreatedNs": record.created.0, "StartedNs": state.started.map(|at| at.0), "FinishedNs": state.finished.map(|at| at.0),
         "RunningFor": table::ago(now, record.created.0), "Labels": labels.join(","), "Mounts": mounts.join(","),
-        "Ports": record.configuration.publish.join(", "), "Pid": state.pid,
+        "Ports": ports(one), "Pid": state.pid,
         "Health": state.health.as_ref().map(|health| health.status.name()),
     })
 }

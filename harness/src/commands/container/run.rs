@@ -45,8 +45,9 @@ pub fn run(args: &RunArgs) -> Result {
 pub fn in_front(made: Made, interactive: bool) -> Result {
     let Made { site, record, held } = made;
     let front = Front::Own { interactive };
-    let supervisor =
-        Supervisor { containers: &site.containers, volumes: &site.volumes, host: &site, record, held, front };
+    let networks = &site.place.networks();
+    let (containers, volumes) = (&site.containers, &site.volumes);
+    let supervisor = Supervisor { containers, volumes, networks, host: &site, record, held, front };
     match supervisor.run(&mut || {}) {
         Ok(status) => ended(status),
         Err(error) => Err(Failure::Status(error.status(), Some(error.into()))),

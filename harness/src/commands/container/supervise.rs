@@ -58,8 +58,9 @@ fn look_after(site: &Site, id: &str) -> Result {
     let record = site.find(id)?;
     let held = site.hold(&record)?;
     let front = Front::Nobody;
-    let supervisor =
-        Supervisor { containers: &site.containers, volumes: &site.volumes, host: site, record, held, front };
+    let networks = &site.place.networks();
+    let (containers, volumes) = (&site.containers, &site.volumes);
+    let supervisor = Supervisor { containers, volumes, networks, host: site, record, held, front };
     let mut begun = false;
     let ran = supervisor.run(&mut || {
         if !begun {
