@@ -1,7 +1,7 @@
 //! Archives that ADD unpacks: tars, plain or compressed by gzip, bzip2, xz or zstd.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Cursor, Read},
     path::Path,
 };
@@ -19,6 +19,10 @@ const BLOCK: usize = 512;
 /// # Errors
 /// When the file cannot be read. Damaged compression only says that it is no archive.
 pub fn is_tar(path: &Path) -> io::Result<bool> {
+    // Opening a FIFO waits for a writer.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
     let file = File::open(path)?;
     let mut header = Vec::new();
     let plain = open(file).and_then(storage_layer::decompress);
@@ -58,7 +62,7 @@ fn is_header(header: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command};
+    use std::process::Command;
 
     use super::*;
 
@@ -78,6 +82,14 @@ mod tests {
             assert!(status.unwrap().success(), "install tar, gzip, bzip2 and xz-utils");
             assert!(is_tar(&tar).unwrap(), "{option}");
         }
+    }
+
+    #[test]
+    fn a_fifo_is_no_archive_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(!is_tar(&path).unwrap());
     }
 
     #[test]

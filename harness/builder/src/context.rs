@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Read},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -141,6 +142,27 @@ pub fn find(jail: &Jail, pattern: &str, ignore: &Ignore, deep: bool) -> io::Resu
     Ok(found)
 }
 
+/// A file of a context, which may be hostile: nothing but a regular one is read, and not more than `most` bytes.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Opening a FIFO waits for a writer, and a device may do anything.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::File::from(openat(CWD, path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    read_most(file, most)
+}
+
+/// At most so many bytes.
+pub fn read_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    from.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it has more than {most} bytes")));
+    }
+    Ok(content)
+}
+
 /// Relative, without `.` and `..`, which cannot lead above the root.
 pub fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
@@ -275,6 +297,19 @@ mod tests {
         assert_eq!(jail.resolve(Path::new("../../../etc")).unwrap_err().kind(), io::ErrorKind::NotFound);
         let made = jail.make_directories(Path::new("a/rootlink/new/deep"), None).unwrap();
         assert_eq!(made, root.join("new/deep"));
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let dir = tree();
+        let fifo = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [&fifo, Path::new("/dev/zero"), dir.path()] {
+            assert!(read_regular(path, 10).is_err(), "{}", path.display());
+        }
+        assert_eq!(read_regular(&dir.path().join("secret"), 1).unwrap(), b"s");
+        let error = read_most(io::repeat(b'x'), 10).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 10 bytes");
     }
 
     #[test]

@@ -158,6 +158,12 @@ fn sources(args: &BuildArgs) -> Result<Sources> {
         let dir = tempfile::tempdir().context("cannot make a directory for the context")?;
         let text = harness_builder::receive_context(&mut std::io::stdin(), dir.path()).map_err(failed)?;
         let file = dir.path().join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
+        // What came is not to be trusted: a link must not lead to a file of this machine.
+        let is_inside = |file: &Path| Some(file.canonicalize().ok()?.starts_with(dir.path().canonicalize().ok()?));
+        if text.is_none() && (is_inside(&file) != Some(true) || !file.is_file()) {
+            let name = args.file.as_deref().unwrap_or(Path::new("Dockerfile"));
+            return Err(Failure::failed(format!("the context on standard input has no file {}", name.display())));
+        }
         return Ok((dir.path().to_owned(), file, text, Some(dir)));
     }
     if file_on_stdin {

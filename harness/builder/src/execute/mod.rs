@@ -35,11 +35,14 @@ use self::remote::Downloads;
 pub use self::step::Step;
 use crate::{
     Error, Ignore, Images, Observer, Result, StepReport, Stored, Warning, check,
-    context::Jail,
+    context::{Jail, read_most, read_regular},
     dockerfile::{Dockerfile, Kind, Stage},
     parse_named,
     stages::{Origin, Plan, names_of_sources, plan},
 };
+
+/// Longer files are neither a Dockerfile nor a .dockerignore.
+const MOST_TEXT: u64 = 16 << 20;
 
 /// Limits for the commands of RUN.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -231,12 +234,15 @@ impl<'a> Build<'a> {
         let path = request.dockerfile.clone().unwrap_or_else(|| request.context.join("Dockerfile"));
         let source = match &request.dockerfile_text {
             Some(text) => text.clone(),
-            None => fs::read(&path).map_err(Error::io("read", &path))?,
+            // It may be a pipe of the shell's.
+            None => {
+                fs::File::open(&path).and_then(|file| read_most(file, MOST_TEXT)).map_err(Error::io("read", &path))?
+            }
         };
         let file_name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let file = parse_named(&file_name, &source)?;
-        let ignore = read_ignore(&path, context.root())?;
+        let ignore = read_ignore(&path, &context)?;
         let global = global_args(&file, &request.build_args)?;
         let mut known = BTreeMap::new();
         let plan = plan(&file, request.target.as_deref(), &global, &mut |stage, name| {
@@ -396,11 +402,18 @@ pub fn configure(name: &str, source: &[u8]) -> Result<Configuration> {
 }
 
 /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
-fn read_ignore(dockerfile: &Path, context: &Path) -> Result<Ignore> {
+fn read_ignore(dockerfile: &Path, context: &Jail) -> Result<Ignore> {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
-    for path in [PathBuf::from(own), context.join(".dockerignore")] {
-        match fs::read(&path) {
+    let shared = context.root().join(".dockerignore");
+    // A link of the context's does not lead out of it; one that leads nowhere is an error.
+    let real = match context.resolve(Path::new(".dockerignore")) {
+        Err(error) if shared.is_symlink() => return Err(Error::io("read", shared)(error)),
+        Err(_) => shared,
+        Ok(real) => real,
+    };
+    for path in [PathBuf::from(own), real] {
+        match read_regular(&path, MOST_TEXT) {
             Ok(content) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 return Ok(Ignore::parse(&name, &content)?);

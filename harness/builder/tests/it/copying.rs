@@ -13,6 +13,7 @@ crate::tests!(
     privileged_modes_are_changed,
     privileged_malformed_patterns_are_pointed_at,
     privileged_ignored_files_stay_out,
+    privileged_a_context_with_fifos_and_links_out,
 );
 
 /// All paths below a directory, sorted.
@@ -106,4 +107,26 @@ fn privileged_ignored_files_stay_out() {
     // What .dockerignore leaves out, --exclude does not take back.
     let built = place.build("FROM scratch\nCOPY --exclude=keep* --exclude=!b/f.log a /to/\n");
     place.look(&built.image, |root| assert_eq!(all(&root.join("to")), ["b"]));
+}
+
+/// Nothing waits for a writer, and no link leads out of the context.
+fn privileged_a_context_with_fifos_and_links_out() {
+    let place = Place::new("overlay2");
+    place.file("dir/f", "");
+    let fifo = place.context().join("dir/fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let built = place.build("FROM scratch\nCOPY dir /dir\nADD dir/fifo /single\n");
+    place.look(&built.image, |root| {
+        use std::os::unix::fs::FileTypeExt;
+        for name in ["dir/fifo", "single"] {
+            assert!(fs::symlink_metadata(root.join(name)).unwrap().file_type().is_fifo(), "{name}");
+        }
+    });
+    let ignore = place.context().join(".dockerignore");
+    for target in ["/etc/hostname", "dir/fifo", "nowhere"] {
+        symlink(target, &ignore).unwrap();
+        let refused = place.refused("FROM scratch\nCOPY dir /dir\n");
+        assert!(refused.starts_with("cannot read ") && !refused.contains("| "), "{refused}");
+        fs::remove_file(&ignore).unwrap();
+    }
 }
