@@ -186,7 +186,9 @@ fn privileged_a_repository_comes_by_git() {
     assert!(refused("", "#main:run.sh").contains("is no directory"));
     assert!(refused("", &format!("#{}", "0".repeat(40))).contains("cannot fetch"));
     assert!(refused(&format!("--checksum={first}"), "#main").contains(&format!("it is commit {second}")));
-    assert!(refused("--checksum=v1", "#main").contains("40 digits"));
+    assert!(refused("--checksum=v1", "#main").contains("a commit's digits, at least 7"));
+    assert!(refused(&format!("--checksum={}", &first[..10]), "#main").contains(&format!("it is commit {second}")));
+    place.build(&format!("FROM scratch\nADD --checksum={} {url}#main /x\n", &second[..10]));
 }
 
 /// Neither by a link in it nor by a submodule.
