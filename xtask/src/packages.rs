@@ -20,6 +20,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("e2fsprogs", "mkfs.ext4 for testbeds"),
     ("fio", "a job of the database workload"),
     ("git", "repositories that ADD takes"),
+    ("iproute2", "bridges and addresses as another program sees them"),
     ("libcap2-bin", "file capabilities as another program writes them"),
     ("linux-image-amd64", "a kernel with device-mapper for the lab"),
     ("linux-image-6.12-amd64", "another kernel for the lab, to compare the two"),

@@ -116,6 +116,25 @@ fn privileged_owners_that_are_not_mapped_are_told_with_the_remedy() {
 }
 
 #[test]
+fn privileged_an_ordinary_users_containers_live_in_one_user_namespace() {
+    let place = Place::new();
+    let script = "echo kept > /kept; exec sleep 100";
+    for (name, driver) in [("one", "overlay2"), ("two", "vfs")] {
+        as_nobody(&place, &["run", "-d", "--name", name, "--driver", driver, "host", "sh", "-c", script]).ok();
+    }
+    for name in ["one", "two"] {
+        // Another command's view of the mounts of the first.
+        assert_eq!(as_nobody(&place, &["exec", name, "cat", "/kept"]).ok().out, "kept\n");
+        as_nobody(&place, &["pause", name]).status_is(1).says("no cgroup");
+        as_nobody(&place, &["stop", "-t", "0", name]).ok();
+        as_nobody(&place, &["start", name]).ok();
+        assert!(as_nobody(&place, &["top", name]).ok().out.contains("sleep 100"));
+    }
+    as_nobody(&place, &["rm", "-f", "one", "two"]).ok();
+    assert_eq!(as_nobody(&place, &["gc"]).ok().out, "nothing was left behind\n");
+}
+
+#[test]
 fn privileged_an_ordinary_user_measures_without_device_counters() {
     let place = Place::new();
     let answer = as_nobody(&place, &["--driver", "all", "--workload", "build", "--quick"]).ok();

@@ -222,7 +222,13 @@ impl Shared {
         if self.lock().state.phase == Phase::Paused {
             return Err(Error::refused(&self.name, "is paused already"));
         }
-        container.pause()?;
+        container.pause().map_err(|error| match error {
+            harness_runtime::Error::Freeze { .. } => Error::refused(
+                &self.name,
+                "has no cgroup to be frozen in; those have one that root starts in the background, or with a limit",
+            ),
+            other => other.into(),
+        })?;
         self.change(|inner| inner.state.phase = Phase::Paused)
     }
 
