@@ -45,3 +45,39 @@ fn privileged_runs_with_other_contents_are_refused_with_the_way_out() {
     let said = answer.out + &answer.err;
     assert!(said.contains("seed") && said.contains("--rebase"), "{said}");
 }
+
+/// What two runs of one program may differ by: bytes by 1 % or 64 KiB, requests and flushes by 2 % or 2.
+fn may_differ(unit: &str, median: f64) -> f64 {
+    if unit == "bytes" { (0.01 * median).max(65_536.0) } else { (0.02 * median).max(2.0) }
+}
+
+/// What does not repeat so exactly, and why.
+fn is_known(driver: &str, metric: &str) -> bool {
+    // Its trees split as files happen to be written back; read-ahead is a guess; a buffer may end elsewhere.
+    driver == "btrfs" || metric.starts_with("device_read") || metric == "syscalls"
+}
+
+#[test]
+fn privileged_everything_twice_repeats_within_a_hundredth() {
+    let place = Place::new();
+    let medians = |out: &str| -> std::collections::BTreeMap<String, f64> {
+        let args =
+            ["bench", "--driver", "overlay2,vfs,btrfs", "--workload", "commit,diff,delete", "--quick", "--out", out];
+        place.run(&[&args[..], &["--format", "none", "--testbed", "loop,size=1G"]].concat()).ok();
+        let summary = std::fs::read_to_string(place.dir.path().join(out).join("summary.csv")).unwrap();
+        let cell = |line: &str| {
+            // driver,workload,params,phase,metric,unit,kind,n,median: none of these has a comma here.
+            let fields: Vec<&str> = line.split(',').collect();
+            let counted = fields[6] == "counter" && !is_known(fields[0], fields[4]);
+            counted.then(|| (fields[..6].join(","), fields[8].parse().unwrap()))
+        };
+        summary.lines().skip(1).filter_map(cell).collect()
+    };
+    let (base, new) = (medians("base"), medians("new"));
+    assert!(base.len() > 80, "{} cells are not a comparison", base.len());
+    assert!(base.keys().eq(new.keys()), "the same cells");
+    for (cell, base) in base {
+        let (new, unit) = (new[&cell], cell.rsplit(',').next().unwrap_or_default());
+        assert!((new - base).abs() <= may_differ(unit, base.max(new)), "{cell}: {base} and then {new}");
+    }
+}
