@@ -176,7 +176,7 @@ pub fn write_ten_steps(context: &Path, files: u64, seed: u64) -> Result<String> 
     let files = tree::files(seed, files);
     tree::write(context, &files)?;
     let dockerfile = context.join("Dockerfile");
-    fs::write(&dockerfile, input::TEN_STEPS).map_err(Error::io("write", dockerfile))?;
+    fs::write(&dockerfile, TEN_STEPS).map_err(Error::io("write", dockerfile))?;
     Ok(tree::expected(files))
 }
 
