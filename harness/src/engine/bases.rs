@@ -44,7 +44,7 @@ impl Images for Everywhere {
             Ok(reference) if is_wanted => {
                 let names = std::slice::from_ref(&reference);
                 let pulled = harness_transfer::pull(store, &reference, names, &self.registries, &());
-                pulled.map_err(|error| format!("{name} cannot be pulled: {error}").into())
+                pulled.map_err(|error| format!("it cannot be pulled: {error}").into())
             }
             _ => Ok(known?),
         }
