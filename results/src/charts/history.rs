@@ -51,7 +51,9 @@ pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>>
     let drivers: std::collections::BTreeSet<_> =
         panels.iter().flat_map(|panel| &panel.series).map(|series| series.name.as_str()).collect();
     let host = &last.host;
-    let rounds = || runs.iter().map(|run| run.rounds);
+    let rounds = |run: &&RunRecord| run.rounds;
+    let (least, most) = (runs.iter().map(rounds).min().unwrap_or(0), runs.iter().map(rounds).max().unwrap_or(0));
+    let rounds = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let chart = Panels {
         frame: Frame {
             title: "The key figures over the runs of one machine".to_owned(),
@@ -61,11 +63,8 @@ pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>>
             legend: super::view::legend(&drivers),
             caption: vec![
                 format!(
-                    "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {} to {} rounds a run; {}, {} CPUs.",
-                    rounds().min().unwrap_or(0),
-                    rounds().max().unwrap_or(0),
-                    host.cpu,
-                    host.cpus
+                    "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {rounds} rounds a run; {}, {} CPUs.",
+                    host.cpu, host.cpus
                 ),
                 format!("Runs, by their starts: {}.", listed(runs)),
             ],

@@ -259,5 +259,11 @@ fn draw_mark(canvas: &Canvas<'_>, mark: &Mark, at: Place, x: &Range) -> Drawn {
     if !mark.loud {
         return Ok(());
     }
-    canvas.text(&fitting(&mark.what, at.right - place - 6, 11), place + 5, at.top, &faint(11), HPos::Left)
+    // On the side that has more room.
+    let (room, x, side) = if 2 * place > at.left + at.right {
+        (place - at.left - 6, place - 5, HPos::Right)
+    } else {
+        (at.right - place - 6, place + 5, HPos::Left)
+    };
+    canvas.text(&fitting(&mark.what, room, 11), x, at.top, &faint(11), side)
 }

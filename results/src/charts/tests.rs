@@ -251,7 +251,7 @@ fn a_history_says_where_the_program_and_the_kernel_changed() {
     let cell = |moments: &[Moment]| History { what: "a commit".into(), unit: Unit::Seconds, moments: moments.to_vec() };
     let three = [moment(1, 1.0), moment(2, 3.0), moment(3, 2.0)];
     let drawn = history(&[&first, &second, &third], &[cell(&three)]).unwrap().unwrap();
-    for part in ["a commit, vfs, run 2: 3.00 s", "commit 012345678", "Linux 6.12.0", "n = 5 to 5", "A CPU, 2 CPUs"] {
+    for part in ["a commit, vfs, run 2: 3.00 s", "commit 012345678", "Linux 6.12.0", "n = 5 rounds", "A CPU, 2 CPUs"] {
         assert!(drawn.contains(part), "{part}: {drawn}");
     }
     assert!(png::from_svg(&drawn).is_ok());
