@@ -17,7 +17,6 @@ use crate::{
 };
 
 use self::input::Input;
-#[cfg(test)]
 pub(crate) use self::input::TEN_STEPS;
 
 /// The workload `build`.
