@@ -41,7 +41,7 @@ pub struct Args {
     /// This engine's program [default: the release build of this tree]
     #[arg(long, value_name = "FILE")]
     harness: Option<PathBuf>,
-    /// Write the run directory there [default: results/runs/<time>-peers]
+    /// Write the run directory there [default: results/runs/TIME-peers]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
