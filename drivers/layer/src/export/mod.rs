@@ -21,8 +21,23 @@ use crate::{Error, Result, delta::Delta, source::Source};
 /// asks for ("Implementations SHOULD generate layers using explicit whiteout files"), and it makes the tar a function
 /// of the two trees alone, whatever driver holds them.
 pub(crate) fn export(source: &Source, delta: Delta, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
+    write(source, delta.examined, plan::plan(source, delta)?, out)
+}
+
+/// As [`export`], with other names in the tar.
+pub(crate) fn export_renamed(
+    source: &Source,
+    delta: Delta,
+    rename: &dyn Fn(&[u8]) -> Vec<u8>,
+    out: &mut (dyn Write + Send),
+) -> Result<DiffStats> {
     let examined = delta.examined;
-    let plan = plan::plan(source, delta)?;
+    let mut plan = plan::plan(source, delta)?;
+    plan.rename(rename);
+    write(source, examined, plan, out)
+}
+
+fn write(source: &Source, examined: u64, plan: plan::Plan, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
     let mut sink = Sink { out, written: 0 };
     let totals = pipeline::run(source, &plan.entries, &mut sink)?;
     // Two blocks of zeros end a tar.

@@ -45,6 +45,18 @@ pub(super) enum What {
     },
 }
 
+impl Plan {
+    /// Gives all entries other names in the tar; they are read where they are.
+    pub fn rename(&mut self, rename: &dyn Fn(&[u8]) -> Vec<u8>) {
+        for entry in &mut self.entries {
+            entry.name = rename(&entry.name);
+            if let What::Link { target, .. } = &mut entry.what {
+                *target = rename(target);
+            }
+        }
+    }
+}
+
 impl Planned {
     /// Bytes to be read for it.
     pub fn body(&self) -> u64 {
