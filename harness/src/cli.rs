@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     bench, build, compare, conformance,
     container::{
-        AttachArgs, create, exec, inspect, kill, logs, pause, ps, rename, restart, rm, run, start, stats, stop,
-        supervise, top, volume, wait,
+        AttachArgs, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, ps, rename, restart, rm, run,
+        start, stats, stop, supervise, top, volume, wait,
     },
     doctor, faults, gc, history, images, import, lab, list, migrate, profile, report, rmi, transfer,
 };
@@ -98,6 +98,14 @@ pub enum Command {
     Stats(stats::StatsArgs),
     /// Tell all that is known of containers and images
     Inspect(inspect::InspectArgs),
+    /// Copy files between a container and here
+    Cp(cp::CpArgs),
+    /// List what a container changed in its files
+    Diff(diff::DiffArgs),
+    /// Make an image of a container's changes
+    Commit(commit::CommitArgs),
+    /// Write a container's files as a tar
+    Export(export::ExportArgs),
     /// Give a container another name
     Rename(rename::RenameArgs),
     /// Make, list and remove volumes

@@ -32,6 +32,7 @@ pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{
     BuildNetwork, BuildOutcome, BuildRequest, Builder, Entitlements, RunLimits, Secret, base_images, configure,
+    configure_on,
 };
 pub use ignore::Ignore;
 pub use images::{Images, Stored};

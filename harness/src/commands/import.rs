@@ -6,13 +6,13 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use harness_image::{
-    Configuration, Reference, Store,
+    Reference, Store,
     base::{self, ImportOptions},
 };
 
 use crate::{
     cli::Common,
-    commands::print,
+    commands::{change::Changes, print},
     failure::{Failure, Result, images_failure},
     place::Place,
 };
@@ -28,10 +28,8 @@ pub struct ImportArgs {
     /// Name of the image
     #[arg(value_name = "NAME[:TAG]")]
     pub name: String,
-    /// Set configuration as a Dockerfile would: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD,
-    /// SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR
-    #[arg(long, short, value_name = "INSTRUCTION")]
-    pub change: Vec<String>,
+    #[command(flatten)]
+    pub changes: Changes,
     /// Comment for the image's history
     #[arg(long, short, value_name = "TEXT")]
     pub message: Option<String>,
@@ -40,7 +38,7 @@ pub struct ImportArgs {
 pub fn run(args: &ImportArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
     let reference = Reference::parse(&args.name)?;
-    let config = if args.change.is_empty() { None } else { Some(changed(&args.change)?) };
+    let config = if args.changes.is_empty() { None } else { Some(args.changes.alone()?) };
     let store = Store::open(&place.images())?;
     let mut source: Box<dyn Read + Send> = match args.file.as_str() {
         "-" => Box::new(io::stdin()),
@@ -60,10 +58,4 @@ fn open(path: &str) -> Result<File> {
         )));
     }
     Ok(file)
-}
-
-/// Reads `--change` as the instructions of a Dockerfile; they become the configuration as in a build.
-fn changed(changes: &[String]) -> Result<Configuration> {
-    let text = format!("FROM scratch\n{}\n", changes.join("\n"));
-    harness_builder::configure("--change", text.as_bytes()).map_err(|error| Failure::usage(error.to_string()))
 }

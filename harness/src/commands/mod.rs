@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+mod change;
 pub mod compare;
 pub mod conformance;
 pub mod container;
@@ -62,6 +63,10 @@ pub fn run(cli: Cli) -> Result {
         Command::Stats(args) => container::stats::run(&args),
         Command::Inspect(args) => container::inspect::run(&args),
         Command::Rename(args) => container::rename::run(&args),
+        Command::Cp(args) => container::cp::run(&args),
+        Command::Diff(args) => container::diff::run(&args),
+        Command::Commit(args) => container::commit::run(&args),
+        Command::Export(args) => container::export::run(&args),
         Command::Volume(args) => container::volume::run(&args),
         Command::Supervise(args) => container::supervise::run(&args),
         Command::Images(args) => images::run(&args),
@@ -137,6 +142,10 @@ fn common(command: &Command) -> &crate::cli::Common {
         Command::Stats(args) => &args.common,
         Command::Inspect(args) => &args.common,
         Command::Rename(args) => &args.common,
+        Command::Cp(args) => &args.common,
+        Command::Diff(args) => &args.common,
+        Command::Commit(args) => &args.common,
+        Command::Export(args) => &args.common,
         Command::Supervise(args) => &args.common,
         Command::Volume(args) => args.common(),
         Command::Import(args) => &args.common,

@@ -6,6 +6,7 @@ mod browser;
 mod build_features;
 mod build_outputs;
 mod compare;
+mod container_data;
 mod containers;
 mod crash;
 mod debian;

@@ -68,7 +68,10 @@ pub fn copy_out(store: &Store, image: &Image, to: &Location, options: &Options, 
 ///
 /// # Errors
 /// Those of `write`, and what the file system says.
-pub fn into_file(path: &Path, write: impl FnOnce(&mut dyn std::io::Write) -> Result<()>) -> Result<()> {
+pub fn into_file<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn std::io::Write + Send)) -> Result<(), E>,
+) -> Result<(), E> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         let file = fs::OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
         return write(&mut BufWriter::new(file));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness_image::{ChainId, Configuration, DockerConfig, Image, LayerBlob, parse_rfc3339, rfc3339};
-use oci_spec::image::{Arch, ConfigBuilder, History, HistoryBuilder, ImageConfigurationBuilder, Os};
+use oci_spec::image::{Arch, Config, ConfigBuilder, History, HistoryBuilder, ImageConfigurationBuilder, Os};
 use storage_driver::Timestamp;
 
 use crate::{
@@ -93,24 +93,29 @@ impl State {
             layers: image.layers().to_vec(),
             chain: image.chain(),
             history: image.config.history().clone().unwrap_or_default(),
-            docker: image.docker.clone(),
             latest: image.config.created().as_deref().and_then(parse_rfc3339),
             platform: Some(format!("{}/{}", image.config.os(), image.config.architecture())),
             ..Self::scratch()
         };
-        let Some(config) = image.config.config() else { return state };
-        if let Some(env) = config.env() {
-            state.env.clone_from(env);
-        }
-        state.workdir = config.working_dir().clone().unwrap_or_default();
-        state.user.clone_from(config.user());
-        state.cmd.clone_from(config.cmd());
-        state.entrypoint.clone_from(config.entrypoint());
-        state.labels = config.labels().clone().unwrap_or_default().into_iter().collect();
-        state.ports = config.exposed_ports().clone().unwrap_or_default().into_iter().collect();
-        state.volumes = config.volumes().clone().unwrap_or_default().into_iter().collect();
-        state.stop_signal.clone_from(config.stop_signal());
+        state.take_over(image.config.config().as_ref(), &image.docker);
         state
+    }
+
+    /// Takes over how something is to be run.
+    pub fn take_over(&mut self, config: Option<&Config>, docker: &DockerConfig) {
+        self.docker.clone_from(docker);
+        let Some(config) = config else { return };
+        if let Some(env) = config.env() {
+            self.env.clone_from(env);
+        }
+        self.workdir = config.working_dir().clone().unwrap_or_default();
+        self.user.clone_from(config.user());
+        self.cmd.clone_from(config.cmd());
+        self.entrypoint.clone_from(config.entrypoint());
+        self.labels = config.labels().clone().unwrap_or_default().into_iter().collect();
+        self.ports = config.exposed_ports().clone().unwrap_or_default().into_iter().collect();
+        self.volumes = config.volumes().clone().unwrap_or_default().into_iter().collect();
+        self.stop_signal.clone_from(config.stop_signal());
     }
 
     /// Of a finished stage, whose arguments are inherited (docker's "Build variables", "Scoping").

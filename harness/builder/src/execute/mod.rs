@@ -391,8 +391,21 @@ pub fn base_images(
 /// # Errors
 /// [`Error::Dockerfile`], also for instructions that would make a layer.
 pub fn configure(name: &str, source: &[u8]) -> Result<Configuration> {
-    let file = parse_named(name, source)?;
+    configure_from(State::scratch(), name, source)
+}
+
+/// As [`configure`], on top of a configuration; of that one's history nothing is kept.
+///
+/// # Errors
+/// As [`configure`].
+pub fn configure_on(base: &Configuration, name: &str, source: &[u8]) -> Result<Configuration> {
     let mut state = State::scratch();
+    state.take_over(base.oci.config().as_ref(), &base.docker);
+    configure_from(state, name, source)
+}
+
+fn configure_from(mut state: State, name: &str, source: &[u8]) -> Result<Configuration> {
+    let file = parse_named(name, source)?;
     for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
         let step = Step { source: &file.source, escape: file.directives.escape, instruction };
         state.configure(step)?;

@@ -1,8 +1,12 @@
 //! Containers: docker's commands on them, one file each.
 
 mod attach;
+pub mod commit;
+pub mod cp;
 pub mod create;
+pub mod diff;
 pub mod exec;
+pub mod export;
 mod format;
 mod health;
 pub mod inspect;
