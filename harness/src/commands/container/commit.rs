@@ -12,7 +12,7 @@ use crate::{
     containers::Site,
     failure::{Failure, Result, images_failure},
     place::Place,
-    say,
+    say, signals,
 };
 
 /// Make an image of a container's changes; prints its id
@@ -55,10 +55,15 @@ pub fn run(args: &CommitArgs) -> Result {
     let config = args.changes.on(&as_it_runs(&record, &image))?;
     let driver = site.open(&record)?;
     let layers = Layers::new(store.clone(), driver)?;
+    // Who is interrupted must not leave it frozen.
+    let stop = signals::stop_flag()?;
     let paused = if args.pause && status == Status::Running { Paused::pause(&site, &record) } else { None };
     let exported = layers.export(&record.layer);
     drop(paused);
     let (blob, _) = exported.map_err(images_failure)?;
+    if signals::stopped(&stop) {
+        return Err(Failure::failed("interrupted; no image was made"));
+    }
     let config =
         Configuration { oci: described(args, &record, &image, config.oci.config().clone())?, docker: config.docker };
     let all: Vec<LayerBlob> = image.layers().iter().cloned().chain([blob]).collect();
