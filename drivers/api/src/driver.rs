@@ -85,6 +85,25 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// the layer is still writable.
     fn seal(&self, id: &LayerId) -> Result<()>;
 
+    /// As [`seal`](Self::seal), but durable only with the next [`settle`](Self::settle), whose price several layers share.
+    ///
+    /// Until then the layer is sealed for this driver, and can be a parent; after a crash it and all that stands on it are writable
+    /// or absent.
+    ///
+    /// # Errors
+    /// As for [`seal`](Self::seal).
+    fn seal_later(&self, id: &LayerId) -> Result<()> {
+        self.seal(id)
+    }
+
+    /// Makes durable what was [sealed later](Self::seal_later).
+    ///
+    /// # Errors
+    /// What the kernel said; what is not durable by then is tried again the next time.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Removes a layer and its data.
     ///
     /// The layer is gone from [`list`](Self::list) at once and stays gone after a crash; where space comes

@@ -58,6 +58,9 @@ pub struct CreateOptions {
     pub size: Option<Bytes>,
     /// Labels from the start.
     pub labels: Labels,
+    /// What is written to it is worth nothing after a power loss unless it is sealed before: a driver need not bring it to disk
+    /// earlier, not even when a program in it asks.
+    pub scratch: bool,
 }
 
 /// How a layer is to be mounted.

@@ -211,6 +211,8 @@ impl StorageDriver for Btrfs {
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {
+        // Durable together with all its parents.
+        self.settle()?;
         let durability = self.root.durability();
         self.root.seal(id, |dir, data| {
             let path = dir.join(TREE);
@@ -228,6 +230,26 @@ impl StorageDriver for Btrfs {
             }
             data.committed = durability.syncs();
             Ok(())
+        })
+    }
+
+    fn seal_later(&self, id: &LayerId) -> Result<()> {
+        self.root.seal_later(id, |dir, data| {
+            let path = dir.join(TREE);
+            let tree = File::open(&path).map_err(Error::io("open", &path))?;
+            nested::flatten(&path, id)?;
+            btrfs::set_read_only(&tree, true).map_err(Error::io("make read-only", &path))?;
+            // It would be said before it is so.
+            data.committed = false;
+            Ok(())
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        let path = self.root.path();
+        self.root.settle(|| {
+            let root = File::open(path).map_err(Error::io("open", path))?;
+            rustix::fs::syncfs(&root).map_err(Error::io("sync", path))
         })
     }
 

@@ -26,6 +26,7 @@ pub struct Oracle {
     pub base: Manifest,
     pub middle: Manifest,
     pub work: Manifest,
+    pub next: Manifest,
     /// From nothing to `base`.
     pub base_tar: Vec<u8>,
     /// From `base` to `middle`.
@@ -52,10 +53,11 @@ impl Oracle {
         let base = make("base", None, &write_base)?;
         let middle = make("middle", Some("base"), &write_middle)?;
         let work = make("work", Some("middle"), &write_work)?;
+        let next = make("next", Some("work"), &write_next)?;
         let (mut base_tar, mut middle_tar) = (Vec::new(), Vec::new());
         tree::diff(None, &dir("base"), &mut base_tar)?;
         tree::diff(Some(&dir("base")), &dir("middle"), &mut middle_tar)?;
-        Ok(Self { empty, base, middle, work, base_tar, middle_tar })
+        Ok(Self { empty, base, middle, work, next, base_tar, middle_tar })
     }
 }
 
@@ -117,4 +119,10 @@ pub fn write_work(root: &Path) -> io::Result<()> {
     rustix::fs::utimensat(CWD, root.join("usr/new"), &times, rustix::fs::AtFlags::empty())?;
     rustix::fs::removexattr(root.join("etc/passwd"), "trusted.faults")?;
     OpenOptions::new().write(true).open(root.join("usr/new"))?.set_len(100)
+}
+
+/// A fourth layer, on the third.
+pub fn write_next(root: &Path) -> io::Result<()> {
+    fs::remove_file(root.join("usr/new"))?;
+    fs::write(root.join("srv/next"), bytes(4, 30_000))
 }

@@ -6,7 +6,7 @@ use storage_driver::{Bytes, CreateOptions, Error, MountMode, Result, StorageDriv
 use storage_layer::Manifest;
 
 use crate::{
-    content::{Oracle, write_base, write_middle, write_work},
+    content::{Oracle, write_base, write_middle, write_next, write_work},
     operation::{Content, Fate, Operation, Shape, Start, id, labels, remove_if_there},
 };
 
@@ -166,6 +166,43 @@ const OPERATIONS: &[Operation] = &[
             content: Content::Kept,
             durable: true,
         }],
+        limits: false,
+        relabels: None,
+    },
+    Operation {
+        name: "settle",
+        about: "seal two layers later, and make them durable together",
+        start: Start::Open,
+        prepare: with_work,
+        act: |driver, _| {
+            driver.seal_later(&id("work")?)?;
+            layer(driver, "next", Some("work"), write_next)?;
+            driver.seal_later(&id("next")?)?;
+            driver.settle()
+        },
+        back: |driver, _| {
+            remove_if_there(driver, "next")?;
+            remove_if_there(driver, "work")?;
+            layer(driver, "work", Some("middle"), write_work)
+        },
+        fates: &[
+            Fate {
+                id: "work",
+                crashed: &[Writable, Sealed],
+                failed: &[Writable, Sealed],
+                done: &[Sealed],
+                content: Content::Becomes(|oracle| &oracle.work),
+                durable: true,
+            },
+            Fate {
+                id: "next",
+                crashed: &[Absent, Writable, Sealed],
+                failed: &[Absent, Writable, Sealed],
+                done: &[Sealed],
+                content: Content::Becomes(|oracle| &oracle.next),
+                durable: true,
+            },
+        ],
         limits: false,
         relabels: None,
     },

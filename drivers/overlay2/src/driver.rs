@@ -16,7 +16,7 @@ use crate::{
     abilities::{capabilities, status},
     layers::{Data, Layers, unmount},
     links::Links,
-    probe::probe,
+    probed::known_or_probed,
     size::Sizes,
 };
 
@@ -35,7 +35,7 @@ impl Overlay2 {
     /// [`Error::Unusable`] with what is missing and the remedy; [`Error::Locked`]; [`Error::Corrupt`].
     pub fn open(root: &Path, options: Options) -> Result<Self> {
         let root: Root<Data> = Root::open(root, NAME, options.durability)?;
-        let kernel = probe(root.path(), &options)?;
+        let kernel = known_or_probed(root.path(), &options)?;
         let links = Links::open(root.path())?;
         let mut by_link = BTreeMap::new();
         let mut projects = BTreeSet::new();
@@ -99,7 +99,7 @@ impl StorageDriver for Overlay2 {
         }
         let mut made = None;
         let build = |staged: &Path, parent: Option<&_>| {
-            let data = self.layers.build(staged, parent, id, options.size)?;
+            let data = self.layers.build(staged, parent, id, options)?;
             made = Some(data.clone());
             Ok(data)
         };
@@ -119,12 +119,22 @@ impl StorageDriver for Overlay2 {
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {
+        // Durable together with all its parents.
+        self.settle()?;
         let durability = self.layers.root.durability();
         self.layers.root.seal(id, |dir, _| {
             // Never mounted writable again; and if sealing fails, the next such mount makes it again.
             delete_tree(&dir.join("work"))?;
             if durability.syncs() { sync_file_system(&dir.join("diff")) } else { Ok(()) }
         })
+    }
+
+    fn seal_later(&self, id: &LayerId) -> Result<()> {
+        self.layers.root.seal_later(id, |dir, _| delete_tree(&dir.join("work")))
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.layers.root.settle(|| sync_file_system(self.layers.root.path()))
     }
 
     fn remove(&self, id: &LayerId) -> Result<()> {

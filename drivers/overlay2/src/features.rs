@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Options, probe::Kernel};
+use crate::probe::Kernel;
 
 /// What overlayfs may write into a layer's upper directory beyond files and whiteouts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,22 +28,24 @@ impl Features {
 }
 
 /// Which mount options the overlayfs of this kernel knows; an unknown one would fail the mount.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     pub index: bool,
     pub redirect_dir: bool,
     pub metacopy: bool,
+    /// Since Linux 5.10.
+    pub volatile: bool,
 }
 
 impl Known {
-    pub const ALL: Self = Self { index: true, redirect_dir: true, metacopy: true };
+    pub const ALL: Self = Self { index: true, redirect_dir: true, metacopy: true, volatile: true };
 }
 
 /// Mount options for a stack whose layers, topmost first, have these features.
 ///
 /// Everything that a module parameter could decide otherwise is said, as far as the kernel knows the option.
 /// `index=off`: a leaked mount of the same upper must not make the next one fail.
-pub fn mount_options(stack: &[Features], writable: bool, options: &Options, kernel: &Kernel) -> Vec<&'static str> {
+pub fn mount_options(stack: &[Features], writable: bool, volatile: bool, kernel: &Kernel) -> Vec<&'static str> {
     let makes_redirects = writable && stack.first().is_some_and(|top| top.redirect_dir);
     let has_redirects = stack.iter().any(|layer| layer.redirect_dir);
     let has_metacopies = stack.iter().any(|layer| layer.metacopy);
@@ -66,7 +68,7 @@ pub fn mount_options(stack: &[Features], writable: bool, options: &Options, kern
     if kernel.in_user_namespace {
         chosen.push("userxattr");
     }
-    if writable && options.volatile {
+    if writable && volatile && kernel.known.volatile {
         chosen.push("volatile");
     }
     chosen
@@ -94,9 +96,8 @@ mod tests {
     #[test]
     fn every_choice_is_said() {
         let mut kernel = Kernel { known: Known::ALL, ..Kernel::default() };
-        let choose = |kernel: &Kernel, stack: &[Features], writable| {
-            mount_options(stack, writable, &Options::default(), kernel).join(",")
-        };
+        let choose =
+            |kernel: &Kernel, stack: &[Features], writable| mount_options(stack, writable, false, kernel).join(",");
         assert_eq!(choose(&kernel, &[PLAIN, PLAIN], true), "index=off,redirect_dir=nofollow,metacopy=off");
         assert_eq!(choose(&kernel, &[PLAIN, REDIRECT], true), "index=off,redirect_dir=follow,metacopy=off");
         assert_eq!(choose(&kernel, &[METACOPY, PLAIN], true), "index=off,redirect_dir=on,metacopy=on");
@@ -109,8 +110,7 @@ mod tests {
     #[test]
     fn no_set_of_options_is_longer_than_the_one_that_is_reckoned_with() {
         let kernel = Kernel { known: Known::ALL, in_user_namespace: true, ..Kernel::default() };
-        let options = Options { volatile: true, ..Options::default() };
-        let length = |stack: &[Features]| mount_options(stack, true, &options, &kernel).join(",").len();
+        let length = |stack: &[Features]| mount_options(stack, true, true, &kernel).join(",").len();
         let longest = [PLAIN, REDIRECT, METACOPY].map(|top| length(&[top])).into_iter().max();
         assert_eq!(longest, Some(LONGEST.join(",").len()));
     }

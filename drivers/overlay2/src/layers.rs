@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use storage_driver::{Bytes, Error, LayerId, MountMode, Result};
+use storage_driver::{CreateOptions, Error, LayerId, MountMode, Result};
 use storage_layer::copy::{self, CopyOptions};
 use storage_root::{Record, Root, delete_tree};
 use storage_sys::mount;
@@ -35,6 +35,9 @@ pub struct Data {
     /// Project id of the layer's quota, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<u32>,
+    /// Its writable mounts are volatile: what is written to it is brought to disk when it is sealed, and not before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scratch: bool,
 }
 
 pub type Layer = Record<Data>;
@@ -71,7 +74,7 @@ impl Layers {
     }
 
     /// Fills the staged directory of a new layer.
-    pub fn build(&self, staged: &Path, parent: Option<&Layer>, id: &LayerId, size: Option<Bytes>) -> Result<Data> {
+    pub fn build(&self, staged: &Path, parent: Option<&Layer>, id: &LayerId, options: &CreateOptions) -> Result<Data> {
         let diff = staged.join("diff");
         fs::create_dir(&diff).map_err(Error::io("create", &diff))?;
         match parent {
@@ -84,14 +87,14 @@ impl Layers {
                 copy_root_attributes(&below, &diff, self.kernel.in_user_namespace, id)?;
             }
         }
-        let project = size.map(|size| self.sizes.limit(&diff, size)).transpose()?;
+        let project = options.size.map(|size| self.sizes.limit(&diff, size)).transpose()?;
         let features = self.kernel.features.of_new_layer(parent.map(|parent| parent.driver.features));
         let link = self.links.add(id).inspect_err(|_| {
             if let Some(project) = project {
                 self.sizes.give_back(project);
             }
         })?;
-        Ok(Data { link, features, project })
+        Ok(Data { link, features, project, scratch: options.scratch })
     }
 
     /// Takes back what [`build`](Self::build) did outside the staged directory.
@@ -137,7 +140,8 @@ impl Layers {
             self.prepare_work(&upper.diff.with_file_name("work"), top.driver.project)?;
         }
         let features: Vec<_> = chain.iter().map(|layer| layer.driver.features).collect();
-        let options = mount_options(&features, writable, &self.options, &self.kernel);
+        let volatile = self.options.volatile || chain.first().is_some_and(|top| top.driver.scratch);
+        let options = mount_options(&features, writable, volatile, &self.kernel);
         let stack = Stack { lowers: dirs, upper, options };
         let mount = || {
             if self.kernel.context {

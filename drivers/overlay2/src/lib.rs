@@ -6,6 +6,7 @@
 //! <root>/layers/<id>/merged/   the mount point, there only while the layer is mounted
 //! <root>/l/<6 characters>      short symlinks to the diff directories
 //! <root>/empty/                below layers without a parent
+//! <root>/probed.json           what a trial mount found since the machine was started
 //! ```
 //!
 //! # Mounts
@@ -40,6 +41,7 @@ mod links;
 mod mounting;
 mod options;
 mod probe;
+mod probed;
 mod size;
 mod trial;
 

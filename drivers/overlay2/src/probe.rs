@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use storage_driver::{Error, Result};
 use storage_layer::overlay::XattrNamespace;
 use storage_sys::{statfs, userns};
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
     /// fsopen(2) with `lowerdir+`.
     pub context: bool,
@@ -75,6 +76,11 @@ pub fn probe(root: &Path, options: &Options) -> Result<Kernel> {
     if asked.redirect_dir && !kernel.features.redirect_dir {
         return Err(without_effect("redirect_dir"));
     }
+    if options.volatile && !kernel.known.volatile {
+        return Err(unusable(
+            "this kernel's overlayfs does not know volatile=on (Linux 5.10); leave it off".to_owned(),
+        ));
+    }
     if asked.metacopy && !kernel.features.metacopy {
         return Err(without_effect("metacopy"));
     }
@@ -107,6 +113,7 @@ fn choose_options(trial: &Trial, kernel: &mut Kernel, options: &Options) -> Resu
         (Known { index: true, ..Known::default() }, &mut all.index),
         (Known { redirect_dir: true, ..Known::default() }, &mut all.redirect_dir),
         (Known { metacopy: true, ..Known::default() }, &mut all.metacopy),
+        (Known { volatile: true, ..Known::default() }, &mut all.volatile),
     ] {
         kernel.known = one;
         *found = trial.mount(kernel, options).is_ok();

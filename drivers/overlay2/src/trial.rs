@@ -96,7 +96,7 @@ impl Trial {
         let stack = Stack {
             lowers: vec![dir("lower")],
             upper: Some(dir("upper")),
-            options: mount_options(&features, true, options, kernel),
+            options: mount_options(&features, true, true, kernel),
         };
         if kernel.context { stack.mount_by_context(&merged) } else { stack.mount_by_page(&self.dir.join("l"), &merged) }
     }

@@ -14,7 +14,8 @@
 //! mounts that a killed process had left below it; those that a living process holds stay.
 //!
 //! Durable order: making a layer syncs nothing (starting a container must not wait for the disk); sealing
-//! first makes the driver's data durable, then the record that says so, then the directories that lead to it.
+//! first makes the driver's data durable, then the record that says so, then the directories that lead to it. Layers that are
+//! [sealed later](Root::seal_later) say on disk that they are writable until they [settle](Root::settle) together.
 
 #![deny(missing_docs)]
 
@@ -25,6 +26,7 @@ mod mounts;
 mod open;
 mod record;
 mod root;
+mod settle;
 mod table;
 
 pub use atomic::write_atomically;

@@ -1,14 +1,14 @@
 //! Opening a root: format check and taking away what a crash left.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use storage_driver::{Error, LayerId, Leftover, Result};
+use storage_driver::{Error, LayerId, LayerState, Leftover, Result};
 use storage_sys::{mount, mountinfo};
 
 use crate::{
@@ -115,6 +115,7 @@ pub fn load<X: DeserializeOwned>(
 ) -> Result<Vec<Record<X>>> {
     let layers = root.join(LAYERS);
     let mut found: BTreeMap<LayerId, Record<X>> = BTreeMap::new();
+    let mut gone = BTreeSet::new();
     for entry in entries(&layers)? {
         let record =
             Record::read(&entry)?.filter(|record: &Record<X>| Some(record.info.id.as_str()) == name_of(&entry));
@@ -122,10 +123,12 @@ pub fn load<X: DeserializeOwned>(
             Some(record) => _ = found.insert(record.info.id.clone(), record),
             None => {
                 delete(&entry)?;
+                gone.extend(name_of(&entry).and_then(|name| LayerId::new(name).ok()));
                 recovered.push(Leftover { kind: "partial layer", path: entry });
             }
         }
     }
+    drop_orphans(&layers, &gone, &mut found, delete, recovered)?;
     for record in found.values() {
         if let Some(parent) = record.info.parent.as_ref().filter(|parent| !found.contains_key(parent)) {
             return Err(Error::Corrupt {
@@ -137,6 +140,29 @@ pub fn load<X: DeserializeOwned>(
     let mut records: Vec<_> = found.into_values().collect();
     records.sort_by_key(|record| record.depth);
     Ok(records)
+}
+
+/// What stands on a layer that was never whole was not either: both were to be durable with the same sync.
+fn drop_orphans<X>(
+    layers: &Path,
+    gone: &BTreeSet<LayerId>,
+    found: &mut BTreeMap<LayerId, Record<X>>,
+    delete: &dyn Fn(&Path) -> Result<()>,
+    recovered: &mut Vec<Leftover>,
+) -> Result<()> {
+    let mut gone = gone.clone();
+    loop {
+        let on_nothing = |record: &&Record<X>| {
+            let parent_is_gone = record.info.parent.as_ref().is_some_and(|parent| gone.contains(parent));
+            record.info.state == LayerState::Writable && parent_is_gone
+        };
+        let Some(id) = found.values().find(on_nothing).map(|record| record.info.id.clone()) else { return Ok(()) };
+        let path = layers.join(id.as_str());
+        delete(&path)?;
+        recovered.push(Leftover { kind: "partial layer", path });
+        found.remove(&id);
+        gone.insert(id);
+    }
 }
 
 pub fn empty_leftovers(root: &Path, delete: &dyn Fn(&Path) -> Result<()>, recovered: &mut Vec<Leftover>) -> Result<()> {

@@ -38,14 +38,32 @@ pub struct Record<X> {
 impl<X> Record<X> {
     /// The record's name in its layer's directory.
     pub(crate) const FILE: &'static str = "layer.json";
+    const ASIDE: &'static str = ".layer.json.settled";
+
+    /// Makes the record that was written aside the one that is read, with one rename and no sync.
+    pub(crate) fn put_in_place(layer_dir: &Path) -> Result<()> {
+        let path = layer_dir.join(Self::FILE);
+        std::fs::rename(layer_dir.join(Self::ASIDE), &path).map_err(Error::io("write", &path))
+    }
 }
 
 impl<X: Serialize> Record<X> {
     pub(crate) fn write(&self, layer_dir: &Path, durability: Durability) -> Result<()> {
+        write_atomically(layer_dir, Self::FILE, &self.json(layer_dir)?, durability)
+    }
+
+    /// Writes the record beside the one that is read, for [`put_in_place`](Self::put_in_place).
+    pub(crate) fn write_aside(&self, layer_dir: &Path) -> Result<()> {
+        let path = layer_dir.join(Self::ASIDE);
+        let written = std::fs::write(&path, self.json(layer_dir)?);
+        written.map_err(Error::io("write", &path)).inspect_err(|_| _ = std::fs::remove_file(&path))
+    }
+
+    fn json(&self, layer_dir: &Path) -> Result<Vec<u8>> {
         let mut json = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::io("write", layer_dir.join(Self::FILE))(std::io::Error::other(error)))?;
         json.push(b'\n');
-        write_atomically(layer_dir, Self::FILE, &json, durability)
+        Ok(json)
     }
 }
 

@@ -38,6 +38,8 @@ struct Inner<X> {
     durability: Durability,
     recovered: Vec<Leftover>,
     table: Mutex<Table<X>>,
+    /// Held by who settles; true when records were put in place and not synced. Taken before any gate.
+    settling: Mutex<bool>,
     _lock: Lock,
 }
 
@@ -111,6 +113,10 @@ impl<X> Root<X> {
         self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn settling(&self) -> MutexGuard<'_, bool> {
+        self.inner.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `operation` while no other operation on this layer runs.
     pub(crate) fn exclusively<T>(&self, id: &LayerId, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         let gate = self.table().slot(id)?.gate.clone();
@@ -181,7 +187,9 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
             }
         }
         let table = Mutex::new(table);
-        Ok(Self { inner: Arc::new(Inner { path, durability, recovered, table, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { path, durability, recovered, table, settling: Mutex::new(false), _lock: lock }),
+        })
     }
 
     /// Makes a layer: `build` fills the staged directory and returns the driver's part of the record.
@@ -299,11 +307,15 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     fn replace(&self, mut record: Record<X>) -> Result<()> {
         let id = record.info.id.clone();
         record.info.updated = Timestamp::from_system(SystemTime::now()).max(record.info.updated);
-        let durability = match record.info.state {
-            LayerState::Sealed => self.inner.durability,
-            LayerState::Writable => Durability::Skip,
-        };
-        record.write(&self.layer_dir(&id), durability)?;
+        if self.table().unsettled.contains(&id) {
+            as_writable(&record).write(&self.layer_dir(&id), Durability::Skip)?;
+        } else {
+            let durability = match record.info.state {
+                LayerState::Sealed => self.inner.durability,
+                LayerState::Writable => Durability::Skip,
+            };
+            record.write(&self.layer_dir(&id), durability)?;
+        }
         self.table().slot_mut(&id)?.record = Arc::new(record);
         Ok(())
     }
@@ -328,7 +340,8 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 (slot.record.clone(), self.inner.path.join(open::TRASH).join(number.to_string()))
             };
             let dir = self.layer_dir(id);
-            let gone = self.put_away(&dir, &trashed, record.info.state);
+            let on_disk = if self.table().unsettled.contains(id) { LayerState::Writable } else { record.info.state };
+            let gone = self.put_away(&dir, &trashed, on_disk);
             let mut table = self.table();
             if gone.is_err() {
                 if let Some(slot) = table.slots.get_mut(id) {
@@ -336,6 +349,8 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 }
             } else {
                 table.slots.remove(id);
+                table.unsettled.remove(id);
+                table.doubtful.remove(id);
                 table.let_go(record.info.parent.as_ref());
             }
             drop(table);
@@ -375,6 +390,13 @@ pub fn delete_tree(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// What a record says on disk until what it vouches for is there.
+pub(crate) fn as_writable<X: Clone>(record: &Record<X>) -> Record<X> {
+    let mut record = Record::clone(record);
+    record.info.state = LayerState::Writable;
+    record
 }
 
 pub(crate) fn rollback(cause: Error, cleanup: Result<()>) -> Error {

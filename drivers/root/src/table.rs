@@ -81,12 +81,22 @@ pub struct Table<X> {
     pub slots: BTreeMap<LayerId, Slot<X>>,
     /// Ids of layers being made.
     pub reserved: BTreeSet<LayerId>,
+    /// Layers that are sealed here and writable on disk.
+    pub unsettled: BTreeSet<LayerId>,
+    /// Those among them whose data a failed sync may have lost: the kernel tells that once, and the next sync succeeds.
+    pub doubtful: BTreeSet<LayerId>,
     pub next_trash: u64,
 }
 
 impl<X> Table<X> {
     pub const fn new() -> Self {
-        Self { slots: BTreeMap::new(), reserved: BTreeSet::new(), next_trash: 0 }
+        Self {
+            slots: BTreeMap::new(),
+            reserved: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            next_trash: 0,
+        }
     }
 
     pub fn slot(&self, id: &LayerId) -> Result<&Slot<X>> {

@@ -155,6 +155,8 @@ impl StorageDriver for Vfs {
     }
 
     fn seal(&self, id: &LayerId) -> Result<()> {
+        // Durable together with all its parents.
+        self.settle()?;
         let durability = self.root.durability();
         self.root.seal(id, |dir, _| {
             if !durability.syncs() {
@@ -163,6 +165,18 @@ impl StorageDriver for Vfs {
             // One call for however many files; it also waits for what others have dirtied on this file system.
             let tree = fs::File::open(dir.join("tree")).map_err(Error::io("open", dir))?;
             rustix::fs::syncfs(&tree).map_err(Error::io("sync", dir))
+        })
+    }
+
+    fn seal_later(&self, id: &LayerId) -> Result<()> {
+        self.root.seal_later(id, |_, _| Ok(()))
+    }
+
+    fn settle(&self) -> Result<()> {
+        let path = self.root.path();
+        self.root.settle(|| {
+            let root = fs::File::open(path).map_err(Error::io("open", path))?;
+            rustix::fs::syncfs(&root).map_err(Error::io("sync", path))
         })
     }
 

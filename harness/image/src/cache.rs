@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use storage_driver::Timestamp;
 use storage_layer::Digest;
+use storage_root::Durability;
 
 use crate::{ChainId, Error, LayerBlob, Result, Store, document, durable};
 
@@ -49,7 +50,8 @@ impl<'s> Cache<'s> {
     pub fn get(&self, key: &Digest) -> Result<Option<CacheEntry>> {
         let path = self.path(key);
         let Some(entry) = self.read(&path)? else { return Ok(None) };
-        if entry.layer.as_ref().is_some_and(|layer| !self.store.blobs().contains(&layer.digest)) {
+        let is_there = |layer: &LayerBlob| self.store.blobs().size(&layer.digest).is_ok_and(|size| size == layer.size);
+        if !entry.layer.as_ref().is_none_or(is_there) {
             forget(&path)?;
             return Ok(None);
         }
@@ -70,7 +72,8 @@ impl<'s> Cache<'s> {
         let dir = self.dir();
         fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
         let json = document::to_json(entry)?;
-        durable::replace(&self.path(key), &json, self.store.blobs().tmp(), self.store.durability())
+        // Never synced: see above.
+        durable::replace(&self.path(key), &json, self.store.blobs().tmp(), Durability::Skip)
     }
 
     /// All entries with their keys and last uses, the most recently used first.

@@ -36,7 +36,7 @@ pub use configuration::{Configuration, DockerConfig, HealthCheck};
 pub use contents::{Hidden, LayerContents, Tally, contents};
 pub use error::{Error, Result};
 pub use image::{HistoryStep, Image, LayerBlob};
-pub use layers::{CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose};
+pub use layers::{Batch, CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose};
 pub use lock::Lease;
 pub use partial::PartialBlob;
 pub use reference::Reference;

@@ -27,6 +27,7 @@ cases! { "lifecycle";
     "second-opening" = second_opening [Persistence]: "a root that is open cannot be opened a second time";
     "reopen" = reopen [Persistence]: "layers, contents, states and labels are there after reopening";
     "reopen-and-go-on" = reopen_and_go_on [Persistence]: "a writable layer can be changed, sealed and exported after reopening";
+    "seal-later" = seal_later [Persistence]: "layers that are sealed later are parents at once, and durable when they have settled";
     "recovered-nothing" = recovered_nothing [Persistence]: "a clean shutdown leaves nothing to recover";
     "usage" = usage: "usage grows with what is written, and is what the way of sharing makes it";
     "usage-after-copy-up" = usage_copied_up: "what a small write costs is told: nothing shared, the file, or its blocks";
@@ -66,6 +67,26 @@ fn dropped_mount(cx: &Context<'_>) -> Verdict {
     drop(driver.mount(&layer, MountMode::ReadWrite)?);
     driver.seal(&layer)?;
     Ok(())
+}
+
+fn seal_later(cx: &Context<'_>) -> Verdict {
+    let driver = cx.driver();
+    let mut layers = Vec::new();
+    for number in 0..3 {
+        let layer = cx.changed(&format!("later-{number}"), layers.last(), &[Op::file(format!("f{number}"), "x")])?;
+        driver.seal_later(&layer)?;
+        ensure!(driver.stat(&layer)?.state == LayerState::Sealed, "the layer is not sealed for its own driver");
+        layers.push(layer);
+    }
+    driver.settle()?;
+    driver.settle()?;
+    let top = &layers[2];
+    drop(driver);
+    let driver = cx.reopen()?;
+    ensure!(layers.iter().all(|layer| driver.stat(layer).is_ok_and(|it| it.state == LayerState::Sealed)), "not sealed");
+    let view = driver.mount(top, MountMode::ReadOnly)?;
+    ensure!((0..3).all(|number| view.path().join(format!("f{number}")).exists()), "a layer's file is gone");
+    Ok(view.close()?)
 }
 
 fn mount_modes(cx: &Context<'_>) -> Verdict {

@@ -1,6 +1,7 @@
 //! The life-cycle rules that every driver with a root inherits, tried with a driver that keeps one file a layer.
 
 mod holds;
+mod settle;
 
 use std::{
     fs,

@@ -1,6 +1,9 @@
 //! One layer: prepared, mounted, changed, unmounted, committed; or taken from the cache; or given up whole.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use harness_image::{CacheEntry, PrepareOptions};
 use storage_driver::{LayerId, MountMode, Timestamp};
@@ -8,6 +11,9 @@ use storage_layer::Digest;
 
 use super::{Build, config::State, epoch};
 use crate::{Error, LayerSummary, Result, StepTimes, cache_key::KeyMaker, context::Jail};
+
+/// How often steps are made durable at least: together with others where they are quick, and alone where losing them would be a loss.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What a step made.
 pub struct Made {
@@ -64,6 +70,7 @@ impl Build<'_> {
             notes: std::collections::BTreeMap::new(),
         };
         self.layers.store().cache().put(&key, &entry)?;
+        self.layers.settle_after(AT_LEAST)?;
         state.layers.push(committed.blob);
         state.chain = Some(committed.chain);
         self.remember(state, text, entry.created)?;

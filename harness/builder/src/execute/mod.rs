@@ -212,8 +212,13 @@ impl<'a> Builder<'a> {
         let build = Build::start(self.layers, self.images, BuildStart::Build, request)?;
         build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
         build.warn_of_unused_arguments(observer);
-        let steps = schedule::all(&build, observer)?;
-        build.finish(steps)
+        let batch = self.layers.batch();
+        let built = schedule::all(&build, observer).and_then(|steps| build.finish(steps));
+        // Also what a failed build has finished, for the next one's cache.
+        let settled = batch.settle();
+        let built = built?;
+        settled?;
+        Ok(built)
     }
 
     /// What the build checks find. Nothing is built, and no image is brought.

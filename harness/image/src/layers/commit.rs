@@ -97,7 +97,7 @@ impl Layers {
         labels.remove(PURPOSE_LABEL);
         labels.insert(CHAIN_LABEL.to_owned(), chain.to_string());
         self.driver.set_labels(id, &labels)?;
-        self.driver.seal(id)?;
+        self.seal(id)?;
         making.done(id.clone());
         Ok(id.clone())
     }

@@ -53,10 +53,10 @@ impl Layers {
         let mut tar = self.store.blobs().open_blob(&layer.digest)?;
         let id = random_id()?;
         let labels = Labels::from([(CHAIN_LABEL.to_owned(), chain.to_string())]);
-        self.driver.create(&id, parent, &CreateOptions { size: None, labels })?;
+        self.driver.create(&id, parent, &CreateOptions { labels, scratch: true, ..CreateOptions::default() })?;
         let made = self.driver.apply(&id, &mut tar).map_err(Error::from).and_then(|stats| {
             self.expect(layer, Digest::from_bytes(stats.diff_id))?;
-            Ok(self.driver.seal(&id)?)
+            self.seal(&id)
         });
         if let Err(error) = made {
             self.drop_failed(&id);

@@ -1,5 +1,6 @@
 //! Image layers on one storage driver.
 
+mod batch;
 mod chains;
 mod commit;
 mod ensure;
@@ -8,8 +9,9 @@ use std::{fmt, sync::Arc};
 
 use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerInfo, LayerState, StorageDriver};
 
-use self::chains::Chains;
+pub use self::batch::Batch;
 pub use self::commit::{CommitTimes, Committed};
+use self::{batch::Batches, chains::Chains};
 use crate::{ChainId, Error, Result, Store};
 
 /// The label that holds a layer's chain id.
@@ -68,6 +70,7 @@ pub struct Layers {
     store: Arc<Store>,
     driver: Arc<dyn StorageDriver>,
     chains: Chains,
+    batches: Batches,
     recovered: Vec<LayerId>,
 }
 
@@ -79,8 +82,8 @@ impl Layers {
     pub fn new(store: Arc<Store>, driver: Arc<dyn StorageDriver>) -> Result<Self> {
         let mut recovered = Vec::new();
         let chains = Chains::default();
-        // Children come after their parents, and a layer that is not sealed has none.
-        for layer in driver.list()? {
+        // Parents come before their children, and one that was sealed and not settled when its process was killed may have some.
+        for layer in driver.list()?.into_iter().rev() {
             if is_unfinished(&layer) {
                 match driver.remove(&layer.id) {
                     Ok(()) => recovered.push(layer.id),
@@ -90,7 +93,7 @@ impl Layers {
                 chains.learn(chain, layer.id);
             }
         }
-        Ok(Self { store, driver, chains, recovered })
+        Ok(Self { store, driver, chains, batches: Batches::default(), recovered })
     }
 
     /// The image store.
@@ -125,7 +128,13 @@ impl Layers {
         let mut labels = options.labels.clone();
         labels.insert(PURPOSE_LABEL.to_owned(), options.purpose.as_str().to_owned());
         let id = random_id()?;
-        self.driver.create(&id, parent, &CreateOptions { size: options.size, labels })?;
+        // Removed at the next opening unless it is sealed; see `is_unfinished`.
+        let scratch = options.purpose == Purpose::Build;
+        if !scratch {
+            // It stays after a crash, and so must what it stands on.
+            self.settle()?;
+        }
+        self.driver.create(&id, parent, &CreateOptions { size: options.size, labels, scratch })?;
         Ok(id)
     }
 

@@ -186,7 +186,7 @@ fn privileged_what_a_killed_process_was_making_is_removed_when_layers_are_opened
     let image = setup.image(&[&["a"]], "a");
     let half = LayerId::new("half-made").unwrap();
     let labels = [(CHAIN_LABEL.to_owned(), image.chain().unwrap().to_string())].into();
-    setup.driver.create(&half, None, &CreateOptions { size: None, labels }).unwrap();
+    setup.driver.create(&half, None, &CreateOptions { labels, ..CreateOptions::default() }).unwrap();
     let step = setup.step(None, &["step"]);
     let options = PrepareOptions { purpose: Purpose::Container, ..PrepareOptions::default() };
     let container = setup.layers.prepare(None, &options).unwrap();

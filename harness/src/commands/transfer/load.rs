@@ -50,6 +50,7 @@ pub fn run(args: &LoadArgs) -> Result {
         None | Some("-") => (Box::new(io::stdin()), "standard input"),
         Some(path) => (Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?), path),
     };
+    let batch = session.as_ref().map(|session| session.layers.batch());
     let loaded = harness_transfer::load(&store, input, origin, &Lines { quiet: args.quiet })
         .map_err(|error| Failure::Failed(error.into()))?;
     if let Some(session) = &session {
@@ -57,6 +58,7 @@ pub fn run(args: &LoadArgs) -> Result {
             session.layers.ensure(&image.image)?;
         }
     }
+    batch.map_or(Ok(()), harness_image::Batch::settle)?;
     let mut told = String::new();
     for image in loaded {
         if image.names.is_empty() {
