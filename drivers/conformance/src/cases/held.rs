@@ -25,7 +25,9 @@ const BELOW: &[&str] = &["C /d", "A /d/new", "D /f"];
 
 /// A writable layer on a sealed parent, changed through the mount that is then held.
 fn held(cx: &Context<'_>) -> Verdict<HeldMount> {
-    let base = cx.sealed("base", None, &[Op::mkdir("d"), Op::file("d/f", "1"), Op::file("f", "2")])?;
+    // The directory's change shows by its time, which could be that of the same tick of the clock.
+    let below = [Op::mkdir("d"), Op::file("d/f", "1"), Op::file("f", "2"), Op::utimes("d", 1_000_000_000, 0)];
+    let base = cx.sealed("base", None, &below)?;
     let layer = cx.create("layer", Some(&base))?;
     let mounted = cx.driver().mount(&layer, MountMode::ReadWrite)?;
     all(mounted.path(), &[Op::file("d/new", "3"), Op::remove("f")])?;
