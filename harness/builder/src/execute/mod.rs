@@ -399,10 +399,10 @@ pub fn configure(name: &str, source: &[u8]) -> Result<Configuration> {
     configure_from(State::scratch(), name, source)
 }
 
-/// As [`configure`], on top of a configuration; of that one's history nothing is kept.
+/// As [`configure()`], on top of a configuration; of that one's history nothing is kept.
 ///
 /// # Errors
-/// As [`configure`].
+/// As [`configure()`].
 pub fn configure_on(base: &Configuration, name: &str, source: &[u8]) -> Result<Configuration> {
     let mut state = State::scratch();
     state.take_over(base.oci.config().as_ref(), &base.docker);
