@@ -18,7 +18,7 @@ use crate::{
 /// none where there is no `lower`).
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) naming what could not be read.
+/// [`Error::Io`] naming what could not be read.
 pub fn changes(lower: Option<&Path>, upper: &Path) -> Result<Vec<Change>> {
     Ok(Walk::run(&pair(lower, upper)?)?.into_changes())
 }
@@ -26,7 +26,7 @@ pub fn changes(lower: Option<&Path>, upper: &Path) -> Result<Vec<Change>> {
 /// Writes that difference as an uncompressed OCI layer tar.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) naming what could not be read; [`Error::Output`](crate::Error::Output).
+/// [`Error::Io`] naming what could not be read; [`Error::Output`].
 pub fn diff(lower: Option<&Path>, upper: &Path, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
     let pair = pair(lower, upper)?;
     crate::export::export(&pair.upper, Walk::run(&pair)?, out)
@@ -62,7 +62,7 @@ pub fn archive_one(dir: &Path, entry: &[u8], name: &[u8], out: &mut (dyn Write +
 /// What a tree takes when nothing is shared: every inode once, the root included.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) naming what could not be read.
+/// [`Error::Io`] naming what could not be read.
 pub fn usage(root: &Path) -> Result<Usage> {
     let all = overlay::usage(root, &[], overlay::XattrNamespace::Trusted)?;
     Ok(Usage { copied_up: CopiedUp::default(), ..all })
