@@ -23,7 +23,7 @@ use self::{
 use crate::{
     cli::{Common, OneDriver},
     commands::{print, transfer::RegistryArgs},
-    engine::{Session, bases::Everywhere},
+    engine::{Session, bases, bases::Everywhere},
     failure::{Failure, Result},
     place::Place,
     say, signals, size,
@@ -121,7 +121,7 @@ pub fn run(args: &BuildArgs) -> Result {
     let images = Everywhere { registries: args.registry.options(), anew: args.pull };
     let builder = Builder::new(&session.layers).with_images(&images);
     if args.check {
-        return check(&builder, &request);
+        return check(&session, &builder, &request);
     }
     let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
     let built = builder.build(&request, &mut teller).inspect_err(|_| teller.failed()).map_err(failed)?;
@@ -218,7 +218,16 @@ fn names(args: &BuildArgs, outputs: &[Output]) -> Result<Vec<Reference>> {
 }
 
 /// Prints what the build checks find.
-fn check(builder: &Builder<'_>, request: &BuildRequest) -> Result {
+fn check(session: &Session, builder: &Builder<'_>, request: &BuildRequest) -> Result {
+    let text = match (&request.dockerfile_text, &request.dockerfile) {
+        (Some(text), _) => Some(text.clone()),
+        // One that is missing is the builder's to name. A pipe of the shell's can be read once.
+        (None, Some(path)) if path.is_file() => std::fs::read(path).ok(),
+        (None, _) => None,
+    };
+    if let Some(text) = text {
+        bases::ensure_built_in(&session.store, &text, request)?;
+    }
     let found = builder.check(request).map_err(failed)?;
     for warning in &found {
         print(&format!("{warning}\n"))?;

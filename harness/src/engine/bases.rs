@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harness_builder::Images;
+use harness_builder::{BuildRequest, Images};
 use harness_image::{Error, Image, Reference, Store, base::Base};
 use harness_transfer::Options;
 
@@ -65,6 +65,21 @@ pub fn ensure_for(
     let Ok(names) = harness_builder::base_images("Dockerfile", dockerfile, target, build_args) else { return Ok(()) };
     for name in names {
         Everywhere::default().image(store, &name).map_err(|error| Failure::failed(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Makes the built-in bases that a Dockerfile's target starts from: what is known of them is part of what can be wrong.
+///
+/// # Errors
+/// What cannot be made.
+pub fn ensure_built_in(store: &Store, dockerfile: &[u8], request: &BuildRequest) -> Result {
+    let target = request.target.as_deref();
+    let Ok(names) = harness_builder::base_images("Dockerfile", dockerfile, target, &request.build_args) else {
+        return Ok(());
+    };
+    for name in names.iter().filter(|name| built_in(name).is_some()) {
+        resolve(store, name)?;
     }
     Ok(())
 }
