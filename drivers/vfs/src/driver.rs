@@ -53,7 +53,10 @@ impl Vfs {
         match copy::probe(options.copy, &root.path().join("staging")) {
             Ok(Support::Yes) => {}
             Ok(Support::No(why)) => return Err(unusable(format!("{why}; use copy=copy"))),
-            // A full disk, for one: it says nothing about this driver.
+            // A full disk says nothing about this driver, and whoever wants to remove layers from it must get in.
+            Err(storage_layer::Error::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+            // So does another failure of the disk's, but it is told.
             Err(storage_layer::Error::Io { op, path, source }) => return Err(Error::Io { op, path, source }),
             Err(error) => return Err(unusable(error.to_string())),
         }

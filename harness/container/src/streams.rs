@@ -46,6 +46,8 @@ pub(crate) struct Streams {
     input: Mutex<Option<File>>,
     /// What passes this process's own input on; begun with the first run.
     pub(crate) passing: Once,
+    /// That the log cannot be written is said once.
+    complaining: Once,
 }
 
 impl Streams {
@@ -58,6 +60,7 @@ impl Streams {
             attached: Mutex::default(),
             input: Mutex::default(),
             passing: Once::new(),
+            complaining: Once::new(),
         })
     }
 
@@ -99,8 +102,10 @@ impl Streams {
         };
         drop(raw);
         *lock(&self.input) = None;
-        if let Some(log) = &self.log {
-            lock(log).finish()?;
+        if let Some(log) = &self.log
+            && let Err(error) = lock(log).finish()
+        {
+            self.complaining.call_once(|| tracing::warn!(%error, "output of a container is not in its log"));
         }
         passed
     }
@@ -124,7 +129,7 @@ impl Streams {
         if let Some(log) = &self.log
             && let Err(error) = lock(log).write(stream, bytes)
         {
-            tracing::warn!(%error, "output of a container is not in its log");
+            self.complaining.call_once(|| tracing::warn!(%error, "output of a container is not in its log"));
         }
         if matches!(self.front, Front::Own { .. }) {
             let _ = match stream {

@@ -189,8 +189,8 @@ impl Life<'_> {
         let pumped = self.streams.pump(ends);
         let exit = container.wait()?;
         let stats = container.stats();
-        self.shared
-            .ended(exit.status(), stats.ok().flatten().and_then(|stats| stats.oom_kills).is_some_and(|n| n > 0))?;
+        let kills = stats.ok().flatten().and_then(|stats| stats.oom_kills);
+        self.shared.ended(exit.status(), kills.is_some_and(|kills| kills > 0));
         if let Some(probing) = probing {
             // It ends with the container.
             let _ = probing.join();

@@ -98,8 +98,15 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn ended(&self, status: i32, oom_killed: bool) -> Result<()> {
-        self.change(|inner| {
+    /// What the disk has no room for must not hide how the container ended: it is dead to others then.
+    fn change_at_the_end(&self, change: impl FnOnce(&mut Inner)) {
+        if let Err(error) = self.change(change) {
+            tracing::warn!(container = self.name, %error, "how the container ended is not in its state");
+        }
+    }
+
+    pub(super) fn ended(&self, status: i32, oom_killed: bool) {
+        self.change_at_the_end(|inner| {
             inner.container = None;
             inner.state.phase = Phase::Exited;
             inner.state.status = Some(status);
@@ -108,7 +115,7 @@ impl Shared {
             inner.state.pid = None;
             inner.state.network = None;
             inner.state.running = None;
-        })
+        });
     }
 
     pub(super) fn restarts(&self) -> u32 {
@@ -139,7 +146,7 @@ impl Shared {
 
     /// Nothing will be done with it any more; gives the right to look after it back.
     pub(super) fn finish(&self, error: Option<&Error>) -> Result<Held> {
-        self.change(|inner| {
+        self.change_at_the_end(|inner| {
             inner.over = true;
             inner.container = None;
             inner.state.phase = Phase::Exited;
@@ -152,7 +159,7 @@ impl Shared {
                 inner.state.status = Some(error.status().into());
                 inner.state.finished = Some(now());
             }
-        })?;
+        });
         self.lock().held.take().ok_or_else(|| Error::refused(&self.name, "has ended already"))
     }
 
