@@ -86,7 +86,9 @@ fn privileged_a_kernel_without_device_mapper_names_the_lab() {
 #[test]
 fn two_kernels_are_two_columns() {
     let place = Place::new();
-    let args = ["--driver", "vfs,overlay2", "--workload", "empty", "--quick", "--out", "two"];
+    let small =
+        ["--workload", "layers", "--param", "depths=1,2", "--param", "files=50", "--runs", "1", "--warmup", "0"];
+    let args = [&["--driver", "vfs,overlay2", "--quick", "--out", "two"][..], &small].concat();
     let answer = lab(&place, &["--kernel", "6.1", "--kernel", "6.12"], &args).ok();
     let out = place.dir.path().join("two");
     let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
