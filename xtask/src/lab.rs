@@ -73,7 +73,10 @@ pub fn all(kernel: Option<&str>) -> Result<()> {
     part("from driver to driver", &format!("migrate {harness}"));
     let run = out.path().join("run");
     let run_word = word(&run)?;
-    part("main job", &format!("{harness} --driver {DRIVERS} --workload build --quick --format none --out {run_word}"));
+    part(
+        "main job",
+        &format!("{harness} --driver {DRIVERS} --workload build --quick --runs 1 --format none --out {run_word}"),
+    );
     script += "exit $status\n";
     let kernel = kernel.or_else(|| Kernel::find(Some(OLDER)).is_ok().then_some(OLDER));
     boot(kernel, vec!["sh".into(), "-c".into(), script.into()], vec![out.path().to_owned()])?;
