@@ -85,6 +85,8 @@ pub fn all(kernel: Option<&str>) -> Result<()> {
 
 /// The functions of the script. Each part says how long it took, and fails the whole when it fails, after the others.
 const HEAD: &str = r#"status=0
+# Each test of a network has several namespaces, and all run at once.
+ulimit -n 65536
 part() {
     name=$1
     shift
