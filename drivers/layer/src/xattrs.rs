@@ -117,10 +117,10 @@ impl Of<'_> {
     }
 }
 
-/// False for overlayfs's own marks, which describe how a driver stores a tree, and for SELinux labels, which
-/// belong to the host's policy and not to an image.
+/// False for overlayfs's own marks, which describe how a driver stores a tree; for SELinux labels, which belong to the
+/// host's policy and not to an image; and for the form in which xfs keeps ACLs, which it lists beside them.
 pub(crate) fn is_content(name: &[u8]) -> bool {
-    !is_overlay(name) && name != b"security.selinux"
+    !is_overlay(name) && name != b"security.selinux" && !name.starts_with(b"trusted.SGI_ACL_")
 }
 
 pub(crate) fn is_overlay(name: &[u8]) -> bool {

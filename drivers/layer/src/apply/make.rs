@@ -201,8 +201,9 @@ impl Target<'_> {
     }
 }
 
-/// Blocks of zeros become holes.
+/// Blocks of zeros become holes. As with a body of a layer, the size comes first.
 fn copy_sparse(mut from: File, to: &mut File, size: u64) -> std::io::Result<()> {
+    to.set_len(size)?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = match from.read(&mut buffer) {
@@ -217,5 +218,5 @@ fn copy_sparse(mut from: File, to: &mut File, size: u64) -> std::io::Result<()> 
             to.write_all(&buffer[..read])?;
         }
     }
-    to.set_len(size)
+    Ok(())
 }

@@ -161,12 +161,17 @@ impl<R: BufRead> Run<'_, R> {
         self.content += bytes;
         let path = crate::source::join(&at.path, name);
         let inherited = at.default_acl;
-        let whole = matches!(data, [region] if region.length == size) && size <= SMALL;
-        if whole {
+        let dense = matches!(data, [region] if region.length == size);
+        if dense && size <= SMALL {
             let body = self.small_body(size)?;
             return Ok(self.jobs.submit(Job { file, body, attributes, inherited, path, offset }));
         }
-        self.large_body(&file, size, data)?;
+        if !dense {
+            // First, since xfs reserves space beyond the end of a file that grows (xfs(5), `allocsize`), and what of it
+            // later lies within the file is no hole any more.
+            file.set_len(size).map_err(|error| self.reader.fail(io("set the size of")(error)))?;
+        }
+        self.large_body(&file, data)?;
         let setter = self.target.setter;
         setter.open(file.as_fd(), &attributes, inherited, &path).map_err(|why| self.reader.fail(why))?;
         Ok(true)
@@ -186,7 +191,7 @@ impl<R: BufRead> Run<'_, R> {
     }
 
     /// Writes a file as it is read: each piece at its place, and holes where there is none.
-    fn large_body(&mut self, file: &File, size: u64, data: &[Region]) -> Result<()> {
+    fn large_body(&mut self, file: &File, data: &[Region]) -> Result<()> {
         for region in data {
             let (mut at, end) = (region.offset, region.offset + region.length);
             while at < end {
@@ -198,6 +203,6 @@ impl<R: BufRead> Run<'_, R> {
                 at += count as u64;
             }
         }
-        file.set_len(size).map_err(|error| self.reader.fail(io("set the size of")(error)))
+        Ok(())
     }
 }

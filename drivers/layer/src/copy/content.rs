@@ -56,17 +56,17 @@ pub(super) fn copy(
         data(0, size)?;
         return Ok(false);
     }
+    let cut = |length| ftruncate(to, length).map_err(|errno| Failure::Write(errno.into()));
+    // First, since xfs reserves space beyond the end of a file that grows, and that would not become a hole again.
+    cut(size)?;
     let mut at = 0;
-    let mut length = size;
     while let Some((start, end)) = next_data(from, at, size).map_err(|errno| Failure::Read(errno.into()))? {
         at = data(start, end)?;
         if at < end {
-            length = at;
+            cut(at)?;
             break;
         }
     }
-    // A hole at the end, or all of it one.
-    ftruncate(to, length).map_err(|errno| Failure::Write(errno.into()))?;
     Ok(true)
 }
 
