@@ -12,6 +12,8 @@ use rustix::{
     io::Errno,
 };
 
+use storage_sys::xattrat;
+
 /// Sorted by name.
 pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -29,9 +31,9 @@ pub(crate) enum Of<'a> {
 }
 
 impl Of<'_> {
-    /// The calls relative to a descriptor, getxattrat(2) and its like, came with Linux 6.13; before them the way
-    /// to stay beneath a directory is its descriptor's link in /proc. Only the last component is a name of the
-    /// tree, and the `l` calls do not follow that one.
+    /// The calls relative to a descriptor came with Linux 6.13 (see [`xattrat`]); before them the way to stay beneath
+    /// a directory is its descriptor's link in /proc. Only the last component is a name of the tree, and the `l`
+    /// calls do not follow that one.
     fn path(dir: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
         let mut path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
         path.push(Path::new(std::ffi::OsStr::from_bytes(name)));
@@ -41,14 +43,20 @@ impl Of<'_> {
     fn list_into(self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Of::Fd(fd) => flistxattr(fd, buffer),
-            Of::Name(dir, name) => llistxattr(Self::path(dir, name), buffer),
+            Of::Name(dir, name) => match xattrat::list(dir, name, buffer) {
+                Some(answer) => answer.map_err(errno),
+                None => llistxattr(Self::path(dir, name), buffer),
+            },
         }
     }
 
     fn get_into(self, key: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Of::Fd(fd) => fgetxattr(fd, key, buffer),
-            Of::Name(dir, name) => lgetxattr(Self::path(dir, name), key, buffer),
+            Of::Name(dir, name) => match xattrat::get(dir, name, key, buffer) {
+                Some(answer) => answer.map_err(errno),
+                None => lgetxattr(Self::path(dir, name), key, buffer),
+            },
         }
     }
 
@@ -115,6 +123,10 @@ impl Of<'_> {
     pub fn read(self) -> io::Result<Xattrs> {
         self.values(&self.names()?)
     }
+}
+
+fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 /// False for overlayfs's own marks, which describe how a driver stores a tree; for SELinux labels, which belong to the

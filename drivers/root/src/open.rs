@@ -88,15 +88,11 @@ pub fn detach_mounts(root: &Path, found: &Found) -> Result<Vec<Leftover>> {
 
 /// Detaches all mounts below these directories but those that are to stay.
 pub fn detach_below(dirs: &[PathBuf], stays: impl Fn(&Path) -> bool) -> Result<Vec<Leftover>> {
-    let mut below: Vec<PathBuf> = dirs
-        .iter()
-        .map(|dir| mountinfo::below(dir))
-        .collect::<std::io::Result<Vec<_>>>()
+    let mut below: Vec<PathBuf> = mountinfo::all()
         .map_err(Error::io("read", "/proc/self/mountinfo"))?
         .into_iter()
-        .flatten()
         .map(|mount| mount.mount_point)
-        .filter(|path| !stays(path))
+        .filter(|path| dirs.iter().any(|dir| path.starts_with(dir)) && !stays(path))
         .collect();
     // Inner mounts first.
     below.sort();

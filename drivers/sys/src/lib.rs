@@ -20,3 +20,4 @@ pub mod statfs;
 pub mod syscalls;
 pub mod trace;
 pub mod userns;
+pub mod xattrat;

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
@@ -35,7 +36,11 @@ pub struct MountInfo {
 /// # Errors
 /// When /proc is not there.
 pub fn all() -> io::Result<Vec<MountInfo>> {
-    Ok(parse(&fs::read("/proc/self/mountinfo")?))
+    /// Files in /proc have no size to go by, and each read(2) of this one finds its place again from the beginning.
+    const USUAL: usize = 16 * 1024;
+    let mut text = Vec::with_capacity(USUAL);
+    fs::File::open("/proc/self/mountinfo")?.read_to_end(&mut text)?;
+    Ok(parse(&text))
 }
 
 /// The mounts at or below `path`, which must be absolute and free of symlinks.

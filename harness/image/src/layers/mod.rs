@@ -48,6 +48,8 @@ pub struct PrepareOptions {
     pub purpose: Purpose,
     /// The most it may hold; see [`CreateOptions::size`].
     pub size: Option<Bytes>,
+    /// It is worth nothing after a power loss, as all that is made for a build; see [`CreateOptions::scratch`].
+    pub scratch: bool,
     /// Further labels.
     pub labels: Labels,
 }
@@ -129,11 +131,12 @@ impl Layers {
         labels.insert(PURPOSE_LABEL.to_owned(), options.purpose.as_str().to_owned());
         let id = random_id()?;
         // Removed at the next opening unless it is sealed; see `is_unfinished`.
-        let scratch = options.purpose == Purpose::Build;
-        if !scratch {
+        let is_build = options.purpose == Purpose::Build;
+        if !is_build {
             // It stays after a crash, and so must what it stands on.
             self.settle()?;
         }
+        let scratch = options.scratch || is_build;
         self.driver.create(&id, parent, &CreateOptions { size: options.size, labels, scratch })?;
         Ok(id)
     }

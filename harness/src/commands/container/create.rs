@@ -54,7 +54,9 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
     }
     let size = options.layer_size()?;
     let parent = session.layers.ensure(&image)?;
-    let prepare = PrepareOptions { purpose: Purpose::Container, size, ..PrepareOptions::default() };
+    // What goes with the container's end need not outlive the machine's.
+    let prepare =
+        PrepareOptions { purpose: Purpose::Container, size, scratch: options.rm, ..PrepareOptions::default() };
     let layer = session.layers.prepare(parent.as_ref(), &prepare)?;
     let record = Record {
         id: layer.to_string(),
