@@ -6,34 +6,45 @@ use std::{
     sync::Arc,
 };
 
+use driver_btrfs::Btrfs;
+use driver_devicemapper::DeviceMapper;
 use driver_overlay2::Overlay2;
 use driver_vfs::Vfs;
 use harness_builder::{BuildOutcome, BuildRequest, Builder, Error, Observer, StepReport, StepStart, Stream};
 use harness_image::{Durability, Image, Layers, Store, base::Base};
+use harness_testbed::{FileSystem, Options, Spec, Testbed};
 use storage_driver::{MountMode, StorageDriver};
 
+/// Those that need nothing.
 pub const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
 
+/// All that this kernel has: devicemapper is tried where there is a device-mapper, as in the lab.
+pub fn drivers() -> Vec<&'static str> {
+    let mut drivers = DRIVERS.to_vec();
+    drivers.push("btrfs");
+    let devices = fs::read_to_string("/proc/misc").unwrap_or_default();
+    if devices.lines().any(|line| line.ends_with(" device-mapper")) {
+        drivers.push("devicemapper");
+    }
+    drivers
+}
+
 pub struct Place {
-    pub dir: tempfile::TempDir,
     pub layers: Layers,
+    /// What btrfs is on, where the machine's own file system is another.
+    _bed: Option<Testbed>,
+    pub dir: tempfile::TempDir,
 }
 
 impl Place {
     pub fn new(driver: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("builder-test-").tempdir().unwrap();
         let store = Store::open_with(&dir.path().join("images"), Durability::Skip).unwrap();
-        let root = dir.path().join(driver);
-        let driver: Arc<dyn StorageDriver> = if driver == "vfs" {
-            let options = driver_vfs::Options { durability: Durability::Skip, ..Default::default() };
-            Arc::new(Vfs::open(&root, options).unwrap())
-        } else {
-            let options = driver_overlay2::Options { durability: Durability::Skip, ..Default::default() };
-            Arc::new(Overlay2::open(&root, options).unwrap())
-        };
-        let layers = Layers::new(store, driver).unwrap();
+        let bed = (driver == "btrfs").then(|| btrfs(dir.path()));
+        let root = bed.as_ref().map_or_else(|| dir.path().join(driver), |bed| bed.path().join(driver));
+        let layers = Layers::new(store, open(driver, &root)).unwrap();
         fs::create_dir(dir.path().join("context")).unwrap();
-        Self { dir, layers }
+        Self { layers, _bed: bed, dir }
     }
 
     /// With an image to run commands on.
@@ -89,6 +100,29 @@ impl Place {
         mounted.close().unwrap();
         seen
     }
+}
+
+fn open(driver: &str, root: &Path) -> Arc<dyn StorageDriver> {
+    let durability = Durability::Skip;
+    match driver {
+        "overlay2" => {
+            Arc::new(Overlay2::open(root, driver_overlay2::Options { durability, ..Default::default() }).unwrap())
+        }
+        "vfs" => Arc::new(Vfs::open(root, driver_vfs::Options { durability, ..Default::default() }).unwrap()),
+        "btrfs" => Arc::new(Btrfs::open(root, driver_btrfs::Options { durability, ..Default::default() }).unwrap()),
+        "devicemapper" => {
+            let options = driver_devicemapper::Options { durability, ..Default::default() };
+            Arc::new(DeviceMapper::open(root, options).unwrap())
+        }
+        _ => panic!("there is no driver {driver}"),
+    }
+}
+
+fn btrfs(dir: &Path) -> Testbed {
+    let spec = Spec::Loop { file_system: Some(FileSystem::Btrfs), size: 8 << 30, quota: false, memory: false };
+    let name = format!("builder-test-{}", dir.file_name().unwrap().to_string_lossy());
+    Testbed::open(&spec, &Options { base: dir.join("bed"), name, keep: false })
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// How many steps came from the cache.
