@@ -24,6 +24,8 @@ pub const MARGIN: i32 = 24;
 /// Title, subtitle and legend end here.
 pub const TOP: i32 = 112;
 const CAPTION_LINE: i32 = 19;
+/// Size of the letters below the chart.
+const CAPTION: i32 = 12;
 
 /// Something that can be drawn.
 pub trait Chart {
@@ -52,7 +54,12 @@ pub struct Frame {
 impl Frame {
     /// What the lines below the chart take.
     pub fn caption_height(&self) -> i32 {
-        CAPTION_LINE * self.caption.len() as i32 + MARGIN
+        CAPTION_LINE * self.caption_lines().len() as i32 + MARGIN
+    }
+
+    /// None of them wider than the chart.
+    fn caption_lines(&self) -> Vec<String> {
+        self.caption.iter().flat_map(|text| wrapped(text, WIDTH - 2 * MARGIN, CAPTION)).collect()
     }
 
     pub fn draw(&self, canvas: &Canvas<'_>, caption_top: i32) -> Drawn {
@@ -64,8 +71,8 @@ impl Frame {
             canvas.text(name, x + 20, 75, &font(13, false), HPos::Left)?;
             x += 20 + width(name, 13) + 26;
         }
-        for (line, index) in self.caption.iter().zip(0..) {
-            canvas.text(line, MARGIN, caption_top + index * CAPTION_LINE, &faint(12), HPos::Left)?;
+        for (line, index) in self.caption_lines().iter().zip(0..) {
+            canvas.text(line, MARGIN, caption_top + index * CAPTION_LINE, &faint(CAPTION), HPos::Left)?;
         }
         Ok(())
     }
@@ -163,6 +170,25 @@ pub fn fitting(text: &str, room: i32, size: i32) -> String {
     text.chars().take(length).collect::<String>() + "…"
 }
 
+/// A text in lines that fit, broken between words.
+fn wrapped(text: &str, room: i32, size: i32) -> Vec<String> {
+    // Running text is narrower than names are, for which `width` leaves room.
+    let most = (room / (size * 50 / 100)).unsigned_abs() as usize;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= most {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// A tick's label: no digits that say nothing.
 pub fn short(value: f64, unit: Unit) -> String {
     let text = quantity(value, unit);
@@ -181,4 +207,20 @@ pub fn binary(value: f64) -> String {
     }
     let number = format!("{value:.1}");
     format!("{} {}", number.trim_end_matches(".0"), UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_caption_goes_on_in_the_next_line_and_loses_no_word() {
+        let text = "a caption that names many drivers ".repeat(12);
+        let frame = Frame { caption: vec![text.trim_end().to_owned(), "short".to_owned()], ..Frame::default() };
+        let lines = frame.caption_lines();
+        // DejaVu Sans has six pixels a letter at this size, and less in running text.
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.len() as i32 * 6 <= WIDTH - 2 * MARGIN), "{lines:?}");
+        assert_eq!(lines.join(" "), format!("{text}short"));
+        assert_eq!(frame.caption_height(), CAPTION_LINE * lines.len() as i32 + MARGIN);
+    }
 }

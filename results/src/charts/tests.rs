@@ -110,6 +110,39 @@ fn the_same_run_gives_the_same_pictures() {
     assert!(bytes(one.path()) == bytes(two.path()));
 }
 
+#[test]
+fn a_run_on_several_kernels_names_each_driver_once_and_says_that_kernels_took_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = [("6.1", run(&dir.path().join("a"))), ("6.12", run(&dir.path().join("b")))];
+    let into = RunDir::create(&dir.path().join("both")).unwrap();
+    let mut record = parts[0].1.read_record().unwrap();
+    record.drivers.clear();
+    crate::merge(&parts, &into, record).unwrap();
+    for (_, part) in &parts {
+        let drawn = caption_of(part);
+        assert!(drawn.contains("drivers interleaved") && !drawn.contains("in turn"), "{drawn}");
+    }
+    let drawn = caption_of(&into);
+    assert!(drawn.contains("kernels in turn, drivers interleaved"), "{drawn}");
+    assert!(
+        drawn.starts_with("Bars") && drawn.contains("btrfs on loop:btrfs (btrfs), ext4 on loop:ext4 (overlay2, vfs);"),
+        "{drawn}"
+    );
+}
+
+/// Of the chart of building and running, in one line.
+fn caption_of(run: &RunDir) -> String {
+    let mut record = run.read_record().unwrap();
+    for (name, driver) in &mut record.drivers {
+        let file_system = if name.starts_with("btrfs") { "btrfs" } else { "ext4" };
+        driver.testbed = serde_json::json!({"testbed": format!("loop:{file_system}"), "file_system": file_system});
+    }
+    let samples = crate::read_samples(&run.samples()).unwrap();
+    let summaries = summarise(&samples);
+    let view = View { record: &record, samples: &samples, summaries: &summaries };
+    view.frame("build", "title", "subtitle", "Bars", "warm").caption.join(" ")
+}
+
 /// Everything but `build`: a line of a file for each cell.
 fn other_workloads(dir: &Path) -> RunDir {
     let run = run(dir);

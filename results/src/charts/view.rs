@@ -44,7 +44,7 @@ impl<'a> View<'a> {
         let warmup = counted(self.record.warmup, "warm-up round");
         let memory = host.memory as f64 / 1e9;
         vec![
-            format!("{how}; n = {n}, {warmup}, drivers interleaved, {state}."),
+            format!("{how}; n = {n}, {warmup}, {}, {state}.", order(drivers)),
             format!(
                 "{}; Linux {}, {} ({} CPUs, {memory:.0} GB); run {}.",
                 self.testbeds(drivers),
@@ -56,22 +56,36 @@ impl<'a> View<'a> {
         ]
     }
 
-    /// `ext4 on loop:ext4,size=8192M (overlay2, vfs), btrfs on ... (btrfs)`.
+    /// `ext4 on loop:ext4,size=8192M (overlay2, vfs), btrfs on ... (btrfs)`; a driver once, however many kernels it ran on.
     fn testbeds(&self, drivers: &BTreeSet<&str>) -> String {
-        let mut beds: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut beds: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for driver in drivers {
             let Some(about) = self.record.drivers.get(*driver) else { continue };
             let text = |name: &str| about.testbed.get(name).and_then(|value| value.as_str()).unwrap_or("?");
-            beds.entry(format!("{} on {}", text("file_system"), text("testbed"))).or_default().push(driver);
+            beds.entry(format!("{} on {}", text("file_system"), text("testbed")))
+                .or_default()
+                .insert(on_kernel(driver).0);
         }
         match beds.len() {
             1 => beds.into_keys().next().unwrap_or_default(),
             _ => {
-                let beds = beds.into_iter().map(|(bed, drivers)| format!("{bed} ({})", drivers.join(", ")));
+                let names = |drivers: BTreeSet<&str>| drivers.into_iter().collect::<Vec<_>>().join(", ");
+                let beds = beds.into_iter().map(|(bed, drivers)| format!("{bed} ({})", names(drivers)));
                 beds.collect::<Vec<_>>().join(", ")
             }
         }
     }
+}
+
+/// A driver's name, and its kernel in a run on several: `overlay2@6.1` ([`merge`](crate::merge())).
+fn on_kernel(driver: &str) -> (&str, Option<&str>) {
+    driver.split_once('@').map_or((driver, None), |(name, kernel)| (name, Some(kernel)))
+}
+
+/// In which order it was measured. Kernels boot one after the other.
+fn order(drivers: &BTreeSet<&str>) -> &'static str {
+    let kernels: BTreeSet<_> = drivers.iter().filter_map(|driver| on_kernel(driver).1).collect();
+    if kernels.len() > 1 { "kernels in turn, drivers interleaved" } else { "drivers interleaved" }
 }
 
 /// Names and colours.
