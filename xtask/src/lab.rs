@@ -14,10 +14,11 @@ use harness_lab::{Job, Kernel, Lab, Output};
 
 /// Integration tests that run there, also those that other kernels ignore: the package, cargo's options, and what of it, all by
 /// default. The guest has cgroups v2, where many hosts still have v1; its btrfs has no simple quotas.
-const CRATES: [(&str, &[&str], &[&str]); 5] = [
+const CRATES: [(&str, &[&str], &[&str]); 6] = [
     ("driver-devicemapper", &["--features", "lab"], &[]),
     ("driver-overlay2", &[], &[]),
     ("driver-btrfs", &[], &["quota", "limit"]),
+    ("harness-builder", &[], &["privileged_corpus_changes"]),
     ("harness-network", &[], &[]),
     ("harness-runtime", &[], &["limited", "counted", "cgroup"]),
 ];

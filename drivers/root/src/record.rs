@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 use storage_driver::{Error, LayerInfo, Result};
 
 use crate::write_atomically;
@@ -72,7 +72,7 @@ impl<X: DeserializeOwned> Record<X> {
     /// was never sealed when the power went.
     pub(crate) fn read(layer_dir: &Path) -> Result<Option<Self>> {
         let path = layer_dir.join(Self::FILE);
-        let json = match std::fs::read(&path) {
+        let json = match read_small(&path) {
             Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),
@@ -84,5 +84,35 @@ impl<X: DeserializeOwned> Record<X> {
             path,
             why: format!("it is no layer record ({error}); restore it from a backup, or remove the layer's directory"),
         })
+    }
+}
+
+/// Opening a root reads as many records as there are layers, and fstat(2) and a last empty read(2) would be two calls of five.
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    const USUAL: usize = 4096;
+    let mut file = File::open(path)?;
+    let mut content = vec![0; USUAL];
+    let length = file.read(&mut content)?;
+    content.truncate(length);
+    // Of a regular file less than was asked for is all that there is (read(2)).
+    if length == USUAL {
+        file.read_to_end(&mut content)?;
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_any_length_are_read_whole() {
+        let place = tempfile::tempdir().unwrap();
+        for length in [0, 1, 4095, 4096, 4097, 100_000] {
+            let content: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            let path = place.path().join("f");
+            std::fs::write(&path, &content).unwrap();
+            assert_eq!(read_small(&path).unwrap(), content);
+        }
     }
 }

@@ -58,9 +58,9 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
     let prepare =
         PrepareOptions { purpose: Purpose::Container, size, scratch: options.rm, ..PrepareOptions::default() };
     let layer = session.layers.prepare(parent.as_ref(), &prepare)?;
-    let record = Record {
+    let mut record = Record {
         id: layer.to_string(),
-        name: options.name.clone().unwrap_or_else(|| names::of(layer.as_str())),
+        name: options.name.clone().unwrap_or_else(|| names::of(layer.as_str(), 0)),
         image: options.image.clone(),
         image_id: image.id.to_string(),
         driver: session.driver().name().to_owned(),
@@ -70,13 +70,28 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
         created: Timestamp::from_system(SystemTime::now()),
         configuration,
     };
-    let recorded =
-        site.containers.create(&record).map_err(|error| Failure::usage(error.to_string())).and_then(|held| {
-            write_id(options, &record)?;
-            Ok(held)
-        });
+    let recorded = enter(&site, &mut record, options.name.is_none()).and_then(|held| {
+        write_id(options, &record)?;
+        Ok(held)
+    });
     let held = recorded.inspect_err(|_| _ = session.layers.discard(&record.layer))?;
     Ok(Made { site, record, held })
+}
+
+/// Puts a container into the store; one that nobody named gets another name where the first is taken.
+fn enter(site: &Site, record: &mut Record, any_name: bool) -> Result<Held> {
+    /// Of a quarter of a million names.
+    const ATTEMPTS: u32 = 64;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match site.containers.create(record) {
+            Err(harness_container::Error::NameTaken { .. }) if any_name && attempt < ATTEMPTS => {
+                record.name = names::of(&record.id, attempt);
+            }
+            other => return other.map_err(|error| Failure::usage(error.to_string())),
+        }
+    }
 }
 
 fn image(session: &Session, options: &ContainerOptions) -> Result<Image> {
