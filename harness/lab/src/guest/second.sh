@@ -29,7 +29,7 @@ if [ "$modules" != "/lib/modules/$release" ] && [ -d "$modules" ]; then
     $bb mount -o bind "$modules" "/lib/modules/$release"
 fi
 # What the kernel does not load by itself when it is asked for by name of device or file system.
-for module in ext4 loop dm-mod dm-thin-pool; do
+for module in ext4 loop dm-mod dm-thin-pool fuse; do
     modprobe -q "$module" 2>/dev/null
 done
 
