@@ -64,12 +64,14 @@ impl Recorder {
         let recorder = Self { device: device.to_owned(), server: Some(server.map_err(Error::io("fork for", device))?) };
         let mut said = String::new();
         ready.read_to_string(&mut said).map_err(Error::io("wait for", device))?;
-        match said.is_empty() {
-            true => Ok(recorder),
-            false => {
-                Err(Error::io("mount a FUSE file system (is /dev/fuse there?) on", device)(io::Error::other(said)))
-            }
+        if !said.is_empty() {
+            let why = io::Error::other(said);
+            return Err(Error::io("mount a FUSE file system (is /dev/fuse there?) on", device)(why));
         }
+        // The kernel mounts the root without asking for its attributes, and loop devices of older kernels (6.12 still) take the
+        // size that it knows, which is 0 until somebody has asked.
+        fs::metadata(device).map_err(Error::io("examine", device))?;
+        Ok(recorder)
     }
 }
 
