@@ -262,7 +262,7 @@ impl StorageDriver for Btrfs {
     }
 
     fn list(&self) -> Result<Vec<LayerInfo>> {
-        Ok(self.root.list())
+        self.root.list()
     }
 
     fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {

@@ -102,7 +102,7 @@ impl StorageDriver for DeviceMapper {
     }
 
     fn list(&self) -> Result<Vec<LayerInfo>> {
-        Ok(self.layers.root.list())
+        self.layers.root.list()
     }
 
     fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {

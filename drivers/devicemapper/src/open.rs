@@ -172,7 +172,7 @@ fn reconcile(root: &Root<Data>, pool: &Pool, devices: &BTreeMap<u32, Details>) -
     let is_there = |id: ThinId| devices.get(&id.number).is_some_and(|device| device.transaction == id.session);
     let mut left = Vec::new();
     let mut known = BTreeSet::new();
-    for info in root.list() {
+    for info in root.list()? {
         let record = root.get(&info.id)?;
         let data = &record.driver;
         if is_there(data.device) {

@@ -37,15 +37,18 @@ impl Overlay2 {
         let root: Root<Data> = Root::open(root, NAME, options.durability)?;
         let kernel = known_or_probed(root.path(), &options)?;
         let links = Links::open(root.path())?;
-        let mut by_link = BTreeMap::new();
-        let mut projects = BTreeSet::new();
-        for layer in root.list() {
-            let record = root.get(&layer.id)?;
-            by_link.insert(record.driver.link.clone(), layer.id);
-            projects.extend(record.driver.project);
-        }
         let mut recovered = root.recovered().to_vec();
-        recovered.extend(links.repair(&by_link)?);
+        let mut projects = BTreeSet::new();
+        // The kernel knows the projects of layers that are not read, too; see `Sizes`.
+        if !root.was_at_rest() {
+            let mut by_link = BTreeMap::new();
+            for layer in root.list()? {
+                let record = root.get(&layer.id)?;
+                by_link.insert(record.driver.link.clone(), layer.id);
+                projects.extend(record.driver.project);
+            }
+            recovered.extend(links.repair(&by_link)?);
+        }
         let sizes = Sizes::new(root.path(), projects);
         let capabilities = capabilities(&kernel, sizes.support(&kernel.backing));
         let layers = Layers { root, links, sizes, options, kernel };
@@ -154,7 +157,7 @@ impl StorageDriver for Overlay2 {
     }
 
     fn list(&self) -> Result<Vec<LayerInfo>> {
-        Ok(self.layers.root.list())
+        self.layers.root.list()
     }
 
     fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {

@@ -18,7 +18,7 @@ impl<X> Root<X> {
     #[must_use]
     pub fn mounted_path(&self, id: &LayerId) -> Option<PathBuf> {
         let (path, hold) = {
-            let table = self.table();
+            let mut table = self.table();
             let mounted = table.slot(id).ok()?.mounted.as_ref()?;
             (mounted.path.clone(), mounted.hold().cloned())
         };
@@ -79,7 +79,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         self.exclusively(id, || {
             self.look_after(id)?;
             let record = {
-                let table = self.table();
+                let mut table = self.table();
                 let slot = table.slot(id)?;
                 if mode == MountMode::ReadWrite && slot.record.info.state == LayerState::Sealed {
                     return Err(Error::Sealed { id: id.clone() });

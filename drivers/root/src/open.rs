@@ -39,7 +39,10 @@ pub fn make(path: &Path) -> Result<PathBuf> {
     }
     // What layers are made in must hand nothing down to them: no group (setgid), no ACL of whoever made the root.
     let staging = path.join(STAGING);
-    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).map_err(Error::io("chmod", &staging))?;
+    let mode = fs::metadata(&staging).map_err(Error::io("examine", &staging))?.permissions().mode();
+    if mode & 0o7777 != 0o700 {
+        fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).map_err(Error::io("chmod", &staging))?;
+    }
     _ = rustix::fs::removexattr(&staging, "system.posix_acl_default");
     fs::canonicalize(path).map_err(Error::io("open", path))
 }

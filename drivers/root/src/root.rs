@@ -13,8 +13,9 @@ use crate::{
     atomic::sync_directory,
     hold::Found,
     lock::Lock,
-    open,
+    open, rest,
     table::{Mounted, Owner, Table},
+    unread::Unread,
 };
 
 /// A driver's root directory, open; cheap to clone.
@@ -36,11 +37,23 @@ impl<X> Clone for Root<X> {
 struct Inner<X> {
     path: PathBuf,
     durability: Durability,
+    was_at_rest: bool,
     recovered: Vec<Leftover>,
     table: Mutex<Table<X>>,
     /// Held by who settles; true when records were put in place and not synced. Taken before any gate.
     settling: Mutex<bool>,
     _lock: Lock,
+}
+
+impl<X> Drop for Inner<X> {
+    /// Still with the lock.
+    fn drop(&mut self) {
+        let table = self.table.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let empty = |dir| open::entries(&self.path.join(dir)).is_ok_and(|left| left.is_empty());
+        if table.is_in_order() && empty(open::STAGING) && empty(open::TRASH) {
+            rest::begin(&self.path);
+        }
+    }
 }
 
 impl<X> Root<X> {
@@ -68,6 +81,13 @@ impl<X> Root<X> {
         &self.inner.recovered
     }
 
+    /// Whether whoever had the root last left everything in order: then nothing that a driver keeps beside its layers needs to be
+    /// compared with them.
+    #[must_use]
+    pub fn was_at_rest(&self) -> bool {
+        self.inner.was_at_rest
+    }
+
     /// One layer's record.
     ///
     /// # Errors
@@ -85,14 +105,17 @@ impl<X> Root<X> {
     }
 
     /// All layers, parents before their children, otherwise by id.
-    #[must_use]
-    pub fn list(&self) -> Vec<LayerInfo> {
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn list(&self) -> Result<Vec<LayerInfo>> {
         let mut records: Vec<_> = {
-            let table = self.table();
+            let mut table = self.table();
+            table.read_all()?;
             table.slots.values().filter(|slot| !slot.leaving).map(|slot| slot.record.clone()).collect()
         };
         records.sort_by_key(|record| record.depth);
-        records.iter().map(|record| record.info.clone()).collect()
+        Ok(records.iter().map(|record| record.info.clone()).collect())
     }
 
     /// A layer and all below it: the layer first, the bottom of the chain last.
@@ -100,10 +123,10 @@ impl<X> Root<X> {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn chain(&self, id: &LayerId) -> Result<Vec<Arc<Record<X>>>> {
-        let table = self.table();
+        let mut table = self.table();
         let mut chain = vec![table.slot(id)?.record.clone()];
         while let Some(parent) = &chain[chain.len() - 1].info.parent {
-            chain.push(table.slot(parent)?.record.clone());
+            chain.push(table.parent(parent)?.record.clone());
         }
         Ok(chain)
     }
@@ -167,18 +190,19 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         let lock = Lock::take(&path)?;
         open::check_format(&path, driver, durability)?;
         prepare(&path)?;
+        let was_at_rest = rest::end(&path)?;
         let found = Found::in_root(&path)?;
-        let mut recovered = open::detach_mounts(&path, &found)?;
-        let records = open::load(&path, delete, &mut recovered)?;
-        open::empty_leftovers(&path, delete, &mut recovered)?;
-        let mut table = Table::new();
-        table.next_trash = open::next_trash(&path)?;
-        for record in records {
-            if let Some(parent) = &record.info.parent {
-                table.slot_mut(parent)?.children += 1;
-            }
-            table.insert(record);
+        let mut recovered = Vec::new();
+        if !was_at_rest || !found.left.is_empty() {
+            recovered.extend(open::detach_mounts(&path, &found)?);
         }
+        let mut table = if was_at_rest {
+            Table::new(Vec::new(), Some(Unread::below(&path)), 0)
+        } else {
+            let records = open::load(&path, delete, &mut recovered)?;
+            open::empty_leftovers(&path, delete, &mut recovered)?;
+            Table::new(records, None, open::next_trash(&path)?)
+        };
         for (id, hold) in found.living {
             let (mode, path) = (hold.mode(), hold.path().to_owned());
             match table.slot_mut(&id) {
@@ -186,10 +210,8 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 Err(error) => tracing::warn!(holder = hold.holder(), %error, "what is held is no layer"),
             }
         }
-        let table = Mutex::new(table);
-        Ok(Self {
-            inner: Arc::new(Inner { path, durability, recovered, table, settling: Mutex::new(false), _lock: lock }),
-        })
+        let (table, settling) = (Mutex::new(table), Mutex::new(false));
+        Ok(Self { inner: Arc::new(Inner { path, durability, was_at_rest, recovered, table, settling, _lock: lock }) })
     }
 
     /// Makes a layer: `build` fills the staged directory and returns the driver's part of the record.
@@ -206,14 +228,8 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         let below = self.table().reserve(id, parent)?;
         let made = self.stage(id, below.as_deref(), labels, build);
         let mut table = self.table();
-        table.reserved.remove(id);
-        match made {
-            Ok(record) => table.insert(record),
-            Err(error) => {
-                table.let_go(parent);
-                return Err(error);
-            }
-        }
+        table.release(id);
+        table.insert(made?);
         Ok(())
     }
 
@@ -255,7 +271,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         self.exclusively(id, || {
             let record = {
                 self.look_after(id)?;
-                let table = self.table();
+                let mut table = self.table();
                 table.refuse_mounted(id)?;
                 table.slot(id)?.record.clone()
             };
@@ -280,7 +296,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         self.exclusively(id, || {
             let record = {
                 self.look_after(id)?;
-                let table = self.table();
+                let mut table = self.table();
                 table.refuse_mounted(id)?;
                 table.slot(id)?.record.clone()
             };
@@ -351,7 +367,6 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
                 table.slots.remove(id);
                 table.unsettled.remove(id);
                 table.doubtful.remove(id);
-                table.let_go(record.info.parent.as_ref());
             }
             drop(table);
             if gone? && let Err(error) = delete(&trashed, &record) {

@@ -18,7 +18,7 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         self.exclusively(id, || {
             let record = {
                 self.look_after(id)?;
-                let table = self.table();
+                let mut table = self.table();
                 table.refuse_mounted(id)?;
                 table.slot(id)?.record.clone()
             };
@@ -46,12 +46,15 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
     pub fn settle(&self, sync: impl Fn() -> Result<()>) -> Result<()> {
         let mut renamed = self.settling();
         let mut records: Vec<_> = {
-            let table = self.table();
+            let mut table = self.table();
             if let Some(id) = table.doubtful.first() {
                 let why = std::io::Error::other("an earlier sync failed, and its data may be lost; remove this layer");
                 return Err(Error::io("settle", self.layer_dir(id))(why));
             }
-            table.unsettled.iter().filter_map(|id| Some(table.slot(id).ok()?.record.clone())).collect()
+            {
+                let unsettled = table.unsettled.clone();
+                unsettled.iter().filter_map(|id| Some(table.slot(id).ok()?.record.clone())).collect()
+            }
         };
         if records.is_empty() && !*renamed {
             return Ok(());

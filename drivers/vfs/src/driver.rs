@@ -192,7 +192,7 @@ impl StorageDriver for Vfs {
     }
 
     fn list(&self) -> Result<Vec<LayerInfo>> {
-        Ok(self.root.list())
+        self.root.list()
     }
 
     fn set_labels(&self, id: &LayerId, labels: &Labels) -> Result<()> {

@@ -15,7 +15,7 @@ fn seal_later(root: &Layers, name: &str) {
 }
 
 fn states(root: &Layers) -> Vec<(String, LayerState)> {
-    root.list().into_iter().map(|layer| (layer.id.to_string(), layer.state)).collect()
+    root.list().unwrap().into_iter().map(|layer| (layer.id.to_string(), layer.state)).collect()
 }
 
 #[test]

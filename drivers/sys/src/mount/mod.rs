@@ -8,8 +8,9 @@ pub use legacy::{OPTIONS_LIMIT, mount_in_directory};
 
 use std::{io, path::Path};
 
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_change, mount_remount, unmount,
+use rustix::{
+    fs::{AtFlags, CWD, StatxFlags, statx},
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_change, mount_remount, unmount},
 };
 
 /// Binds `source` on `target`, writable.
@@ -71,6 +72,17 @@ pub fn detach(target: &Path) -> io::Result<()> {
 /// umount(2)'s.
 pub fn unmount_idle(target: &Path) -> io::Result<()> {
     Ok(unmount(target, UnmountFlags::NOFOLLOW)?)
+}
+
+/// The id of the mount that `path` is on, which no other mount has until the machine is started anew; `None` on kernels before
+/// Linux 6.8, whose ids are given again (statx(2), `STATX_MNT_ID_UNIQUE`).
+///
+/// # Errors
+/// statx(2)'s.
+pub fn unique_id(path: &Path) -> io::Result<Option<u64>> {
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let found = statx(CWD, path, AtFlags::empty(), UNIQUE)?;
+    Ok((found.stx_mask & UNIQUE.bits() != 0).then_some(found.stx_mnt_id))
 }
 
 #[cfg(test)]
