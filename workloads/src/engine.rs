@@ -9,7 +9,7 @@ use std::{
 
 use storage_driver::{Bytes, CopiedUp, LayerId, StorageDriver};
 
-use crate::{Holdings, Result, SharedContainers};
+use crate::{Holdings, Result, SharedContainers, Space};
 
 /// Builds and runs images on one driver, and counts what its device did.
 pub trait Engine {
@@ -52,6 +52,12 @@ pub trait Engine {
     /// # Errors
     /// When the kernel does not tell.
     fn holdings(&mut self) -> Result<Holdings>;
+
+    /// What is left where the driver keeps its layers; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    fn space(&mut self) -> Result<Option<Space>>;
 
     /// In how many pieces a file lies on its device, after it was written there; `None` where that cannot be told.
     ///

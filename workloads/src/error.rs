@@ -1,5 +1,7 @@
 use std::{io, path::PathBuf};
 
+use storage_driver::Bytes;
+
 /// An answer of this crate, or [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,6 +37,22 @@ pub enum Error {
         what: String,
         /// What to do.
         remedy: String,
+    },
+    /// It would fill the disk.
+    #[error(
+        "{workload} takes up to {needed} on {drivers}, and {free} are free there: ask for fewer or smaller {parameters}"
+    )]
+    Room {
+        /// Which workload.
+        workload: &'static str,
+        /// On which driver, or several that share the space.
+        drivers: String,
+        /// What it takes at most at one time.
+        needed: Bytes,
+        /// What is left there.
+        free: Bytes,
+        /// Which parameters it follows from.
+        parameters: &'static str,
     },
     /// A file of the workload's own could not be made.
     #[error("cannot {op} {}: {source}", .path.display())]

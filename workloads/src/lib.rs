@@ -30,6 +30,7 @@ mod metadata;
 mod own_layers;
 mod params;
 mod read;
+mod room;
 mod runner;
 mod slope;
 mod snapshotter;
@@ -48,6 +49,7 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use params::{Param, Params};
+pub use room::{Room, Space, check_room};
 pub use runner::{Order, Plan, Progress, Round, run};
 pub use workload::{Measurement, Quantity, Recorder, Scratch, Workload};
 

@@ -1,6 +1,6 @@
 //! Rounds over several drivers, interleaved, so that a machine that drifts drifts for all of them.
 
-use crate::{Engine, Error, Params, Recorder, Result, Scratch, Workload};
+use crate::{Engine, Error, Params, Recorder, Result, Scratch, Workload, check_room};
 
 /// How many rounds.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +88,7 @@ fn shuffle(items: &mut [usize], random: &mut u64) {
 /// caller's `for_round`.
 ///
 /// # Errors
-/// The first failure. Everything is concluded and cleaned up before it is returned, and what was recorded stays.
+/// The first failure; [`Error::Room`] before anything is written. Everything is concluded and cleaned up before it is returned, and what was recorded stays.
 pub fn run<R: Recorder>(
     workload: &dyn Workload,
     params: &Params,
@@ -101,6 +101,9 @@ pub fn run<R: Recorder>(
     let order = Order::new(plan, engines.len());
     if order.0.is_empty() {
         return Ok(());
+    }
+    for (_, engine) in engines.iter_mut().enumerate().filter(|(driver, _)| plan.rounds_of(*driver) > 0) {
+        check_room(workload, params, &mut **engine)?;
     }
     workload.setup(params, plan.seed, scratch)?;
     let mut prepared = 0;

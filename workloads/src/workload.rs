@@ -6,11 +6,11 @@ use std::{
 
 use storage_driver::Bytes;
 
-use crate::{Engine, Param, Params, Result};
+use crate::{Engine, Param, Params, Result, Room};
 
 /// One workload, the same on every driver.
 ///
-/// For a run: `setup` once; then for every driver `prepare` once; then rounds of `run` and `conclude`, which removes what the
+/// For a run: `room` is held against what each driver has; `setup` once; then for every driver `prepare` once; then rounds of `run` and `conclude`, which removes what the
 /// round left; at last `cleanup` for every driver. Only `run` is measured.
 pub trait Workload: Debug {
     /// The name that people choose it by.
@@ -21,6 +21,14 @@ pub trait Workload: Debug {
 
     /// Its parameters.
     fn params(&self) -> Vec<Param>;
+
+    /// What of it is on the disk at one time, at most; `None` where that is little, or does not follow from the parameters.
+    ///
+    /// # Errors
+    /// For parameters that make no sense.
+    fn room(&self, _: &Params) -> Result<Option<Room>> {
+        Ok(None)
+    }
 
     /// Makes the input, the same bytes for every driver, in `scratch`.
     ///

@@ -1,5 +1,6 @@
 pub mod choice;
 mod resume;
+mod room;
 mod row;
 pub mod run;
 mod watch;

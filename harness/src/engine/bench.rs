@@ -17,10 +17,10 @@ use harness_testbed::{BlockStat, Testbed};
 use storage_driver::{Bytes, LayerId, MountMode, StorageDriver};
 use workloads::{
     BuildReport, BuildSpec, DeviceCounters, Engine, Error, Holdings, LayerReport, Processor, Result, RunReport,
-    RunSpec, SharedContainers, StepReport, StepTimes,
+    RunSpec, SharedContainers, Space, StepReport, StepTimes,
 };
 
-use super::{bases, containers, holdings, long_lived::ImageContainers, mapping, processor};
+use super::{bases, containers, holdings, long_lived::ImageContainers, mapping, processor, space};
 use crate::{drivers, failure, signals::stopped};
 
 /// Output of a container beyond this is cut off.
@@ -142,6 +142,10 @@ impl Engine for BenchEngine {
     fn holdings(&mut self) -> Result<Holdings> {
         let own_device = self.testbed.counters().map_err(engine)?.is_some();
         holdings::count(self.driver(), self.testbed.path(), own_device).map_err(engine)
+    }
+
+    fn space(&mut self) -> Result<Option<Space>> {
+        space::of(self.driver(), &self.testbed).map(Some).map_err(engine)
     }
 
     fn extents(&mut self, file: &Path) -> Result<Option<u64>> {

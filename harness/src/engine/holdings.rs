@@ -23,7 +23,7 @@ pub fn count(driver: &dyn StorageDriver, data: &Path, own_device: bool) -> anyho
 }
 
 /// A driver with a pool of its own knows what that holds; the file system that its records are on does not.
-fn told(driver: &dyn StorageDriver) -> Option<Bytes> {
+pub fn told(driver: &dyn StorageDriver) -> Option<Bytes> {
     driver.status().pairs.get("pool bytes used")?.parse().ok().map(Bytes)
 }
 

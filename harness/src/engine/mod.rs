@@ -9,5 +9,6 @@ mod long_lived;
 mod mapping;
 pub mod processor;
 pub mod session;
+mod space;
 
 pub use session::Session;

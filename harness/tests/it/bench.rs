@@ -99,6 +99,37 @@ fn privileged_a_full_testbed_is_told_and_taken_away() {
     nothing_is_left(&place);
 }
 
+/// Not after minutes of writing, and not as a full disk.
+#[test]
+fn privileged_what_does_not_fit_is_refused_before_anything_is_written() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let copyup = ["--driver", "overlay2,vfs", "--workload", "empty,copyup", "--param", "sizes=4096,1073741824"];
+    let started = Instant::now();
+    let refused = bench(&place, &out, &[&copyup[..], &["--quick"], &BED[..]].concat()).status_is(2);
+    assert!(started.elapsed() < Duration::from_secs(30), "{refused:?}");
+    // The first driver of the two is held against its testbed first.
+    let refused = refused.says("copyup takes up to 22.9GB on overlay2").says("ask for fewer or smaller sizes");
+    let refused = refused.says("--testbed loop:ext4,size=25G");
+    assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
+    assert!(!out.exists());
+    nothing_is_left(&place);
+    // Each fits its own, and not all of them one directory.
+    let disk = place.dir.path().join("disk");
+    let mut mount = Command::new("mount");
+    fs::create_dir(&disk).unwrap();
+    assert!(mount.args(["-t", "tmpfs", "-o", "size=120M", "none"]).arg(&disk).status().unwrap().success());
+    let bed = format!("dir:{}", disk.display());
+    let copyup = ["--driver", "overlay2,vfs", "--workload", "copyup", "--param", "sizes=8388608", "--quick"];
+    let several = bench(
+        &place,
+        &out,
+        &[&copyup[..], &["--param", "operations=append,chmod,chown"], &["--testbed", &bed]].concat(),
+    );
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    several.status_is(2).says("on overlay2, vfs together");
+}
+
 /// Nothing but a compiler is asked for: what needs more is left out, with the remedy, unless it was asked for by name.
 #[test]
 fn privileged_a_machine_without_make_is_told() {

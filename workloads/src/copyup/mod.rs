@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use storage_driver::{Bytes, LayerId, MountMode, Sharing, Usage};
 
 use crate::{
-    Engine, Error, Param, Params, Recorder, Result, Scratch, Workload,
+    Engine, Error, Param, Params, Recorder, Result, Room, Scratch, Workload,
     content::Seed,
     ids,
     measure::{Cell, metered, unless_stopped},
@@ -41,6 +41,10 @@ impl Workload for CopyUp {
             param("operations", "all", "all", "all, or some with commas: append, overwrite, truncate, mmap, ..."),
             param("depths", "1,8", "1", "how many layers down the file lies, with commas"),
         ]
+    }
+
+    fn room(&self, params: &Params) -> Result<Option<Room>> {
+        Grid::of(params).map(|grid| Some(grid.room()))
     }
 
     fn setup(&self, params: &Params, seed: u64, scratch: &Scratch) -> Result<()> {
@@ -134,6 +138,21 @@ impl Grid {
         self.depths.iter().copied().max().unwrap_or(1).min(limit)
     }
 
+    /// The files, the layers up to the deepest, and the writable one on top, in which every file is changed.
+    fn room(&self) -> Room {
+        let all = |files: usize| {
+            self.sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size)).saturating_mul(files as u64)
+        };
+        let stay = self.operations.iter().filter(|operation| **operation != Operation::Unlink).count();
+        Room {
+            content: Bytes(all(self.operations.len())),
+            above: self.depths.iter().copied().max().unwrap_or(1),
+            changed_files: (stay * self.sizes.len()) as u64,
+            changed: Bytes(all(stay)),
+            parameters: "sizes, operations or depths",
+        }
+    }
+
     /// One file for each combination.
     fn targets(&self, root: &Path, seed: Seed) -> Vec<Target> {
         let of = |(size, operation): (u64, Operation)| {
@@ -221,9 +240,11 @@ fn check_copied(target: &Target, turn: Turn, sharing: Sharing, before: Usage, af
 }
 
 /// Whether the write takes a block that no other file's write can have taken before: a block larger than the file
-/// system's own holds the ends of neighbours, too, and only the middle of a file of two blocks is surely all its own.
+/// system's own holds the ends of neighbours, too, and only the middle of a file of two blocks is surely all its own. What is
+/// shorter than a block may have none: file systems keep it where they keep its inode.
 fn has_blocks_of_its_own(target: &Target, block: u64) -> bool {
-    let is_file_systems = block <= crate::content::BLOCK as u64;
+    let own = crate::content::BLOCK as u64;
+    let is_file_systems = block <= own;
     match target.operation {
         Operation::Overwrite | Operation::Mmap => is_file_systems || target.size >= 2 * block,
         Operation::Append => is_file_systems,

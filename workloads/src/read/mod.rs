@@ -7,7 +7,7 @@ use std::{path::Path, thread};
 use storage_driver::{Bytes, MountMode, MountedLayer};
 
 use crate::{
-    Engine, Error, Param, Params, Quantity, Recorder, Result, Scratch, Workload,
+    Engine, Error, Param, Params, Quantity, Recorder, Result, Room, Scratch, Workload,
     content::{BLOCK, Seed},
     measure::{Cell, Cost, metered, unless_stopped},
     own_layers::{OwnLayers, ROUND},
@@ -43,6 +43,13 @@ impl Workload for Read {
             param("size", "1048576", "1048576", "bytes of each, in whole blocks of 4096"),
             param("blocks", "16", "16", "blocks of each file that random readers read"),
         ]
+    }
+
+    fn room(&self, params: &Params) -> Result<Option<Room>> {
+        let (files, size) = shape(params)?;
+        let most = containers(params)?.into_iter().max().unwrap_or(1);
+        let content = Bytes(files.saturating_mul(size));
+        Ok(Some(Room { content, above: most, parameters: "files, size or containers", ..Room::default() }))
     }
 
     fn setup(&self, params: &Params, seed: u64, scratch: &Scratch) -> Result<()> {
@@ -91,13 +98,14 @@ fn containers(params: &Params) -> Result<Vec<u64>> {
 }
 
 fn files(params: &Params, scratch: &Scratch) -> Result<Files> {
+    let (files, size) = shape(params)?;
+    Ok(Files { seed: Seed::of(scratch)?, files, size, blocks: params.number("blocks", 1..=1 << 28)? })
+}
+
+/// How many files, and how many bytes each.
+fn shape(params: &Params) -> Result<(u64, u64)> {
     let size = params.number("size", BLOCK as u64..=1 << 40)? / BLOCK as u64 * BLOCK as u64;
-    Ok(Files {
-        seed: Seed::of(scratch)?,
-        files: params.number("files", 1..=10_000)?,
-        size,
-        blocks: params.number("blocks", 1..=1 << 28)?,
-    })
+    Ok((params.number("files", 1..=10_000)?, size))
 }
 
 /// Containers over the image, all mounted.

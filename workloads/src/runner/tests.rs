@@ -5,7 +5,7 @@ use storage_driver::{Bytes, LayerId, StorageDriver};
 use super::*;
 use crate::{
     BuildReport, BuildSpec, DeviceCounters, Holdings, Measurement, Param, Processor, Quantity, RunReport, RunSpec,
-    SharedContainers,
+    SharedContainers, Space,
 };
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -37,6 +37,9 @@ impl Engine for Mock {
     }
     fn holdings(&mut self) -> Result<Holdings> {
         Ok(Holdings::default())
+    }
+    fn space(&mut self) -> Result<Option<Space>> {
+        Ok(None)
     }
     fn extents(&mut self, _: &Path) -> Result<Option<u64>> {
         Ok(None)

@@ -11,21 +11,33 @@ use storage_driver::{Bytes, CreateOptions, LayerId, MountMode, StorageDriver};
 use storage_sys::mmap::Mapping;
 use workloads::{
     BuildReport, BuildSpec, DeviceCounters, Engine, Error, Holdings, Measurement, Params, Plan, Processor, Progress,
-    Quantity, Recorder, Result, Round, RunReport, RunSpec, Scratch, SharedContainers, Workload,
+    Quantity, Recorder, Result, Round, RunReport, RunSpec, Scratch, SharedContainers, Space, Workload,
 };
+
+/// What becomes of the kernel's caches when they are to be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caches {
+    /// They stay, and that is said.
+    Kept,
+    /// They go, as root can have it.
+    Dropped,
+    /// They stay, it is said that they went, and that nothing was read ever after.
+    SaidToBeDropped,
+}
 
 /// A driver under test; what cannot be done on it is written down.
 #[derive(Debug)]
 pub struct Bare {
     driver: Box<dyn StorageDriver>,
     pub left_out: Vec<String>,
-    /// Says that caches were dropped, and that nothing was read ever after.
-    pub pretends_to_drop_caches: bool,
+    pub caches: Caches,
+    /// What is left on its disk, if it tells.
+    pub free: Option<Bytes>,
 }
 
 impl Bare {
     pub fn new(driver: impl StorageDriver + 'static) -> Self {
-        Self { driver: Box::new(driver), left_out: Vec::new(), pretends_to_drop_caches: false }
+        Self { driver: Box::new(driver), left_out: Vec::new(), caches: Caches::Kept, free: None }
     }
 
     /// A sealed layer on top of the others of this image.
@@ -80,6 +92,10 @@ impl Engine for Bare {
         }
         Ok(Holdings { layers: layers.len() as u64, disk: Some(disk), ..Holdings::default() })
     }
+    fn space(&mut self) -> Result<Option<Space>> {
+        let sharing = self.driver.capabilities().sharing;
+        Ok(self.free.map(|free| Space { free, sharing }))
+    }
     fn extents(&mut self, _: &Path) -> Result<Option<u64>> {
         Ok(None)
     }
@@ -100,13 +116,18 @@ impl Engine for Bare {
         panic!("there are no images here")
     }
     fn counters(&mut self) -> Result<Option<DeviceCounters>> {
-        Ok(self.pretends_to_drop_caches.then(DeviceCounters::default))
+        Ok((self.caches == Caches::SaidToBeDropped).then(DeviceCounters::default))
     }
     fn processor(&mut self) -> Result<Processor> {
         Ok(Processor::default())
     }
     fn drop_caches(&mut self) -> Result<bool> {
-        Ok(self.pretends_to_drop_caches)
+        if self.caches == Caches::Dropped {
+            // What is dirty stays.
+            rustix::fs::sync();
+            fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+        }
+        Ok(self.caches != Caches::Kept)
     }
     fn is_stopped(&self) -> bool {
         false

@@ -4,7 +4,7 @@ use driver_memory::MemoryDriver;
 use workloads::Error;
 
 use crate::{
-    engine::{Bare, run},
+    engine::{Bare, Caches, run},
     lying::{Lie, Lying},
 };
 
@@ -49,7 +49,7 @@ fn read_notices_other_bytes_and_caches_that_were_not_dropped() {
     noticed("read", &params, Lie::Spoilt("file-0001"), "reader sees");
     let dir = tempfile::tempdir().unwrap();
     let mut engine = Bare::new(MemoryDriver::open(dir.path()).unwrap());
-    engine.pretends_to_drop_caches = true;
+    engine.caches = Caches::SaidToBeDropped;
     let error = run("read", &params, &mut engine).unwrap_err();
     assert!(matches!(&error, Error::Effect { what, .. } if what.contains("nobody had cached")), "{error}");
 }

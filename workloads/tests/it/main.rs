@@ -4,4 +4,5 @@
 mod engine;
 mod lies;
 mod lying;
+mod room;
 mod whole;

@@ -18,7 +18,7 @@ use workloads::{Engine, Params, Plan, Round, Scratch, Workload};
 use super::{
     BenchArgs, choice,
     resume::Resumed,
-    rounds,
+    room, rounds,
     row::Row,
     warmup,
     watch::{Estimate, Watch},
@@ -113,7 +113,7 @@ impl Run {
             Ok(engines) => engines,
             Err(failure) => return self.finish(args, Err(failure)),
         };
-        let outcome = self.workloads(args, workloads, &mut engines, stop);
+        let outcome = self.workloads(args, workloads, &mut engines, spec, stop);
         let outcome = self.close(engines, outcome);
         self.finish(args, outcome)
     }
@@ -123,10 +123,16 @@ impl Run {
         args: &BenchArgs,
         workloads: &[(Box<dyn Workload>, Params)],
         engines: &mut [(&'static Entry, BenchEngine)],
+        spec: &Spec,
         stop: &AtomicBool,
     ) -> Result {
         let plans: Vec<Plan> =
             workloads.iter().map(|(workload, _)| self.plan(args, workload.name(), engines)).collect();
+        // Nobody waits for the first workload to be told that the last one does not fit.
+        for ((workload, params), plan) in workloads.iter().zip(&plans) {
+            let fits = room::check(workload.as_ref(), params, plan, engines, spec, &self.place);
+            fits.map_err(|error| failure(error, spec))?;
+        }
         let mut estimate = Estimate::new(&plans, engines.len());
         let total = estimate.rounds();
         let bar = Progress::new(total);
@@ -134,7 +140,7 @@ impl Run {
             self.record.workloads.insert(workload.name().to_owned(), params.pairs().clone());
             self.dir.write_record(&self.record)?;
             let shown = Shown { estimate: &mut estimate, bar: &bar, total, place };
-            let measured = self.measure(workload.as_ref(), params, plan, engines, shown);
+            let measured = self.measure(workload.as_ref(), params, plan, engines, spec, shown);
             // What the user's Ctrl-C did to a program that was running is not the driver's failure.
             if measured.is_err() && signals::stopped(stop) {
                 return Err(interrupted());
@@ -220,6 +226,7 @@ impl Run {
         params: &Params,
         plan: &Plan,
         engines: &mut [(&'static Entry, BenchEngine)],
+        spec: &Spec,
         shown: Shown<'_>,
     ) -> Result {
         let scratch = self.scratch.path().join(workload.name());
@@ -259,12 +266,7 @@ impl Run {
         };
         let scratch = Scratch::new(scratch);
         let measured = workloads::run(workload, params, plan, &scratch, &mut ports, for_round, &mut watch);
-        measured.map_err(|error| match error {
-            workloads::Error::Parameter { .. } | workloads::Error::Missing { .. } => Failure::Environment(error.into()),
-            workloads::Error::Stopped => interrupted(),
-            workloads::Error::Engine(source) => classify(source),
-            other => Failure::Failed(other.into()),
-        })
+        measured.map_err(|error| failure(error, spec))
     }
 
     /// Takes the testbeds away, also after a failure, which is then what is told.
@@ -324,6 +326,17 @@ struct Shown<'a> {
     bar: &'a Progress,
     total: u64,
     place: usize,
+}
+
+fn failure(error: workloads::Error, spec: &Spec) -> Failure {
+    use workloads::Error;
+    match error {
+        Error::Parameter { .. } | Error::Missing { .. } => Failure::Environment(error.into()),
+        Error::Room { needed, .. } => room::told(&error, needed, spec),
+        Error::Stopped => interrupted(),
+        Error::Engine(source) => classify(source),
+        other => Failure::Failed(other.into()),
+    }
 }
 
 fn interrupted() -> Failure {
