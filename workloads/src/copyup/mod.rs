@@ -244,7 +244,7 @@ fn check_copied(target: &Target, turn: Turn, sharing: Sharing, before: Usage, af
 /// shorter than a block may have none: file systems keep it where they keep its inode.
 fn has_blocks_of_its_own(target: &Target, block: u64) -> bool {
     let own = crate::content::BLOCK as u64;
-    let is_file_systems = block <= own;
+    let is_file_systems = block <= own && target.size >= own;
     match target.operation {
         Operation::Overwrite | Operation::Mmap => is_file_systems || target.size >= 2 * block,
         Operation::Append => is_file_systems,

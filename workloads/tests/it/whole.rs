@@ -1,11 +1,15 @@
-//! Each workload once, whole, on each driver that needs no device.
+//! Each workload once, whole, on each driver that needs no device-mapper.
 
+use std::path::Path;
+
+use driver_btrfs::Btrfs;
 use driver_memory::MemoryDriver;
 use driver_overlay2::Overlay2;
 use driver_vfs::Vfs;
+use harness_testbed::Testbed;
 use storage_driver::MountMode;
 
-use crate::engine::{Bare, Recorded, run};
+use crate::engine::{Bare, Caches, Recorded, run};
 
 /// Small enough for a test, large enough that every part is done.
 const SMALL: [(&str, &[(&str, &str)]); 9] = [
@@ -25,9 +29,12 @@ fn small(name: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Runs all of them, and none may leave a layer behind but those of the base images.
-fn all(open: impl Fn(&std::path::Path) -> Bare) {
+fn all(open: impl Fn(&Path) -> Bare) {
     let dir = tempfile::tempdir().unwrap();
-    let mut engine = open(&dir.path().canonicalize().unwrap());
+    all_of(open(&dir.path().canonicalize().unwrap()));
+}
+
+fn all_of(mut engine: Bare) {
     for (name, params) in SMALL {
         let recorded = run(name, params, &mut engine).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(!recorded.is_empty(), "{name} records nothing");
@@ -42,6 +49,17 @@ fn memory() -> (tempfile::TempDir, Bare) {
     let dir = tempfile::tempdir().unwrap();
     let engine = Bare::new(MemoryDriver::open(dir.path()).unwrap());
     (dir, engine)
+}
+
+/// A btrfs of this test's own.
+fn btrfs_bed() -> Testbed {
+    let name = format!("workloads-{}-{:?}", std::process::id(), std::thread::current().id());
+    let options = harness_testbed::Options { base: std::env::temp_dir(), name, keep: false };
+    Testbed::open(&"loop:btrfs,size=1G".parse().unwrap(), &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn btrfs(dir: &Path) -> Btrfs {
+    Btrfs::open(&dir.join("driver"), driver_btrfs::Options::default()).unwrap()
 }
 
 fn value(recorded: &Recorded, cell: &str) -> f64 {
@@ -65,6 +83,29 @@ fn privileged_all_run_on_overlay2() {
 }
 
 #[test]
+fn privileged_all_run_on_btrfs() {
+    let bed = btrfs_bed();
+    all_of(Bare::new(btrfs(bed.path())));
+    bed.close().unwrap();
+}
+
+#[test]
+fn privileged_what_btrfs_takes_for_a_first_write_is_a_block_whatever_the_file() {
+    let bed = btrfs_bed();
+    let mut engine = Bare::new(btrfs(bed.path()));
+    let params = [("sizes", "65536,1048576"), ("depths", "1,2"), ("operations", "overwrite,chmod")];
+    let recorded = run("copyup", &params, &mut engine).unwrap();
+    drop(engine);
+    bed.close().unwrap();
+    for cell in ["depth=1 op=overwrite size=65536", "depth=2 op=overwrite size=1048576"] {
+        assert_eq!(value(&recorded, &format!("first copied_up_files {cell}")), 0.0);
+        // One block of data, and of metadata the leaves that now say where it is.
+        let taken = value(&recorded, &format!("first allocated_bytes {cell}"));
+        assert!((4096.0..131_072.0).contains(&taken), "{cell}: {taken}");
+    }
+}
+
+#[test]
 fn privileged_what_overlay2_copies_up_is_the_whole_file_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = Bare::new(Overlay2::open(dir.path(), driver_overlay2::Options::default()).unwrap());
@@ -82,8 +123,7 @@ fn privileged_what_overlay2_copies_up_is_the_whole_file_and_once() {
 }
 
 #[test]
-fn privileged_containers_of_overlay2_share_the_page_cache_and_those_of_vfs_do_not() {
-    // What is in the page cache stays, since nobody drops it: what one container has cached is what was written there.
+fn privileged_without_the_right_to_drop_caches_only_what_is_cached_is_read_and_that_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let driver = Overlay2::open(dir.path(), driver_overlay2::Options::default()).unwrap();
     let mut engine = Bare::new(driver);
@@ -91,6 +131,22 @@ fn privileged_containers_of_overlay2_share_the_page_cache_and_those_of_vfs_do_no
     assert!(recorded.keys().all(|cell| !cell.contains("cold")), "{:?}", recorded.keys());
     assert!(engine.left_out.iter().any(|what| what.contains("cache=cold")), "{:?}", engine.left_out);
     assert_eq!(value(&recorded, "read read_bytes cache=warm containers=3 pattern=sequential"), 3.0 * 131_072.0);
+}
+
+#[test]
+fn privileged_containers_of_overlay2_share_the_page_cache_and_those_of_vfs_and_btrfs_do_not() {
+    let factor = |mut engine: Bare| {
+        engine.caches = Caches::Dropped;
+        let recorded = run("read", small("read"), &mut engine).unwrap();
+        value(&recorded, "page cache page_cache_factor containers=3")
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (overlay2, vfs) = (dir.path().join("overlay2"), dir.path().join("vfs"));
+    assert!(factor(Bare::new(Overlay2::open(&overlay2, driver_overlay2::Options::default()).unwrap())) < 1.1);
+    assert!(factor(Bare::new(Vfs::open(&vfs, driver_vfs::Options::default()).unwrap())) > 2.9);
+    let bed = btrfs_bed();
+    assert!(factor(Bare::new(btrfs(bed.path()))) > 2.9);
+    bed.close().unwrap();
 }
 
 #[test]
