@@ -1,8 +1,10 @@
 //! The command line: one type a command, its help its doc comments.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
+};
 
 use crate::commands::{
     bench, build, compare, conformance,
@@ -17,16 +19,58 @@ use crate::commands::{
 ///
 /// Without a command name, `bench` is meant: harness --driver overlay2 --workload build
 #[derive(Debug, Parser)]
-#[command(name = "harness", version, args_conflicts_with_subcommands = true)]
+#[command(name = "harness", version, override_usage = USAGE)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    command: Option<Command>,
     #[command(flatten)]
-    pub bench: bench::BenchArgs,
+    bench: bench::BenchArgs,
+}
+
+const USAGE: &str = "harness [OPTIONS]\n       harness [--root DIR] [--verbose] <COMMAND> [OPTIONS]";
+
+impl Cli {
+    /// What the words ask for, the program's name first. Common options may stand before the command, too.
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Command, clap::Error> {
+        let mut syntax = Self::command();
+        let matches = syntax.try_get_matches_from_mut(words)?;
+        if let Some((command, _)) = matches.subcommand()
+            && let Some(option) = misplaced(&syntax, &matches)
+        {
+            let takes = syntax.find_subcommand(command).is_some_and(|command| has(command, option));
+            let message = if takes {
+                format!("--{option} belongs behind the command: harness {command} --{option} ...")
+            } else {
+                format!("--{option} is no option of {command}, but of `harness bench`")
+            };
+            return Err(syntax.error(ErrorKind::ArgumentConflict, message));
+        }
+        let Self { command, bench } = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut syntax))?;
+        let Some(mut command) = command else { return Ok(Command::Bench(bench)) };
+        if let Some(common) = common(&mut command) {
+            common.root = common.root.take().or(bench.common.root);
+            common.verbose = common.verbose.saturating_add(bench.common.verbose);
+        }
+        Ok(command)
+    }
+}
+
+/// An option that was given before the command and is not one of those that all commands take.
+fn misplaced<'a>(syntax: &'a clap::Command, matches: &ArgMatches) -> Option<&'a str> {
+    let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let common = Common::augment_args(clap::Command::new(""));
+    let of_bench =
+        syntax.get_arguments().filter(|arg| common.get_arguments().all(|other| other.get_id() != arg.get_id()));
+    let mut named = of_bench.filter(|arg| given(arg.get_id().as_str()));
+    named.find_map(clap::Arg::get_long)
+}
+
+fn has(command: &clap::Command, option: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_long() == Some(option))
 }
 
 /// What every command takes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Common {
     /// Where images, layers and containers are kept [default: /var/lib/harness as root, else
     /// $XDG_DATA_HOME/harness]
@@ -141,4 +185,107 @@ pub enum Command {
     Lab(lab::LabArgs),
     /// Remove what a crash left behind
     Gc(gc::GcArgs),
+}
+
+/// What a command has of the common options; one that only reads files of the user's has none.
+pub fn common(command: &mut Command) -> Option<&mut Common> {
+    Some(match command {
+        Command::Bench(args) => &mut args.common,
+        Command::List(args) => &mut args.common,
+        Command::Doctor(args) => &mut args.common,
+        Command::Conformance(args) => &mut args.common,
+        Command::Compare(args) => &mut args.common,
+        Command::Report(_) => return None,
+        Command::Faults(args) => &mut args.common,
+        Command::Build(args) => &mut args.common,
+        Command::Run(args) => &mut args.common,
+        Command::Images(args) => &mut args.common,
+        Command::Create(args) => &mut args.common,
+        Command::Start(args) => &mut args.common,
+        Command::Stop(args) => &mut args.common,
+        Command::Restart(args) => &mut args.common,
+        Command::Kill(args) => &mut args.common,
+        Command::Pause(args) => &mut args.common,
+        Command::Unpause(args) => &mut args.common,
+        Command::Wait(args) => &mut args.common,
+        Command::Exec(args) => &mut args.common,
+        Command::Attach(args) => &mut args.common,
+        Command::Logs(args) => &mut args.common,
+        Command::Top(args) => &mut args.common,
+        Command::Stats(args) => &mut args.common,
+        Command::Inspect(args) => &mut args.common,
+        Command::Rename(args) => &mut args.common,
+        Command::Cp(args) => &mut args.common,
+        Command::Diff(args) => &mut args.common,
+        Command::Commit(args) => &mut args.common,
+        Command::Export(args) => &mut args.common,
+        Command::Supervise(args) => &mut args.common,
+        Command::Volume(args) => args.common(),
+        Command::Import(args) => &mut args.common,
+        Command::History(args) => &mut args.common,
+        Command::Pull(args) => &mut args.common,
+        Command::Push(args) => &mut args.common,
+        Command::Load(args) => &mut args.common,
+        Command::Save(args) => &mut args.common,
+        Command::Tag(args) => &mut args.common,
+        Command::Rmi(args) => &mut args.common,
+        Command::Profile(args) => &mut args.common,
+        Command::Ps(args) => &mut args.common,
+        Command::Rm(args) => &mut args.common,
+        Command::Gc(args) => &mut args.common,
+        Command::Lab(args) => &mut args.common,
+        Command::Migrate(args) => &mut args.common,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, String> {
+        Cli::read(line.split(' ')).map_err(|error| error.to_string())
+    }
+
+    fn root(line: &str) -> Option<PathBuf> {
+        common(&mut read(line).unwrap()).unwrap().root.clone()
+    }
+
+    #[test]
+    fn the_syntax_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_stand_before_the_command_or_behind_it() {
+        for line in [
+            "harness --root /x images",
+            "harness --root=/x images",
+            "harness images --root /x",
+            "harness --root /y images --root /x",
+            "harness --root /x volume ls",
+            "harness --root /x bench --resume run",
+            "harness --root /x --driver vfs",
+        ] {
+            assert_eq!(root(line), Some("/x".into()), "{line}");
+        }
+        let verbose = common(&mut read("harness --verbose ps --verbose").unwrap()).unwrap().verbose;
+        assert_eq!(verbose, 2);
+        // What a container is to do is its own.
+        assert_eq!(root("harness run --root /x tiny ls --root /y"), Some("/x".into()));
+        assert_eq!(root("harness run tiny ls --root /y"), None);
+    }
+
+    #[test]
+    fn other_options_before_a_command_are_refused_with_where_they_belong() {
+        let refused = |line: &str| read(line).unwrap_err();
+        assert!(refused("harness --driver vfs build .").contains("harness build --driver ..."));
+        assert!(refused("harness --quick report run").contains("--quick is no option of report"));
+        assert!(refused("harness biuld .").contains("build"));
+    }
+
+    #[test]
+    fn who_keeps_nothing_has_no_place_to_keep_it() {
+        assert!(read("harness report --root /x run").unwrap_err().contains("--root"));
+        assert!(common(&mut read("harness --root /x report run").unwrap()).is_none());
+    }
 }

@@ -24,7 +24,6 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use failure::Failure;
 use harness_runtime::Role;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -35,8 +34,8 @@ fn main() -> ExitCode {
         name: harness_database::ROLE,
         run: harness_database::work_if_asked,
     }]);
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match cli::Cli::read(std::env::args_os()) {
+        Ok(command) => command,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
     };
     // What the panic was about is on standard error already.
     let panicked = |_| Err(Failure::Internal(anyhow::anyhow!("this is a mistake of the harness; please report it")));
-    match std::panic::catch_unwind(|| commands::run(cli)).unwrap_or_else(panicked) {
+    match std::panic::catch_unwind(|| commands::run(command)).unwrap_or_else(panicked) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say(&failure.to_string());

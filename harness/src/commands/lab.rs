@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser};
+use clap::Args;
 use harness_lab::{Accel, Error, Job, Kernel, Lab, Output};
 use results::{RunDir, RunRecord};
 
@@ -60,8 +60,8 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 pub fn run(args: &LabArgs) -> Result {
-    let command = match Cli::try_parse_from([OsString::from("harness")].iter().chain(&args.args)) {
-        Ok(cli) => cli.command.unwrap_or(Command::Bench(cli.bench)),
+    let command = match Cli::read([OsString::from("harness")].iter().chain(&args.args)) {
+        Ok(command) => command,
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { Err(Failure::Status(2, None)) } else { Ok(()) };

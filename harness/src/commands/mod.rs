@@ -24,7 +24,7 @@ pub mod transfer;
 use std::io::{self, Write};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Command, common},
     failure::Result,
     log_to_stderr,
     place::Place,
@@ -32,11 +32,11 @@ use crate::{
 };
 
 /// Runs what the command line asks for.
-pub fn run(cli: Cli) -> Result {
-    let command = cli.command.unwrap_or(Command::Bench(cli.bench));
-    log_to_stderr(common(&command).verbose);
+pub fn run(mut command: Command) -> Result {
+    let common = common(&mut command).cloned().unwrap_or_default();
+    log_to_stderr(common.verbose);
     if needs_mounts(&command) {
-        privileges::acquire(&Place::choose(common(&command).root.as_deref()))?;
+        privileges::acquire(&Place::choose(common.root.as_deref()))?;
     }
     match command {
         Command::Bench(args) => bench::run(&args),
@@ -67,7 +67,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Diff(args) => container::diff::run(&args),
         Command::Commit(args) => container::commit::run(&args),
         Command::Export(args) => container::export::run(&args),
-        Command::Volume(args) => container::volume::run(&args),
+        Command::Volume(args) => container::volume::run(args),
         Command::Supervise(args) => container::supervise::run(&args),
         Command::Images(args) => images::run(&args),
         Command::Import(args) => import::run(&args),
@@ -113,56 +113,6 @@ fn needs_mounts(command: &Command) -> bool {
             | Command::Save(_)
             | Command::Tag(_)
     )
-}
-
-fn common(command: &Command) -> &crate::cli::Common {
-    match command {
-        Command::Bench(args) => &args.common,
-        Command::List(args) => &args.common,
-        Command::Doctor(args) => &args.common,
-        Command::Conformance(args) => &args.common,
-        Command::Compare(args) => &args.common,
-        Command::Report(args) => &args.common,
-        Command::Faults(args) => &args.common,
-        Command::Build(args) => &args.common,
-        Command::Run(args) => &args.common,
-        Command::Images(args) => &args.common,
-        Command::Create(args) => &args.common,
-        Command::Start(args) => &args.common,
-        Command::Stop(args) => &args.common,
-        Command::Restart(args) => &args.common,
-        Command::Kill(args) => &args.common,
-        Command::Pause(args) => &args.common,
-        Command::Unpause(args) => &args.common,
-        Command::Wait(args) => &args.common,
-        Command::Exec(args) => &args.common,
-        Command::Attach(args) => &args.common,
-        Command::Logs(args) => &args.common,
-        Command::Top(args) => &args.common,
-        Command::Stats(args) => &args.common,
-        Command::Inspect(args) => &args.common,
-        Command::Rename(args) => &args.common,
-        Command::Cp(args) => &args.common,
-        Command::Diff(args) => &args.common,
-        Command::Commit(args) => &args.common,
-        Command::Export(args) => &args.common,
-        Command::Supervise(args) => &args.common,
-        Command::Volume(args) => args.common(),
-        Command::Import(args) => &args.common,
-        Command::History(args) => &args.common,
-        Command::Pull(args) => &args.common,
-        Command::Push(args) => &args.common,
-        Command::Load(args) => &args.common,
-        Command::Save(args) => &args.common,
-        Command::Tag(args) => &args.common,
-        Command::Rmi(args) => &args.common,
-        Command::Profile(args) => &args.common,
-        Command::Ps(args) => &args.common,
-        Command::Rm(args) => &args.common,
-        Command::Gc(args) => &args.common,
-        Command::Lab(args) => &args.common,
-        Command::Migrate(args) => &args.common,
-    }
 }
 
 /// Writes what was asked for to standard output; a reader that went away (`| head -1`) is no failure.

@@ -11,7 +11,6 @@ use results::{
 };
 
 use crate::{
-    cli::Common,
     failure::{Failure, Result},
     say,
 };
@@ -22,8 +21,6 @@ use crate::{
 /// shown side by side; their samples are not mixed.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    #[command(flatten)]
-    pub common: Common,
     /// Run directories
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<PathBuf>,

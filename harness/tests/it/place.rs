@@ -51,7 +51,7 @@ impl Place {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(args).arg("--root").arg(self.root()).current_dir(self.dir.path());
+        command.arg("--root").arg(self.root()).args(args).current_dir(self.dir.path());
         command
     }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context;
-use clap::Parser;
 use results::{Fingerprint, RunDir, RunRecord};
 
 use super::BenchArgs;
@@ -49,8 +48,7 @@ fn check(path: &Path, record: &RunRecord) -> Result {
 }
 
 fn arguments(command: &[String]) -> Result<BenchArgs> {
-    let cli = Cli::try_parse_from(command).context("the run's command line is not understood any more")?;
-    match cli.command.unwrap_or(Command::Bench(cli.bench)) {
+    match Cli::read(command).context("the run's command line is not understood any more")? {
         Command::Bench(args) => Ok(args),
         _ => Err(Failure::usage("the run was not made by `harness bench`, and cannot be resumed")),
     }

@@ -73,8 +73,8 @@ enum VolumeCommand {
 
 impl VolumeArgs {
     /// What every command takes.
-    pub const fn common(&self) -> &Common {
-        match &self.command {
+    pub const fn common(&mut self) -> &mut Common {
+        match &mut self.command {
             VolumeCommand::Create { common, .. }
             | VolumeCommand::Ls { common, .. }
             | VolumeCommand::Inspect { common, .. }
@@ -84,7 +84,7 @@ impl VolumeArgs {
     }
 }
 
-pub fn run(args: &VolumeArgs) -> Result {
+pub fn run(mut args: VolumeArgs) -> Result {
     let site = Site::open(Place::choose(args.common().root.as_deref()))?;
     match &args.command {
         VolumeCommand::Create { label, name, .. } => create(&site, label, name),
