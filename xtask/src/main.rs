@@ -17,7 +17,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
-    /// Installs the Debian packages that the tests use (as root, where apt is), else prints their names.
+    /// Installs the Debian packages that the tests use (as root, where apt is), else prints their names; and DuckDB, from PyPI.
     Setup,
     /// Runs everything that must hold: format, clippy, docs, all tests, a smoke run of the main job, the gate, its seeded faults,
     /// the lab, and beside it the fault matrix.

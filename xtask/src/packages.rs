@@ -1,4 +1,4 @@
-//! The Debian packages that the tests hold the product against.
+//! The Debian packages that the tests hold the product against, and what Debian does not have.
 
 use std::process::{Command, Stdio};
 
@@ -26,6 +26,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("linux-image-6.12-amd64", "another kernel for the lab, to compare the two"),
     ("make", "the host base image carries it"),
     ("python3", "tarfile reads what the layer codec writes"),
+    ("python3-pandas", "reads a run as docs/reading-results.md has it"),
+    ("python3-venv", "a place for DuckDB, which Debian does not have"),
     ("qemu-system-x86", "runs the lab's virtual machines"),
     ("runc", "runs the same containers as the runtime"),
     ("docker-registry", "images are pulled from it and pushed to it"),
@@ -52,9 +54,35 @@ const PEERS: &[(&str, &str)] = &[
     ("tar", "unpacks the same files"),
 ];
 
+/// A Python of this workspace's, with Debian's packages and those of PyPI that Debian does not have.
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python");
+
 /// Installs what the tests miss, or names it where that is not possible.
 pub fn ensure() -> Result<()> {
-    install(PACKAGES, "tests that use them will fail")
+    install(PACKAGES, "tests that use them will fail")?;
+    if !has_duckdb() {
+        println!("Installing duckdb from PyPI into target/python");
+        if let Err(error) = install_duckdb() {
+            println!("duckdb is missing; the test that uses it will fail: {error:#}");
+        }
+    }
+    Ok(())
+}
+
+fn has_duckdb() -> bool {
+    let imported =
+        Command::new(format!("{PYTHON}/bin/python")).args(["-c", "import duckdb"]).stderr(Stdio::null()).status();
+    imported.is_ok_and(|status| status.success())
+}
+
+/// Debian's Python, since its pandas is for no other.
+fn install_duckdb() -> Result<()> {
+    let run = |program: &str, args: &[&str]| {
+        let status = Command::new(program).args(args).status().with_context(|| format!("cannot run {program}"))?;
+        if status.success() { Ok(()) } else { bail!("{program} {}: {status}", args.join(" ")) }
+    };
+    run("/usr/bin/python3", &["-m", "venv", "--system-site-packages", PYTHON])?;
+    run(&format!("{PYTHON}/bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "duckdb"])
 }
 
 /// Installs the other engines, or names what is missing.

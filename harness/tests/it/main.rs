@@ -23,5 +23,6 @@ mod ordinary_user;
 mod other_runtimes;
 mod place;
 mod profile;
+mod reading_results;
 mod report;
 mod resume;
