@@ -128,7 +128,13 @@ pub fn shown_whole(s: &Summary) -> String {
     format!("{} ({} to {}, n {})", shown(s), quantity(s.ci_low, s.unit), quantity(s.ci_high, s.unit), s.n)
 }
 
-/// `1.4×`, `40×`.
+/// `0.04×`, `1.4×`, `40×`.
 pub fn times(ratio: f64) -> String {
-    if ratio < 9.95 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
+    if ratio < 0.095 {
+        format!("{ratio:.2}×")
+    } else if ratio < 9.95 {
+        format!("{ratio:.1}×")
+    } else {
+        format!("{ratio:.0}×")
+    }
 }

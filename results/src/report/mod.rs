@@ -9,6 +9,7 @@ mod figures;
 mod history;
 mod hosts;
 mod overview;
+mod plain;
 mod policy;
 mod provenance;
 mod rows;
@@ -90,7 +91,8 @@ fn head(runs: &[Named<'_>], title: &str) -> Markup {
                 }
             }
             nav aria-label="Sections" {
-                a href="#summary" { "Summary" } a href="#overview" { "Overview" } a href="#figures" { "Key figures" }
+                a href="#summary" { "Summary" } a href="#overview" { "Overview" } @if plain::tables(runs).is_some() { a href="#plain" { "Over a plain directory" } }
+                a href="#figures" { "Key figures" }
                 @if runs.len() > 1 { a href="#hosts" { "Hosts" } }
                 a href="#charts" { "Charts" } a href="#cells" { "All cells" } a href="#provenance" { "How it was measured" }
             }
@@ -102,6 +104,9 @@ fn sections(runs: &[Named<'_>]) -> Markup {
     html! {
         section id="summary" aria-labelledby="summary-h" { h2 id="summary-h" { "Summary" } (words::summary(runs)) }
         section id="overview" aria-labelledby="overview-h" { h2 id="overview-h" { "Drivers and workloads" } (overview::tables(runs)) }
+        @if let Some(tables) = plain::tables(runs) {
+            section id="plain" aria-labelledby="plain-h" { h2 id="plain-h" { "Over a plain directory" } (tables) }
+        }
         section id="figures" aria-labelledby="figures-h" { h2 id="figures-h" { "Key figures" } (figures::all(runs)) }
         @if runs.len() > 1 {
             section id="hosts" aria-labelledby="hosts-h" { h2 id="hosts-h" { "Hosts side by side" } (hosts::tables(runs)) }

@@ -46,9 +46,13 @@ fn table(named: &Named<'_>) -> Markup {
 fn cell(ratio: Option<&Ratio>) -> Markup {
     let Some(ratio) = ratio else { return html! { td.none title="not measured, or nothing in common" { "–" } } };
     let tip = format!("{} cells, {} of them not to be told from the cheapest", ratio.cells, ratio.alike);
-    // Seven steps, a factor of about 1.5, 2, 3, 6, 15, 50.
-    let heat = [1.05, 1.5, 2.0, 3.0, 6.0, 15.0, 50.0].iter().take_while(|edge| ratio.mean > **edge).count();
+    let heat = heat(ratio.mean);
     html! { td class={ "heat" (heat) } title=(tip) { (times(ratio.mean)) @if ratio.alike * 2 > ratio.cells { " ≈" } } }
+}
+
+/// Seven steps, a factor of about 1.5, 2, 3, 6, 15, 50.
+pub fn heat(ratio: f64) -> usize {
+    [1.05, 1.5, 2.0, 3.0, 6.0, 15.0, 50.0].iter().take_while(|edge| ratio > **edge).count()
 }
 
 struct Ratio {

@@ -49,6 +49,11 @@ fn run(record: RunRecord, samples: Vec<Sample>) -> Run {
     Run::new(&Recorded { record, samples }, Vec::new())
 }
 
+/// A run that measured this.
+pub fn run_of(samples: Vec<Sample>) -> Run {
+    run(record("6.1"), samples)
+}
+
 fn said(samples: Vec<Sample>) -> String {
     words::summary(&named(&[run(record("6.1"), samples)])).into_string()
 }
