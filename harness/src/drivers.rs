@@ -182,14 +182,22 @@ pub fn options(given: &[String]) -> Result<Options> {
 
 /// Opens the driver that an engine command works on: the one asked for, else the first that works here.
 pub fn open_one(place: &Place, asked: Option<&str>, given: &[String]) -> Result<Arc<dyn StorageDriver>> {
-    let options = options(given)?;
+    let driver = open_asked(place, asked, &options(given)?)?;
+    if !driver.was_at_rest() {
+        // Here, since not every command looks at the images' layers, and the root is at rest after this one.
+        harness_image::remove_unfinished(driver.as_ref())?;
+    }
+    Ok(driver)
+}
+
+fn open_asked(place: &Place, asked: Option<&str>, options: &Options) -> Result<Arc<dyn StorageDriver>> {
     if let Some(name) = asked {
         let entry = find(name)?;
-        return Ok(entry.open_in_turn(place, &options)?);
+        return Ok(entry.open_in_turn(place, options)?);
     }
     let mut reasons = Vec::new();
     for entry in DRIVERS {
-        match entry.open_in_turn(place, &options) {
+        match entry.open_in_turn(place, options) {
             Ok(driver) => return Ok(driver),
             // Only a driver that cannot work here makes way for the next one.
             Err(storage_driver::Error::Unusable { why, .. }) => reasons.push(format!("{}: {why}", entry.name)),

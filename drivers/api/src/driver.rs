@@ -37,6 +37,12 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// What opening this root found of an earlier crash and took away.
     fn recovered(&self) -> &[Leftover];
 
+    /// Whether whoever had the root last closed it in order, so that no layer is there that somebody was just making. A driver
+    /// that does not know says no.
+    fn was_at_rest(&self) -> bool {
+        false
+    }
+
     /// Makes a writable layer on top of `parent`, or an empty one.
     ///
     /// The root directory of a layer without a parent is owned 0:0 and has mode 0755. Nothing is synced: after

@@ -179,6 +179,10 @@ impl StorageDriver for Btrfs {
         Status { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
     }
 
+    fn was_at_rest(&self) -> bool {
+        self.root.was_at_rest()
+    }
+
     fn recovered(&self) -> &[Leftover] {
         self.root.recovered()
     }

@@ -63,6 +63,10 @@ impl StorageDriver for DeviceMapper {
         status(&self.layers.pool, &self.options)
     }
 
+    fn was_at_rest(&self) -> bool {
+        self.layers.root.was_at_rest()
+    }
+
     fn recovered(&self) -> &[Leftover] {
         &self.recovered
     }

@@ -96,6 +96,10 @@ impl StorageDriver for Spoiled {
         status
     }
 
+    fn was_at_rest(&self) -> bool {
+        self.driver.was_at_rest()
+    }
+
     fn recovered(&self) -> &[Leftover] {
         self.driver.recovered()
     }

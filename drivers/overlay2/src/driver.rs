@@ -86,6 +86,10 @@ impl StorageDriver for Overlay2 {
         status(&self.layers.kernel, &self.layers.options, &self.capabilities)
     }
 
+    fn was_at_rest(&self) -> bool {
+        self.layers.root.was_at_rest()
+    }
+
     fn recovered(&self) -> &[Leftover] {
         &self.recovered
     }

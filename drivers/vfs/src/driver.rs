@@ -133,6 +133,10 @@ impl StorageDriver for Vfs {
         Status { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
 
+    fn was_at_rest(&self) -> bool {
+        self.root.was_at_rest()
+    }
+
     fn recovered(&self) -> &[Leftover] {
         self.root.recovered()
     }

@@ -14,6 +14,11 @@ pub struct DiffId(pub Digest);
 pub struct ChainId(Digest);
 
 impl ChainId {
+    /// Its digits without the algorithm's name, as a file name.
+    pub(crate) fn hex(&self) -> String {
+        self.0.hex()
+    }
+
     /// The chain that `layer` makes on top of `parent`: its own diff id at the bottom, above that the digest of
     /// the text `<parent chain id> <diff id>`.
     #[must_use]

@@ -36,7 +36,10 @@ pub use configuration::{Configuration, DockerConfig, HealthCheck};
 pub use contents::{Hidden, LayerContents, Tally, contents};
 pub use error::{Error, Result};
 pub use image::{HistoryStep, Image, LayerBlob};
-pub use layers::{Batch, CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose};
+pub use layers::{
+    Batch, CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose,
+    remove_unfinished,
+};
 pub use lock::Lease;
 pub use partial::PartialBlob;
 pub use reference::Reference;

@@ -24,6 +24,7 @@ pub(crate) const MANIFEST_SCHEMA_VERSION: u32 = 2;
 /// <root>/index.json          images and their names
 /// <root>/blobs/sha256/<hex>  layers, manifests and configurations
 /// <root>/cache/<hex>.json    what build steps made (not part of the layout)
+/// <root>/chains/<driver>/    which layer of a driver was last seen to hold a chain: hints (not part of the layout)
 /// <root>/tmp/                what is being written
 /// <root>/partial/<hex>       blobs that are being received, for whoever goes on with them
 /// <root>/lock                held (flock) while the index is replaced

@@ -85,7 +85,8 @@ fn clean_driver(
         gone.say(left.kind, &left.path.display())?;
     }
     let layers = Layers::new(store.clone(), driver.clone())?;
-    for layer in layers.recovered() {
+    // Also where nobody was killed: a build that failed may have had no room to take its layer away.
+    for layer in layers.recovered().iter().chain(&harness_image::remove_unfinished(driver.as_ref())?) {
         gone.say("unfinished layer", layer)?;
     }
     for layer in ownerless(driver.as_ref(), containers)? {

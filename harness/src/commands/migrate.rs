@@ -100,17 +100,28 @@ impl Migration {
     /// Those that were named, else those whose topmost layer the old driver has.
     fn images(&self, store: &Store, names: &[String]) -> Result<Vec<Image>> {
         if names.is_empty() {
-            let has = |image: &Image| image.chain().is_some_and(|chain| self.from.layers.layer_of(&chain).is_some());
-            return Ok(store.list()?.into_iter().filter(has).collect());
+            let mut there = Vec::new();
+            for image in store.list()? {
+                if self.layer_of(&image)?.is_some() {
+                    there.push(image);
+                }
+            }
+            return Ok(there);
         }
         names.iter().map(|name| store.resolve(name).map_err(|error| Failure::Failed(error.into()))).collect()
+    }
+
+    /// An image's topmost layer on the old driver.
+    fn layer_of(&self, image: &Image) -> Result<Option<LayerId>> {
+        let Some(chain) = image.chain() else { return Ok(None) };
+        Ok(self.from.layers.layer_of(&chain)?)
     }
 
     /// Makes an image's layers on the new driver and compares the whole tree.
     fn copy(&self, image: &Image) -> Result<Vec<String>> {
         let name = image.references.first().map_or_else(|| image.short_id(), ToString::to_string);
         let there = self.to.layers.ensure(image)?;
-        let here = image.chain().and_then(|chain| self.from.layers.layer_of(&chain));
+        let here = self.layer_of(image)?;
         let compared = match (here, there) {
             (Some(here), Some(there)) => self.compare(&here, &there, &name)?.to_string(),
             // Nothing was there to compare with: the layers' digests are what was verified.

@@ -105,7 +105,9 @@ impl Build<'_> {
 
     /// Puts what a state's chain lacks onto the driver, bottom up; the top layer is the answer.
     pub fn lay_out(&self, state: &State) -> Result<Option<LayerId>> {
-        if let Some(known) = state.chain.as_ref().and_then(|chain| self.layers.layer_of(chain)) {
+        if let Some(chain) = &state.chain
+            && let Some(known) = self.layers.layer_of(chain)?
+        {
             return Ok(Some(known));
         }
         let mut below = None;

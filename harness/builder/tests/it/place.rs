@@ -94,7 +94,7 @@ impl Place {
 
     /// Looks at an image's files.
     pub fn look<T>(&self, image: &Image, look: impl FnOnce(&Path) -> T) -> T {
-        let layer = self.layers.layer_of(&image.chain().unwrap()).unwrap();
+        let layer = self.layers.layer_of(&image.chain().unwrap()).unwrap().unwrap();
         let mounted = self.layers.driver().mount(&layer, MountMode::ReadOnly).unwrap();
         let seen = look(mounted.path());
         mounted.close().unwrap();

@@ -12,6 +12,8 @@ use crate::ChainId;
 pub struct Chains {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether all chains of the driver are among them; held while they are listed.
+    pub listed: Mutex<bool>,
 }
 
 #[derive(Debug, Default)]

@@ -86,6 +86,7 @@ impl Layers {
 
     /// Seals the layer under its chain id, or gives it up for the layer that has it.
     fn seal_as(&self, id: &LayerId, chain: ChainId) -> Result<LayerId> {
+        self.layer_of(&chain)?;
         let making = match self.chains.claim(chain) {
             Claim::Known(layer) => {
                 self.driver.remove(id)?;
@@ -99,6 +100,7 @@ impl Layers {
         self.driver.set_labels(id, &labels)?;
         self.seal(id)?;
         making.done(id.clone());
+        self.hints.give(&chain, id);
         Ok(id.clone())
     }
 }

@@ -17,7 +17,7 @@ impl Layers {
     pub fn ensure(&self, image: &Image) -> Result<Option<LayerId>> {
         let chains = image.chains();
         let Some(top) = chains.last() else { return Ok(None) };
-        if let Some(layer) = self.layer_of(top) {
+        if let Some(layer) = self.layer_of(top)? {
             return Ok(Some(layer));
         }
         let _held = self.store.lease()?;
@@ -36,7 +36,7 @@ impl Layers {
     pub fn ensure_on(&self, parent: Option<&ChainId>, layer: &LayerBlob) -> Result<(ChainId, LayerId)> {
         let below = match parent {
             None => None,
-            Some(parent) => Some(self.layer_of(parent).ok_or_else(|| Error::InvalidImage {
+            Some(parent) => Some(self.layer_of(parent)?.ok_or_else(|| Error::InvalidImage {
                 why: format!("the layer below it, chain {parent}, is not there"),
             })?),
         };
@@ -46,6 +46,9 @@ impl Layers {
     }
 
     fn ensure_one(&self, layer: &LayerBlob, chain: ChainId, parent: Option<&LayerId>) -> Result<LayerId> {
+        if let Some(known) = self.layer_of(&chain)? {
+            return Ok(known);
+        }
         let making = match self.chains.claim(chain) {
             Claim::Known(layer) => return Ok(layer),
             Claim::Make(making) => making,
@@ -63,6 +66,7 @@ impl Layers {
             return Err(error);
         }
         making.done(id.clone());
+        self.hints.give(&chain, &id);
         Ok(id)
     }
 

@@ -4,14 +4,17 @@ mod batch;
 mod chains;
 mod commit;
 mod ensure;
+mod hints;
+mod known;
 
 use std::{fmt, sync::Arc};
 
-use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerInfo, LayerState, StorageDriver};
+use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerState, StorageDriver};
 
 pub use self::batch::Batch;
 pub use self::commit::{CommitTimes, Committed};
-use self::{batch::Batches, chains::Chains};
+pub use self::known::remove_unfinished;
+use self::{batch::Batches, chains::Chains, hints::Hints, known::chain_of};
 use crate::{ChainId, Error, Result, Store};
 
 /// The label that holds a layer's chain id.
@@ -66,36 +69,26 @@ pub struct Pruned {
 /// Image layers on one storage driver.
 ///
 /// A sealed layer that holds an image's layer has its chain id as a label, so the driver's own crash-safe record
-/// is the only map from chains to layers. The label is set before the layer is sealed: a layer that is not sealed
+/// is the only map from chains to layers; what else knows of it is a hint, and held against the record. The label is set before the layer is sealed: a layer that is not sealed
 /// and has one was being made when its process died, and is removed when this is opened.
 pub struct Layers {
     store: Arc<Store>,
     driver: Arc<dyn StorageDriver>,
     chains: Chains,
+    hints: Hints,
     batches: Batches,
     recovered: Vec<LayerId>,
 }
 
 impl Layers {
-    /// Reads which chains the driver has, and removes what a killed process was making.
+    /// Removes what a killed process was making, where one may have been.
     ///
     /// # Errors
     /// When the driver cannot list its layers.
     pub fn new(store: Arc<Store>, driver: Arc<dyn StorageDriver>) -> Result<Self> {
-        let mut recovered = Vec::new();
-        let chains = Chains::default();
-        // Parents come before their children, and one that was sealed and not settled when its process was killed may have some.
-        for layer in driver.list()?.into_iter().rev() {
-            if is_unfinished(&layer) {
-                match driver.remove(&layer.id) {
-                    Ok(()) => recovered.push(layer.id),
-                    Err(error) => tracing::warn!(layer = %layer.id, %error, "an unfinished layer could not be removed"),
-                }
-            } else if let Some(chain) = chain_of(&layer) {
-                chains.learn(chain, layer.id);
-            }
-        }
-        Ok(Self { store, driver, chains, batches: Batches::default(), recovered })
+        let recovered = if driver.was_at_rest() { Vec::new() } else { remove_unfinished(driver.as_ref())? };
+        let hints = Hints::of(&store, driver.name());
+        Ok(Self { store, driver, chains: Chains::default(), hints, batches: Batches::default(), recovered })
     }
 
     /// The image store.
@@ -114,12 +107,6 @@ impl Layers {
     #[must_use]
     pub fn recovered(&self) -> &[LayerId] {
         &self.recovered
-    }
-
-    /// The sealed layer that holds a chain, when there is one.
-    #[must_use]
-    pub fn layer_of(&self, chain: &ChainId) -> Option<LayerId> {
-        self.chains.get(chain)
     }
 
     /// Makes a fresh writable layer with a random id.
@@ -159,15 +146,19 @@ impl Layers {
         let mut needed = self.store.cache().chains()?;
         needed.extend(keep);
         needed.extend(self.store.chains()?);
+        self.list()?;
         let mut pruned = Pruned::default();
         // Tops first, so that a layer is tried when nothing stands on it any more.
         for layer in self.driver.list()?.into_iter().rev() {
             let Some(chain) = chain_of(&layer).filter(|_| layer.state == LayerState::Sealed) else { continue };
-            if needed.contains(&chain) && self.layer_of(&chain).as_ref() == Some(&layer.id) {
+            if needed.contains(&chain) && self.chains.get(&chain).as_ref() == Some(&layer.id) {
                 continue;
             }
             match self.chains.forget_while(&chain, &layer.id, || self.driver.remove(&layer.id)) {
-                Ok(()) => pruned.removed.push(layer.id),
+                Ok(()) => {
+                    self.hints.forget(&chain);
+                    pruned.removed.push(layer.id);
+                }
                 Err(storage_driver::Error::HasChildren { .. } | storage_driver::Error::InUse { .. }) => {
                     pruned.in_use.push(layer.id);
                 }
@@ -182,16 +173,6 @@ impl fmt::Debug for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layers").field("store", &self.store.root()).field("driver", &self.driver.name()).finish()
     }
-}
-
-fn chain_of(layer: &LayerInfo) -> Option<ChainId> {
-    layer.labels.get(CHAIN_LABEL)?.parse().ok()
-}
-
-/// One process at a time has the driver's root, so what is unfinished when it is opened has no maker any more.
-fn is_unfinished(layer: &LayerInfo) -> bool {
-    let for_build = layer.labels.get(PURPOSE_LABEL).is_some_and(|purpose| purpose == Purpose::Build.as_str());
-    layer.state == LayerState::Writable && (for_build || layer.labels.contains_key(CHAIN_LABEL))
 }
 
 /// 128 random bits: two processes, or two machines whose roots are merged, do not meet.

@@ -69,7 +69,7 @@ fn privileged_images_share_the_layers_they_have_in_common() {
 
     let again = setup.reopened();
     assert_eq!(again.ensure(&app).unwrap(), Some(top));
-    assert_eq!(again.layer_of(&base.chain().unwrap()), Some(below));
+    assert_eq!(again.layer_of(&base.chain().unwrap()).unwrap(), Some(below));
     assert_eq!(setup.count(), 5);
 }
 
@@ -171,7 +171,7 @@ fn privileged_a_container_becomes_an_image_and_goes_on() {
     let (blob, _) = setup.layers.export(&container).unwrap();
     let (chain, layer) = setup.layers.ensure_on(None, &blob).unwrap();
     assert_ne!(layer, container);
-    assert_eq!(setup.layers.layer_of(&chain), Some(layer));
+    assert_eq!(setup.layers.layer_of(&chain).unwrap(), Some(layer));
     assert_eq!(setup.driver.stat(&container).unwrap().state, LayerState::Writable);
     let nowhere = ChainId::on(None, &blob.diff_id);
     let nowhere = ChainId::on(Some(&nowhere), &blob.diff_id);
@@ -230,9 +230,31 @@ fn privileged_prune_keeps_what_images_cache_callers_and_containers_need() {
 
     setup.layers.discard(&container).unwrap();
     assert_eq!(setup.layers.prune(&[asked.chain]).unwrap().removed.len(), 2);
-    assert_eq!(setup.layers.layer_of(&gone.chain().unwrap()), None);
+    assert_eq!(setup.layers.layer_of(&gone.chain().unwrap()).unwrap(), None);
     setup.fixture.store.cache().prune(Duration::ZERO).unwrap();
     assert_eq!(setup.layers.prune(&[]).unwrap().removed.len(), 2);
     assert_eq!(setup.count(), 2);
-    assert!(setup.layers.layer_of(&kept.chain().unwrap()).is_some());
+    assert!(setup.layers.layer_of(&kept.chain().unwrap()).unwrap().is_some());
+}
+
+/// Hints only save looking: whatever they say, a chain's layer is the one whose record says so.
+#[test]
+fn privileged_hints_are_held_against_the_records() {
+    let setup = Setup::new();
+    let image = setup.image(&[&["a"], &["b"]], "image");
+    let other = setup.layers.ensure(&setup.image(&[&["c"]], "other")).unwrap().unwrap();
+    let top = setup.layers.ensure(&image).unwrap().unwrap();
+    let chain = image.chain().unwrap();
+    let hint = setup.fixture.store.root().join("chains/memory").join(chain.to_string().trim_start_matches("sha256:"));
+    assert_eq!(std::fs::read_to_string(&hint).unwrap(), top.as_str());
+    let writable = setup.step(None, &["d"]);
+    for wrong in [other.as_str(), writable.as_str(), "nobody", "", "../../..", "a\0b"] {
+        std::fs::write(&hint, wrong).unwrap();
+        assert_eq!(setup.reopened().layer_of(&chain).unwrap().as_ref(), Some(&top), "{wrong:?}");
+        assert_eq!(std::fs::read_to_string(&hint).unwrap(), top.as_str(), "{wrong:?}");
+    }
+    setup.fixture.store.remove("image", false).unwrap();
+    setup.reopened().prune(&[]).unwrap();
+    assert!(!hint.exists());
+    assert_eq!(setup.reopened().layer_of(&chain).unwrap(), None);
 }
