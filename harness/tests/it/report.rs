@@ -76,6 +76,49 @@ fn medians(browser: &Browser) -> Vec<f64> {
     browser.script(body).as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
+/// What cannot be read on a page, in words: text beyond its chart or over other text, text that is nearly as light as what is
+/// under it, elements that cut their content off, charts without an extent.
+fn unreadable(browser: &Browser) -> Value {
+    browser.script(
+        r"
+        const found = [], box = (e) => e.getBoundingClientRect();
+        const light = (colour) => {
+            const part = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+            const [r, g, b] = colour.match(/[\d.]+/g).map(Number);
+            return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b) + 0.05;
+        };
+        const contrast = (a, b) => Math.max(light(a) / light(b), light(b) / light(a));
+        for (const svg of document.querySelectorAll('#charts svg, .key svg')) {
+            const name = svg.closest('figure').querySelector('figcaption').textContent, frame = box(svg);
+            if (frame.width < 100 || frame.height < 30) found.push(name + ' is not there');
+            const fill = (e) => getComputedStyle(e).fill, isSeen = (colour) => !/none|, 0\)$/.test(colour);
+            const shapes = [...svg.querySelectorAll('rect, polygon')].filter((e) => isSeen(fill(e)) && getComputedStyle(e).fillOpacity > 0.5);
+            const texts = [...svg.querySelectorAll('text')];
+            texts.forEach((text, index) => {
+                const at = box(text), x = (at.left + at.right) / 2, y = (at.top + at.bottom) / 2;
+                if (at.left < frame.left - 1 || at.right > frame.right + 1 || at.top < frame.top - 1 || at.bottom > frame.bottom + 1)
+                    found.push(`${name}: '${text.textContent}' is cut off`);
+                for (const other of texts.slice(index + 1).map(box)) {
+                    const width = Math.min(at.right, other.right) - Math.max(at.left, other.left);
+                    const height = Math.min(at.bottom, other.bottom) - Math.max(at.top, other.top);
+                    if (width > 2 && height > 3) found.push(`${name}: '${text.textContent}' is under other text`);
+                }
+                const under = shapes.filter((e) => { const b = box(e);
+                    return b.left < x && x < b.right && b.top < y && y < b.bottom
+                        && e.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING; }).pop();
+                const paper = under ? fill(under) : getComputedStyle(svg.closest('figure, body')).backgroundColor;
+                const ink = fill(text);
+                if (isSeen(paper) && contrast(ink, paper) < 3) found.push(`${name}: '${text.textContent}' is ${ink} on ${paper}`);
+            });
+        }
+        for (const e of document.body.querySelectorAll('*')) {
+            const cuts = getComputedStyle(e).overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1;
+            if (cuts && !e.closest('svg, .scroll')) found.push(e.tagName + ' cuts off ' + e.textContent.slice(0, 30));
+        }
+        return found;",
+    )
+}
+
 /// The elements that make a page too wide.
 fn too_wide(browser: &Browser) -> Value {
     browser.script(
@@ -110,6 +153,53 @@ fn a_browser_shows_the_page_and_nothing_else_happens() {
     assert_ne!(browser.script("return document.title"), "taken");
     let charts = browser.script("return document.querySelectorAll('.key svg title').length");
     assert!(charts.as_u64().unwrap() >= 6, "bars have tooltips: {charts}");
+}
+
+/// As much of every workload as there is a chart for.
+const EVERYTHING: [&str; 12] = [
+    "files=100",
+    "read:size=16384",
+    "changed=50",
+    "most=50",
+    "storm=50",
+    "lifecycle:parallel=1,4",
+    "density:containers=4",
+    "iterations=2",
+    "transactions=4",
+    "delete:size=1048576",
+    "snapshotter:size=4096",
+    "layers:depths=1,4,8",
+];
+
+#[test]
+fn privileged_a_report_of_all_workloads_can_be_read_on_a_phone_and_in_the_dark() {
+    let place = Place::new();
+    let run = place.dir.path().join("run");
+    let mut args = vec!["--driver", "overlay2,vfs", "--workload", "all", "--quick", "--format", "none"];
+    args.extend(EVERYTHING.iter().flat_map(|param| ["--param", *param]));
+    args.extend(["--testbed", "loop:ext4,size=2G", "--out", run.to_str().unwrap()]);
+    place.run(&args).ok();
+    let page = page(&place, &[run]);
+    let browser = Browser::new();
+    for scheme in ["light", "dark"] {
+        for width in [1280, 390] {
+            browser.colours(scheme);
+            browser.width(width);
+            browser.open(&page);
+            browser.script("document.querySelectorAll('details').forEach((e) => { e.open = true; })");
+            let wide = browser.script("return document.documentElement.scrollWidth").as_u64().unwrap();
+            assert!(wide <= u64::from(width), "{wide} px of page on {width} px, {scheme}: {}", too_wide(&browser));
+            assert_eq!(unreadable(&browser), Value::Array(Vec::new()), "on {width} px, {scheme}");
+        }
+    }
+    assert_eq!(browser.console(), Vec::<Value>::new());
+    let charts = browser.script("return document.querySelectorAll('#charts svg').length").as_u64().unwrap();
+    assert!(charts >= 20, "{charts} charts");
+    // What would be found if it were there.
+    browser.script("document.querySelector('#charts svg text').setAttribute('x', '-50')");
+    browser.script("document.querySelectorAll('.key svg text').forEach((e) => { e.style.fill = '#222'; })");
+    let found = unreadable(&browser).to_string();
+    assert!(found.contains("is cut off") && found.contains("is rgb(34, 34, 34) on"), "{found}");
 }
 
 #[test]

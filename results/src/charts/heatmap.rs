@@ -1,6 +1,6 @@
 //! Rows of cases, columns of drivers, in each cell how many times the best one's cost.
 
-use plotters::style::{Color, RGBColor, text_anchor::HPos};
+use plotters::style::{RGBColor, text_anchor::HPos};
 
 use super::canvas::{Canvas, Chart, Drawn, Frame, MARGIN, TOP, WIDTH, faint, fitting, font};
 use super::colours;
@@ -93,6 +93,34 @@ fn shade(ratio: f64) -> (RGBColor, RGBColor) {
     let depth = (ratio.max(1.0).log10() / 2.0).clamp(0.0, 1.0);
     let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * depth).round() as u8;
     let fill = RGBColor(mix(237, 8), mix(246, 48), mix(252, 107));
-    let ink = if depth > 0.45 { colours::PAPER } else { colours::TEXT };
-    (fill, RGBColor(ink.to_rgba().0, ink.to_rgba().1, ink.to_rgba().2))
+    // Both inks are equally far from this luminance (WCAG 2, "contrast ratio").
+    let ink = if luminance(fill) > 0.19 { INK } else { colours::PAPER };
+    (fill, ink)
+}
+
+/// In cells, which keep their colours where a page is dark: not the charts' own text colour, which does not.
+const INK: RGBColor = RGBColor(16, 16, 16);
+
+/// Relative luminance, as WCAG 2 defines it.
+fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
+    let linear = |value: u8| {
+        let value = f64::from(value) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shade_can_be_read() {
+        for step in 0..200 {
+            let (fill, ink) = shade(10_f64.powf(f64::from(step) / 80.0));
+            let (one, other) = (luminance(fill) + 0.05, luminance(ink) + 0.05);
+            let contrast = one.max(other) / one.min(other);
+            assert!(contrast >= 4.3, "{contrast:.1} at step {step}: {ink:?} on {fill:?}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use crate::{Summary, charts};
 
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 120.0;
-const RIGHT: f64 = 84.0;
+/// A value in the larger type of a phone.
+const RIGHT: f64 = 104.0;
 const LINE: f64 = 30.0;
 
 pub fn all(runs: &[Named<'_>]) -> Markup {
