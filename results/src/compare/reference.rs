@@ -23,9 +23,7 @@ pub fn keep(run: &Path, dir: &Path) -> Result<PathBuf> {
         std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
     }
     let into = RunDir::create(&path)?;
-    // Where it ran and by whom is nobody's business.
-    let record = RunRecord { directory: PathBuf::new(), command: anonymous(&record.command), ..record };
-    into.write_record(&record)?;
+    into.write_record(&anonymous(record))?;
     let mut writer = into.writer()?;
     essential(&samples).into_iter().try_for_each(|sample| writer.write(sample))?;
     Ok(path)
@@ -47,13 +45,34 @@ pub fn find(base: &Path, new: &Recorded) -> Result<Recorded> {
     Recorded::read(&path)
 }
 
-fn anonymous(command: &[String]) -> Vec<String> {
-    let mut words = command.to_vec();
-    if let Some(program) = words.first_mut() {
-        *program =
-            Path::new(&*program).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    }
-    words
+/// Where it ran and by whom is nobody's business: the program and the directories that the command named keep their last
+/// names, there and in what drivers said of them.
+fn anonymous(mut record: RunRecord) -> RunRecord {
+    let mut places: Vec<String> = named(&record.command).filter_map(parent).collect();
+    places.extend(record.command.first().and_then(|program| parent(program)));
+    // One may lie in another.
+    places.sort_by_key(|place| std::cmp::Reverse(place.len()));
+    let shorten = |text: &mut String| places.iter().for_each(|place| *text = text.replace(place, ""));
+    record.directory = PathBuf::new();
+    record.command.iter_mut().for_each(shorten);
+    record.drivers.values_mut().flat_map(|driver| driver.status.values_mut()).for_each(shorten);
+    record.unusable.values_mut().for_each(shorten);
+    record.left_out.values_mut().flat_map(BTreeMap::values_mut).for_each(shorten);
+    record
+}
+
+/// The directories of `--out` and `--root`.
+fn named(command: &[String]) -> impl Iterator<Item = &str> {
+    const OPTIONS: [&str; 2] = ["--out", "--root"];
+    let apart = command.windows(2).filter(|words| OPTIONS.contains(&&*words[0])).map(|words| &*words[1]);
+    let joined = command.iter().filter_map(|word| word.split_once('=')).filter(|(name, _)| OPTIONS.contains(name));
+    apart.chain(joined.map(|(_, dir)| dir))
+}
+
+/// What stands before the last name of an absolute path.
+fn parent(path: &str) -> Option<String> {
+    let parent = Path::new(path).parent()?;
+    (parent.is_absolute() && parent != Path::new("/")).then(|| format!("{}/", parent.display()))
 }
 
 fn essential(samples: &[Sample]) -> Vec<&Sample> {
@@ -71,6 +90,24 @@ fn essential(samples: &[Sample]) -> Vec<&Sample> {
 mod tests {
     use super::*;
     use crate::compare::{Options, Verdict, compare, tests::run};
+
+    #[test]
+    fn where_it_ran_is_not_kept() {
+        let mut record = run(4.0, 1.0).record;
+        let words =
+            ["/home/me/bin/harness", "bench", "--out", "/tmp/x/new", "--root=/tmp/x/new.root", "--param", "a=b"];
+        record.command = words.map(str::to_owned).to_vec();
+        record.directory = "/home/me".into();
+        let why = "no: /tmp/x/new.root/testbeds/t is on ext4".to_owned();
+        record.unusable.insert("btrfs".to_owned(), why.clone());
+        record.left_out.insert("vfs".to_owned(), BTreeMap::from([("a".to_owned(), why.clone())]));
+        let kept = anonymous(record);
+        assert_eq!(kept.command.join(" "), "harness bench --out new --root=new.root --param a=b");
+        assert_eq!(kept.unusable["btrfs"], "no: new.root/testbeds/t is on ext4");
+        assert_eq!(kept.left_out["vfs"]["a"], kept.unusable["btrfs"]);
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(!text.contains("/tmp") && !text.contains("/home"), "{text}");
+    }
 
     #[test]
     fn a_reference_is_found_by_what_it_stands_on() {
