@@ -104,9 +104,23 @@ pub struct Found {
     pub is_dir: bool,
 }
 
-/// Whether a source may stand for several files.
+/// Whether a source may stand for several files, or none.
+pub fn has_wildcards(source: &str) -> bool {
+    let mut rest = source.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '*' | '?' | '[' => return true,
+            // The next one stands for itself.
+            '\\' => _ = rest.next(),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether a source is more than a name.
 pub fn is_pattern(source: &str) -> bool {
-    source.contains(['*', '?', '[', '\\'])
+    has_wildcards(source) || source.contains('\\')
 }
 
 /// Finds what a source pattern names below a jail, sorted; a plain name that is a symlink stands for its target.

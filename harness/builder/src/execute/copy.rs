@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Error, Ignore, Result, Span,
-    context::{Found, Jail, clean, find, is_pattern, walk},
+    context::{Found, Jail, clean, find, has_wildcards, is_pattern, walk},
     dockerfile::{Kind, Transfer, Word},
     expand::Reading,
     ignore::Pattern,
@@ -196,7 +196,8 @@ fn find_all(from: &Jail, step: Step<'_>, copy: &Prepared, ignore: &Ignore) -> Re
     for (source, span) in &copy.sources {
         let found =
             find(from, source, ignore, copy.parents).map_err(Error::io("look for", from.root().join(source)))?;
-        if found.is_empty() {
+        // A pattern may match nothing, as `go.su[m]` is meant to; a name has to be there.
+        if found.is_empty() && !has_wildcards(source) {
             let ignored = find(from, source, &Ignore::default(), copy.parents).is_ok_and(|found| !found.is_empty());
             let place = if copy.other.is_none() { "the build context" } else { "that stage or image" };
             let why =

@@ -52,8 +52,13 @@ fn privileged_two_stars_take_files_of_all_depths() {
     place.look(&built.image, |root| {
         assert_eq!(all(&root.join("to")), ["x", "x/a", "x/a/2.txt", "x/a/b", "x/a/b/3.txt", "x/a/b/no.md"]);
     });
-    let refused = place.refused("FROM scratch\nCOPY --parents x/**/*.nope /to/\n");
-    assert!(refused.contains("it is not in the build context"), "{refused}");
+    // A pattern may match nothing; a name may not.
+    let built = place.build("FROM scratch\nCOPY --parents x/**/*.nope /to/\nCOPY *.nope 5.txt /\n");
+    place.look(&built.image, |root| assert_eq!(all(root), ["5.txt"]));
+    for refused in ["--parents x/none", "5.txt x/none"].map(|words| format!("FROM scratch\nCOPY {words} /to/\n")) {
+        let refused = place.refused(&refused);
+        assert!(refused.contains("it is not in the build context"), "{refused}");
+    }
     // Without --parents they are one name, as in Go.
     let built = place.build("FROM scratch\nCOPY x/**/*.txt /to/\n");
     place.look(&built.image, |root| assert_eq!(all(&root.join("to")), ["2.txt", "6.txt"]));

@@ -25,19 +25,28 @@ crate::tests!(
     privileged_corpus_go_static,
     privileged_corpus_c_make,
     privileged_corpus_onbuild,
+    privileged_corpus_onbuild_stages,
     privileged_corpus_variables,
     privileged_corpus_copies,
     privileged_corpus_changes,
     privileged_corpus_mounts,
     privileged_corpus_old_style,
     privileged_corpus_heredocs,
+    privileged_corpus_arguments,
+    privileged_corpus_modifiers,
+    privileged_corpus_users,
+    privileged_corpus_from_images,
+    privileged_corpus_ignored,
+    privileged_corpus_optional,
+    privileged_corpus_modes,
 );
 
 /// Base images: the name that Dockerfiles use, and the stage of `bases/Dockerfile` that makes it.
-const BASES: [(&str, &str); 5] = [
+const BASES: [(&str, &str); 6] = [
     ("python:3.12-slim", "python"),
     ("python:3.12-onbuild", "python-onbuild"),
     ("node:20-alpine", "node"),
+    ("node:20-onbuild", "node-onbuild"),
     ("golang:1.22", "golang"),
     ("gcc:13", "gcc"),
 ];
@@ -65,6 +74,10 @@ fn privileged_corpus_onbuild() {
     compare("onbuild", &["python:3.12-onbuild"]);
 }
 
+fn privileged_corpus_onbuild_stages() {
+    compare("onbuild-stages", &["node:20-onbuild"]);
+}
+
 fn privileged_corpus_variables() {
     compare("variables", &[]);
 }
@@ -88,6 +101,34 @@ fn privileged_corpus_old_style() {
 /// Debian's buildah knows no heredocs, and no mounts on relative paths; it makes the same of what `Dockerfile.plain` says.
 fn privileged_corpus_heredocs() {
     compare("heredocs", &[]);
+}
+
+fn privileged_corpus_arguments() {
+    compare("arguments", &[]);
+}
+
+fn privileged_corpus_modifiers() {
+    compare("modifiers", &[]);
+}
+
+fn privileged_corpus_users() {
+    compare("users", &[]);
+}
+
+fn privileged_corpus_from_images() {
+    compare("from-images", &["python:3.12-slim", "node:20-alpine", "gcc:13"]);
+}
+
+fn privileged_corpus_ignored() {
+    compare("ignored", &[]);
+}
+
+fn privileged_corpus_optional() {
+    compare("optional", &[]);
+}
+
+fn privileged_corpus_modes() {
+    compare("modes", &[]);
 }
 
 /// Builds everywhere and compares.
@@ -231,8 +272,8 @@ fn context(dir: &Path, name: &str) -> PathBuf {
     }
     set_times(&context);
     // What a Dockerfile holds itself is as old as the build.
-    for name in ["conf", "raw", "run"].iter().filter(|_| name == "heredocs") {
-        fs::File::open(context.join("plain").join(name)).unwrap().set_modified(SystemTime::now()).unwrap();
+    for entry in fs::read_dir(context.join("plain")).into_iter().flatten() {
+        fs::File::open(entry.unwrap().path()).unwrap().set_modified(SystemTime::now()).unwrap();
     }
     context
 }
