@@ -21,6 +21,7 @@ mod migrate;
 mod networks;
 mod ordinary_user;
 mod other_runtimes;
+mod other_tools;
 mod place;
 mod profile;
 mod reading_results;

@@ -52,6 +52,7 @@ pub(crate) struct TarReader<'l, R> {
     body: u64,
     padding: u64,
     global: Extended,
+    globals: u64,
     entries: u64,
     /// Where the current entry starts, and its name as far as it is known.
     start: u64,
@@ -78,6 +79,7 @@ impl<'l, R: BufRead> TarReader<'l, R> {
             body: 0,
             padding: 0,
             global: Extended::default(),
+            globals: 0,
             entries: 0,
             start: 0,
             name: Vec::new(),
@@ -113,6 +115,9 @@ impl<'l, R: BufRead> TarReader<'l, R> {
                     self.records(&text, &mut extended)?;
                 }
                 kind::PAX_GLOBAL => {
+                    // A stream of them has no entry, and no end.
+                    self.globals += 1;
+                    self.at_most_64("the number of global extended headers", self.globals, self.limits.entries)?;
                     let mut bytes = 0;
                     let text = self.extension(&header, &mut bytes)?;
                     let mut global = std::mem::take(&mut self.global);
@@ -136,8 +141,11 @@ impl<'l, R: BufRead> TarReader<'l, R> {
         }
     }
 
-    /// False at the end of the tar: at least one block of zeros.
+    /// False at the end of the tar: at least one block of zeros, or nothing at all after an entry.
     fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
+        if self.entries > 0 && self.offset == self.start && self.fill()?.is_empty() {
+            return Ok(false);
+        }
         self.read_exact(block)?;
         if block.iter().any(|&byte| byte != 0) {
             return Ok(true);
@@ -168,7 +176,8 @@ impl<'l, R: BufRead> TarReader<'l, R> {
     fn extension(&mut self, header: &RawHeader<'_>, bytes: &mut usize) -> Result<Vec<u8>> {
         let size = header.size().map_err(|why| self.fail(Fault::Malformed(why)))?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let total = length.saturating_add(*bytes);
+        // Empty ones count, too.
+        let total = length.saturating_add(BLOCK).saturating_add(*bytes);
         self.at_most("the size of its extended headers", total, self.limits.extended_header)?;
         *bytes = total;
         let mut text = vec![0; length];
@@ -370,10 +379,18 @@ impl<'l, R: BufRead> TarReader<'l, R> {
             }
             self.advance(count);
         }
-        let mut rest = [0; BLOCK];
-        let padding = usize::try_from(self.padding).unwrap_or(0);
+        // Where the tar ends within it, that is its end: Go's archive/tar says so, and umoci's `insert` writes such layers.
+        while self.padding > 0 {
+            let most = usize::try_from(self.padding).unwrap_or(0);
+            let count = self.fill()?.len().min(most);
+            if count == 0 {
+                break;
+            }
+            self.padding -= count as u64;
+            self.consume(count);
+        }
         self.padding = 0;
-        self.read_exact(&mut rest[..padding])
+        Ok(())
     }
 
     fn read_exact(&mut self, buffer: &mut [u8]) -> Result<()> {

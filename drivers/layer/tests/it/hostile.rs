@@ -7,7 +7,7 @@ use std::{
 };
 
 use storage_driver::Bytes;
-use storage_layer::{ApplyOptions, Error, Fault, Limits, apply};
+use storage_layer::{ApplyOptions, Error, Fault, Limits, apply, check};
 
 use crate::{
     tar_maker::{Raw, Tar},
@@ -171,12 +171,44 @@ fn names_with_nul_in_extended_headers_are_refused() {
 fn every_truncation_names_where_it_happened() {
     let place = Place::new();
     let whole = Tar::default().dir("d").pax(&[(b"mtime", b"1.5")]).file("d/f", &[7; 3000]).end();
-    for end in (0..whole.len() - 1024 + 512).step_by(97) {
+    let content = 512 + 1024 + 512 + 3000;
+    for end in (0..content).step_by(97).filter(|end| *end != 512) {
         let error = place.refused(&whole[..end]);
         assert!(error.contains("byte") && error.contains("too early"), "cut at {end}: {error}");
     }
+    // Part of a header, or of what ends it.
+    for end in [whole.len() - 1024 + 1, whole.len() - 1024 + 511] {
+        assert!(place.refused(&whole[..end]).contains("too early"), "cut at {end}");
+    }
     let error = place.refused(&whole[..4096]);
     assert_eq!(error, "layer tar, byte 512, entry \"d/f\": the tar ends here, 1024 bytes too early");
+}
+
+/// As umoci's `insert` writes it, and Go's archive/tar reads it.
+#[test]
+fn a_tar_may_end_after_the_content_of_its_last_file() {
+    let whole = Tar::default().dir("d").file("d/f", &[7; 3000]).end();
+    let content = 512 + 512 + 3000;
+    for end in [512, content, content + 1, content + 71, content + 72, content + 72 + 512, whole.len()] {
+        let place = Place::new();
+        place.try_apply(&whole[..end]).unwrap_or_else(|error| panic!("cut at {end}: {error}"));
+    }
+    // Nothing at all is no tar.
+    Place::new().refused(b"");
+}
+
+#[test]
+fn headers_that_describe_nothing_are_bounded() {
+    let limits = Limits { entries: 100, extended_header: 64 << 10, ..Limits::default() };
+    let endless = |kind: u8, name: &[u8]| {
+        let one = Tar::default().raw(&Raw { name, kind, ..Raw::default() }).0;
+        check(&one.repeat(1000)[..], &limits).unwrap_err().to_string()
+    };
+    assert!(endless(b'g', b"g").contains("the number of global extended headers is 101"));
+    for kind in [b'x', b'L', b'K'] {
+        let error = endless(kind, b"x");
+        assert!(error.contains("the size of its extended headers is 66048"), "{error}");
+    }
 }
 
 #[test]
