@@ -1,52 +1,8 @@
 //! Images that leave the store and come back: archives, layouts, a real registry.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
+use std::fs;
 
-use crate::place::Place;
-
-/// Debian's docker-registry on a port that the kernel chose.
-struct Registry {
-    child: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(place: &Place) -> Self {
-        let dir = place.dir.path();
-        let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http:\n  addr: 127.0.0.1:0\n",
-            dir.join("registry").display()
-        );
-        fs::write(dir.join("registry.yml"), config).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(dir.join("registry.yml"))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run docker-registry: {error}; install docker-registry"));
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let listening = lines.find_map(|line| {
-            let (_, after) = line.split_once("listening on ")?;
-            Some(after.split([',', '"', ' ']).next()?.to_owned())
-        });
-        // Its log must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: listening.expect("docker-registry did not start") }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
+use crate::{place::Place, registry::Registry};
 
 fn build(place: &Place, name: &str) -> String {
     let context =

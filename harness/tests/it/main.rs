@@ -1,5 +1,6 @@
 //! The program as people use it: its commands, its answers, its exit statuses, and that nothing is left behind.
 
+mod at_once;
 mod bad_input;
 mod bench;
 mod browser;
@@ -25,5 +26,7 @@ mod other_tools;
 mod place;
 mod profile;
 mod reading_results;
+mod registries;
+mod registry;
 mod report;
 mod resume;
