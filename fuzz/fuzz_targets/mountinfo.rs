@@ -1,8 +1,4 @@
-//! Any bytes as /proc/self/mountinfo.
+//! See [`fuzz::mountinfo`].
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let _ = storage_sys::mountinfo::parse(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::mountinfo(bytes));

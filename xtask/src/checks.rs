@@ -14,8 +14,8 @@ use crate::{gate, lab, leftovers::Leftovers};
 /// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
 const PRIVILEGED: &str = "privileged_";
 
-/// What the lab runs is linted here, too.
-const LAB: &[&str] = &["--features", "driver-devicemapper/lab"];
+/// What the lab runs and what libFuzzer does is linted here, too.
+const ALL: &[&str] = &["--features", "driver-devicemapper/lab,fuzz/libfuzzer"];
 
 /// Drivers that run on any kernel.
 const NATIVE: &[&str] = &["overlay2", "vfs", "btrfs"];
@@ -27,7 +27,7 @@ pub fn all() -> Result<()> {
     step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
     step(
         "clippy",
-        &mut cargo(&[&["clippy", "--workspace", "--all-targets"], LAB, &["--", "-D", "warnings"]].concat()),
+        &mut cargo(&[&["clippy", "--workspace", "--all-targets"], ALL, &["--", "-D", "warnings"]].concat()),
     )?;
     step(
         "docs",

@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dmsetup", "device-mapper as another program sees it"),
     ("e2fsprogs", "mkfs.ext4 for testbeds"),
     ("fio", "a job of the database workload"),
+    ("g++", "compiles libFuzzer for the fuzz targets"),
     ("git", "repositories that ADD takes"),
     ("iproute2", "bridges and addresses as another program sees them"),
     ("libcap2-bin", "file capabilities as another program writes them"),
