@@ -13,6 +13,7 @@ mod archive;
 mod cache_key;
 mod check;
 mod context;
+mod contexts;
 mod diagnostic;
 pub mod dockerfile;
 mod error;
@@ -28,6 +29,7 @@ mod source;
 mod stages;
 
 pub use check::{Rule, Warning, check_text};
+pub use contexts::{NamedContext, NamedContexts};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{

@@ -1,7 +1,9 @@
 //! Which stages the target needs, in the order of the file.
 
+use std::path::PathBuf;
+
 use crate::{
-    Error, Result,
+    Error, NamedContext, NamedContexts, Result, contexts,
     dockerfile::{Dockerfile, Instruction, Kind, Stage},
     expand::{Reading, Variables},
     near,
@@ -16,6 +18,8 @@ pub enum Origin {
     Stage(usize),
     /// An image of this name.
     Image(String),
+    /// The files of a directory.
+    Directory(PathBuf),
 }
 
 /// What to build.
@@ -33,10 +37,16 @@ pub struct Plan {
 pub type OfTriggers<'a> = &'a mut dyn FnMut(&Stage, &str) -> Result<Vec<String>>;
 
 /// Finds the target and what it needs. `triggers` is asked once for each base of a stage that is needed.
-pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables, triggers: OfTriggers<'_>) -> Result<Plan> {
+pub fn plan(
+    file: &Dockerfile,
+    target: Option<&str>,
+    global: &dyn Variables,
+    contexts: &NamedContexts,
+    triggers: OfTriggers<'_>,
+) -> Result<Plan> {
     let mut bases = Vec::new();
     for (number, stage) in file.stages.iter().enumerate() {
-        bases.push(find(file, number, &base(file, stage, global)?, false));
+        bases.push(find(file, contexts, number, &base(file, stage, global)?, false));
     }
     let last = match target {
         None => file.stages.len() - 1,
@@ -53,18 +63,32 @@ pub fn plan(file: &Dockerfile, target: Option<&str>, global: &dyn Variables, tri
             Origin::Scratch => Vec::new(),
             Origin::Stage(base) => file.stages[*base].instructions.iter().flat_map(names_of_triggers).collect(),
             Origin::Image(name) => triggers(&file.stages[number], name)?,
+            Origin::Directory(_) => {
+                let why = "this name is given to a directory, and FROM starts from an image";
+                return Err(file.source.refuse(file.stages[number].base.span, why));
+            }
         };
-        needs[number] = needs_of(file, number, &bases[number], triggers);
+        needs[number] = needs_of(file, contexts, number, &bases[number], triggers);
         pending.extend(&needs[number]);
     }
     let stages = (0..=last).filter(|number| needed[*number]).collect();
     Ok(Plan { stages, bases, needs })
 }
 
-fn needs_of(file: &Dockerfile, number: usize, base: &Origin, triggers: Vec<String>) -> Vec<usize> {
+fn needs_of(
+    file: &Dockerfile,
+    contexts: &NamedContexts,
+    number: usize,
+    base: &Origin,
+    triggers: Vec<String>,
+) -> Vec<usize> {
     let base = if let Origin::Stage(base) = base { Some(*base) } else { None };
     let sources = file.stages[number].instructions.iter().flat_map(names_of_sources).chain(triggers);
-    let mut all: Vec<usize> = sources.filter_map(|name| by_name(file, number, &name, true)).chain(base).collect();
+    let stage = |name: String| match find(file, contexts, number, &name, true) {
+        Origin::Stage(stage) => Some(stage),
+        _ => None,
+    };
+    let mut all: Vec<usize> = sources.filter_map(stage).chain(base).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -82,8 +106,14 @@ fn base(file: &Dockerfile, stage: &Stage, global: &dyn Variables) -> Result<Stri
     Err(file.source.error(stage.base.span, format!("{} is empty", stage.base.text)).hint(hint).into())
 }
 
-/// What a name in stage `number` means: an earlier stage first. Only FROM may not use a stage's number.
-pub fn find(file: &Dockerfile, number: usize, name: &str, numbers: bool) -> Origin {
+/// What a name in stage `number` means: what the build's caller says, else an earlier stage. Only FROM may not use a stage's
+/// number.
+pub fn find(file: &Dockerfile, contexts: &NamedContexts, number: usize, name: &str, numbers: bool) -> Origin {
+    match contexts::find(contexts, name) {
+        Some(NamedContext::Directory(path)) => return Origin::Directory(path.clone()),
+        Some(NamedContext::Image(image)) => return Origin::Image(image.clone()),
+        None => {}
+    }
     match by_name(file, number, name, numbers) {
         Some(stage) => Origin::Stage(stage),
         None if name == "scratch" => Origin::Scratch,
@@ -136,7 +166,24 @@ mod tests {
     fn plan_of(text: &str, target: Option<&str>) -> Result<Plan> {
         let triggers =
             &mut |_: &Stage, name: &str| Ok(if name == "with-triggers" { vec!["a".to_owned()] } else { vec![] });
-        plan(&crate::parse(text.as_bytes()).unwrap(), target, &Nothing, triggers)
+        plan(&crate::parse(text.as_bytes()).unwrap(), target, &Nothing, &NamedContexts::new(), triggers)
+    }
+
+    #[test]
+    fn a_named_context_takes_the_place_of_a_stage_and_of_an_image() {
+        let text = "FROM x AS base\nFROM y AS other\nFROM base\nCOPY --from=other . .\nCOPY --from=1 . .\n";
+        let of = |given: &[(&str, NamedContext)]| {
+            let contexts = given.iter().map(|(name, context)| ((*name).to_owned(), context.clone())).collect();
+            plan(&crate::parse(text.as_bytes()).unwrap(), None, &Nothing, &contexts, &mut |_, _| Ok(vec![]))
+        };
+        let image = NamedContext::Image("i".to_owned());
+        assert_eq!(of(&[("base", image.clone())]).unwrap().stages, [1, 2]);
+        assert_eq!(of(&[("x", image.clone())]).unwrap().bases[0], Origin::Image("i".to_owned()));
+        let directory = NamedContext::Directory("/d".into());
+        // A number still means the stage.
+        assert_eq!(of(&[("other", directory.clone())]).unwrap().stages, [0, 1, 2]);
+        let refused = of(&[("base", directory)]).unwrap_err().to_string();
+        assert!(refused.starts_with("Dockerfile:3:6: this name is given to a directory"), "{refused}");
     }
 
     #[test]

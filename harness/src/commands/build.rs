@@ -13,8 +13,10 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildNetwork, BuildRequest, Builder, Entitlements, Error, RunLimits};
-use harness_image::Reference;
+use harness_builder::{
+    BuildNetwork, BuildRequest, Builder, Entitlements, Error, NamedContext, NamedContexts, RunLimits,
+};
+use harness_image::{Digest, Reference};
 
 use self::{
     output::Output,
@@ -46,6 +48,10 @@ pub struct BuildArgs {
     /// Name, and optionally a tag, for the image; may be given several times
     #[arg(long, short, value_name = "NAME[:TAG]")]
     pub tag: Vec<String>,
+    /// What a name means in FROM, --from and from= instead of a stage or an image: a directory, oci-layout://DIR[:TAG] or
+    /// docker-image://NAME
+    #[arg(long, value_name = "NAME=WHERE", value_parser = words::context)]
+    pub build_context: Vec<(String, words::Context)>,
     /// Value of an ARG; without =VALUE it is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
@@ -82,8 +88,8 @@ pub struct BuildArgs {
     /// Memory limit of RUN steps, such as 512m
     #[arg(long, short, value_name = "BYTES")]
     pub memory: Option<String>,
-    /// Network of RUN steps: none (loopback only) or host
-    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["none", "host"])]
+    /// Network of RUN steps: none (loopback only, the default) or host
+    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["default", "none", "host"])]
     pub network: String,
     /// Where the result goes: type=local, tar, oci, docker or image [default: an image of the store]
     #[arg(long, short, value_name = "DIR|type=TYPE[,dest=PATH]")]
@@ -124,7 +130,13 @@ pub fn run(args: &BuildArgs) -> Result {
         return check(&session, &builder, &request);
     }
     let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
-    let built = builder.build(&request, &mut teller).inspect_err(|_| teller.failed()).map_err(failed)?;
+    let mut brought = Vec::new();
+    let built = contexts(args, &session, &mut brought).and_then(|contexts| {
+        request.contexts = contexts;
+        builder.build(&request, &mut teller).inspect_err(|_| teller.failed()).map_err(failed)
+    });
+    brought.iter().try_for_each(|image| session.store.remove(&image.to_string(), false).map(drop))?;
+    let built = built?;
     if let Some(path) = &args.iidfile {
         std::fs::write(path, built.image.id.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -195,6 +207,7 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Option<tempfile::TempDir>)
         platforms: args.platform.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
         build_args: args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect(),
         labels: args.label.iter().map(|pair| words::label(pair)).collect::<Result<_>>()?,
+        contexts: NamedContexts::new(),
         tags: Vec::new(),
         no_cache: args.no_cache,
         limits: RunLimits { memory },
@@ -205,6 +218,28 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Option<tempfile::TempDir>)
         cancel: signals::stop_flag()?,
     };
     Ok((request, received))
+}
+
+/// What `--build-context` gives. Images of layouts are in the store for as long as the build takes; those that were not
+/// there before are added to `brought`.
+fn contexts(args: &BuildArgs, session: &Session, brought: &mut Vec<Digest>) -> Result<NamedContexts> {
+    let mut contexts = NamedContexts::new();
+    for (name, context) in &args.build_context {
+        let context = match context {
+            words::Context::Here(context) => context.clone(),
+            words::Context::Layout(location) => {
+                let before: Vec<_> = session.store.list()?.iter().map(|image| image.manifest_digest).collect();
+                let image = harness_transfer::copy_in(&session.store, location, &[], &args.registry.options(), &())
+                    .map_err(|error| Failure::Failed(error.into()))?;
+                if !before.contains(&image.manifest_digest) {
+                    brought.push(image.id);
+                }
+                NamedContext::Image(image.id.to_string())
+            }
+        };
+        contexts.insert(name.clone(), context);
+    }
+    Ok(contexts)
 }
 
 /// Those of `--tag`, and those that outputs give.

@@ -182,3 +182,73 @@ fn privileged_likely_mistakes_are_told() {
     let strict = format!("# check=error=true\n{dockerfile}");
     build(&place, "vfs", &[], &strict, &[]).status_is(1).says("must find nothing");
 }
+
+#[test]
+fn privileged_named_contexts_take_the_place_of_stages_and_images() {
+    let place = Place::new();
+    let more = place.dir.path().join("more");
+    std::fs::create_dir_all(more.join("sub")).unwrap();
+    for name in ["taken", "left.log", "sub/deep"] {
+        std::fs::write(more.join(name), name).unwrap();
+    }
+    std::fs::write(more.join(".dockerignore"), "*.log\n.dockerignore\n").unwrap();
+    let tools = "FROM host\nRUN echo tool > /tool\nENV FROM_LAYOUT=yes\n";
+    build(&place, "vfs", &[], tools, &["-t", "tools:1"]).ok();
+    let layout = format!("oci:{}:v1", place.dir.path().join("layout").display());
+    place.run(&["push", "-q", "tools:1", &layout]).ok();
+    place.run(&["rmi", "tools:1"]).ok();
+
+    let dockerfile = "FROM no.such.registry/base:9 AS base
+RUN test \"$FROM_LAYOUT\" = yes && cat /tool > /copied
+
+FROM host AS assets
+RUN false
+
+FROM base
+COPY --from=assets . /assets/
+COPY --from=Files --chown=3 taken /one
+RUN --mount=from=files,target=/m,rw cp -r /m /two && rm /m/taken
+RUN test \"$(ls -A /assets)\" = \"$(ls -A /two)\" && test ! -e /assets/left.log && test -f /two/sub/deep
+RUN test \"$(stat -c %u /one /assets/taken | xargs)\" = '3 0'
+COPY --from=registry.example/x:1 /etc/passwd /of-host
+";
+    let directory = more.to_str().unwrap();
+    let given = [
+        format!("assets={directory}"),
+        format!("files={directory}"),
+        format!("no.such.registry/base:9=oci-layout://{}", layout.trim_start_matches("oci:")),
+        "registry.example/x:1=docker-image://host".to_owned(),
+    ];
+    let options: Vec<&str> = given.iter().flat_map(|context| ["--build-context", context]).collect();
+    build(&place, "vfs", &[], dockerfile, &[&options[..], &["-t", "built"]].concat()).ok();
+    assert!(more.join("taken").exists(), "a mount that is written to is the directory itself");
+    // The layout's image was there for the build alone.
+    assert_eq!(place.run(&["images", "-q"]).ok().out.lines().count(), 2);
+    let cached = build(&place, "vfs", &[], dockerfile, &options).ok();
+    assert_eq!(cached.err.matches("from the cache").count(), 7, "{}", cached.err);
+    std::fs::write(more.join("taken"), "changed").unwrap();
+    assert_eq!(build(&place, "vfs", &[], dockerfile, &options).ok().err.matches("from the cache").count(), 1);
+    let refused = |context: &str, why: &str| {
+        build(&place, "vfs", &[], "FROM files\n", &["--build-context", context]).status_is(2).says(why);
+    };
+    refused("files=/none/there", "no directory");
+    refused("files=https://example.org/x.git", "https:// is not supported");
+    let from = build(&place, "vfs", &[], "FROM files\n", &["--build-context", &format!("files={directory}")]);
+    from.status_is(1).says("Dockerfile:1:6").says("FROM starts from an image");
+}
+
+#[test]
+fn privileged_agents_have_the_owner_and_mode_that_are_asked_for() {
+    let place = Place::new();
+    let socket = place.dir.path().join("agent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let dockerfile = "FROM host
+RUN --mount=type=ssh test \"$(stat -c '%a %u %g' $SSH_AUTH_SOCK)\" = '600 0 0'
+RUN --mount=type=ssh,required,mode=0660,uid=1,gid=2,target=/agent test \"$(stat -c '%a %u %g' /agent)\" = '660 1 2'
+USER daemon
+RUN --mount=type=ssh test ! -w $SSH_AUTH_SOCK
+RUN --mount=type=ssh,uid=1 test -S $SSH_AUTH_SOCK -a -w $SSH_AUTH_SOCK
+";
+    let agent = format!("default={}", socket.display());
+    build(&place, "vfs", &[], dockerfile, &["--ssh", &agent, "--network", "default"]).ok();
+}

@@ -18,6 +18,7 @@ use self::{mode::Mode, place::Placing};
 use super::{
     Build,
     config::State,
+    files::Files,
     owner::find as find_owner,
     remote::{Address, Remote},
     step::Step,
@@ -28,7 +29,6 @@ use crate::{
     dockerfile::{Kind, Transfer, Word},
     expand::Reading,
     ignore::Pattern,
-    stages::{Origin, find as find_stage},
 };
 
 /// A COPY whose words and flags are expanded.
@@ -56,8 +56,15 @@ pub struct Prepared {
     unpack: bool,
     /// Those from elsewhere, too.
     unpack_remote: bool,
-    /// What is copied from another stage or image.
-    other: Option<State>,
+    /// What is copied from another stage, an image or a context of its own.
+    other: Option<Files>,
+}
+
+impl Prepared {
+    /// Files of this machine become root's.
+    const fn keeps_owners(&self) -> bool {
+        matches!(self.other, Some(Files::State(_)))
+    }
 }
 
 impl Build<'_> {
@@ -103,16 +110,9 @@ impl Build<'_> {
         })
     }
 
-    fn other(&self, stage: usize, state: &State, step: Step<'_>) -> Result<Option<State>> {
+    fn other(&self, stage: usize, state: &State, step: Step<'_>) -> Result<Option<Files>> {
         let Some(name) = step.option("from", state)? else { return Ok(None) };
-        Ok(Some(match find_stage(&self.file, stage, &name, true) {
-            Origin::Stage(number) => self.stage(stage, number).map_err(|why| step.wrong(step.place_of("from"), why))?,
-            Origin::Scratch => State::scratch(),
-            Origin::Image(name) => {
-                let image = self.image(&name);
-                State::of_image(&image.map_err(|error| step.wrong(step.place_of("from"), error))?)
-            }
-        }))
+        self.files_of(stage, step, &name, step.place_of("from")).map(Some)
     }
 
     /// The step's key: what is said, and what the files are.
@@ -137,7 +137,7 @@ impl Build<'_> {
                     key.add(found.kept.as_os_str().as_bytes());
                 }
                 let add = &mut |name: &Path, path: &Path| {
-                    if copy.other.is_some() {
+                    if copy.keeps_owners() {
                         key.add_owner(path)?;
                     }
                     key.add_file(name, path)
@@ -159,7 +159,7 @@ impl Build<'_> {
             .transpose()?;
         let change = copy.mode.as_ref().map(|mode| |old, is_dir| mode.change(old, is_dir));
         let options = CopyOptions {
-            owner: given.or(copy.other.is_none().then_some((0, 0))),
+            owner: given.or((!copy.keeps_owners()).then_some((0, 0))),
             mode: change.as_ref().map(|change| change as &(dyn Fn(u32, bool) -> u32 + Sync)),
             existing: Existing::Overwrite,
             skip_privileged_xattrs: userns::is_active(),
@@ -185,7 +185,11 @@ impl Build<'_> {
         copy: &Prepared,
         work: impl FnOnce(&Jail, &Ignore) -> Result<()>,
     ) -> Result<()> {
-        let Some(other) = &copy.other else { return work(&self.context, &self.ignore) };
+        let other = match &copy.other {
+            None => return work(&self.context, &self.ignore),
+            Some(Files::Tree(tree)) => return work(&tree.files, &tree.ignore),
+            Some(Files::State(state)) => state,
+        };
         self.look_into(other, |from| work(from, &Ignore::default()))?
             .ok_or_else(|| step.wrong(step.place_of("from"), "there is nothing to copy from an empty stage"))
     }
@@ -199,7 +203,11 @@ fn find_all(from: &Jail, step: Step<'_>, copy: &Prepared, ignore: &Ignore) -> Re
         // A pattern may match nothing, as `go.su[m]` is meant to; a name has to be there.
         if found.is_empty() && !has_wildcards(source) {
             let ignored = find(from, source, &Ignore::default(), copy.parents).is_ok_and(|found| !found.is_empty());
-            let place = if copy.other.is_none() { "the build context" } else { "that stage or image" };
+            let place = match &copy.other {
+                None => "the build context",
+                Some(Files::Tree(_)) => "that build context",
+                Some(Files::State(_)) => "that stage or image",
+            };
             let why =
                 if ignored { "it is excluded by .dockerignore".to_owned() } else { format!("it is not in {place}") };
             return Err(step.wrong(*span, format!("cannot copy {source:?}: {why}")));

@@ -4,6 +4,7 @@ mod config;
 mod configure;
 mod copy;
 mod epoch;
+mod files;
 mod hosts;
 mod layer;
 mod mounts;
@@ -34,7 +35,7 @@ pub use self::config::{PREDEFINED, State};
 use self::remote::Downloads;
 pub use self::step::Step;
 use crate::{
-    Error, Ignore, Images, Observer, Result, StepReport, Stored, Warning, check,
+    Error, Ignore, Images, NamedContexts, Observer, Result, StepReport, Stored, Warning, check,
     context::{Jail, read_most, read_regular},
     dockerfile::{Dockerfile, Kind, Stage},
     parse_named,
@@ -115,6 +116,8 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     /// Labels for the image.
     pub labels: BTreeMap<String, String>,
+    /// What names of the Dockerfile mean, before stages and images.
+    pub contexts: NamedContexts,
     /// Names for the image.
     pub tags: Vec<Reference>,
     /// Whether earlier builds' layers may not be used.
@@ -250,7 +253,7 @@ impl<'a> Build<'a> {
         let ignore = read_ignore(&path, &context)?;
         let global = global_args(&file, &request.build_args)?;
         let mut known = BTreeMap::new();
-        let plan = plan(&file, request.target.as_deref(), &global, &mut |stage, name| {
+        let plan = plan(&file, request.target.as_deref(), &global, &request.contexts, &mut |stage, name| {
             if !known.contains_key(name) {
                 match images.image(layers.store(), name) {
                     Ok(image) => _ = known.insert(name.to_owned(), image),
@@ -383,7 +386,7 @@ pub fn base_images(
 ) -> Result<Vec<String>> {
     let file = parse_named(name, source)?;
     let global = global_args(&file, build_args)?;
-    let plan = plan(&file, target, &global, &mut |_, _| Ok(Vec::new()))?;
+    let plan = plan(&file, target, &global, &NamedContexts::new(), &mut |_, _| Ok(Vec::new()))?;
     let names = plan.stages.iter().filter_map(|number| match &plan.bases[*number] {
         Origin::Image(name) => Some(name.clone()),
         _ => None,
@@ -423,6 +426,11 @@ fn configure_from(mut state: State, name: &str, source: &[u8]) -> Result<Configu
 fn read_ignore(dockerfile: &Path, context: &Jail) -> Result<Ignore> {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
+    first_ignore(Some(PathBuf::from(own)), context)
+}
+
+/// The file given if it is there, else `.dockerignore` in a context.
+fn first_ignore(own: Option<PathBuf>, context: &Jail) -> Result<Ignore> {
     let shared = context.root().join(".dockerignore");
     // A link of the context's does not lead out of it; one that leads nowhere is an error.
     let real = match context.resolve(Path::new(".dockerignore")) {
@@ -430,7 +438,7 @@ fn read_ignore(dockerfile: &Path, context: &Jail) -> Result<Ignore> {
         Err(_) => shared,
         Ok(real) => real,
     };
-    for path in [PathBuf::from(own), real] {
+    for path in own.into_iter().chain([real]) {
         match read_regular(&path, MOST_TEXT) {
             Ok(content) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();

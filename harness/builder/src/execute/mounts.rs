@@ -1,5 +1,6 @@
 //! `RUN --mount`: what a command sees beside the layer it changes.
 
+mod agent;
 mod flag;
 
 use std::{
@@ -14,17 +15,19 @@ use rustix::fs::{FlockOperation, flock};
 use storage_driver::{LayerId, MountMode, MountedLayer};
 use storage_layer::{Digest, copy, copy::CopyOptions};
 
-use self::flag::{Kind, MountFlag, Sharing};
-use super::{Build, Secret, config::State, copy::keep, step::Step};
+use self::{
+    agent::Agent,
+    flag::{Kind, MountFlag, Sharing},
+};
+use super::{Build, Secret, config::State, copy::keep, files::Files, step::Step};
 use crate::{
     Error, Ignore, Result,
     cache_key::KeyMaker,
     context::{Found, Jail, clean, walk},
-    stages::{Origin, find as find_stage},
 };
 
 /// The mounts of one RUN, as written.
-pub struct Mounts(Vec<(MountFlag, Option<State>)>);
+pub struct Mounts(Vec<(MountFlag, Option<Files>)>);
 
 /// The same while the command runs; everything goes with [`finish`](Laid::finish).
 #[derive(Default)]
@@ -35,6 +38,7 @@ pub struct Laid {
     layers: Vec<(LayerId, MountedLayer, bool)>,
     files: Vec<tempfile::TempDir>,
     locks: Vec<File>,
+    agents: Vec<Agent>,
 }
 
 impl Mounts {
@@ -42,16 +46,7 @@ impl Mounts {
         let mut mounts = Vec::new();
         for flag in step.instruction.flags.iter().filter(|flag| flag.name == "mount") {
             let mount = MountFlag::read(step, flag, state)?;
-            let from = match mount.from.as_deref() {
-                None => None,
-                Some(name) => Some(match find_stage(&build.file, stage, name, true) {
-                    Origin::Stage(number) => build.stage(stage, number).map_err(|why| step.wrong(mount.span, why))?,
-                    Origin::Scratch => State::scratch(),
-                    Origin::Image(name) => {
-                        State::of_image(&build.image(&name).map_err(|why| step.wrong(mount.span, why))?)
-                    }
-                }),
-            };
+            let from = mount.from.as_deref().map(|name| build.files_of(stage, step, name, mount.span)).transpose()?;
             mounts.push((mount, from));
         }
         Ok(Self(mounts))
@@ -66,10 +61,13 @@ impl Mounts {
             }
             match from {
                 // Of a part of a tree the content counts, whatever else the stage made.
-                Some(state) if !clean(Path::new(&mount.source)).as_os_str().is_empty() => {
+                Some(Files::State(state)) if !clean(Path::new(&mount.source)).as_os_str().is_empty() => {
                     build.look_into(state, |files| add_selected(files, &Ignore::default(), true, step, mount, key))?;
                 }
-                Some(state) => key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes()),
+                Some(Files::State(state)) => {
+                    key.add(state.chain.map_or_else(String::new, |chain| chain.to_string()).as_bytes());
+                }
+                Some(Files::Tree(tree)) => add_selected(&tree.files, &tree.ignore, false, step, mount, key)?,
                 None => add_selected(&build.context, &build.ignore, false, step, mount, key)?,
             }
         }
@@ -90,7 +88,7 @@ impl Mounts {
 }
 
 impl Laid {
-    fn add(&mut self, build: &Build<'_>, step: Step<'_>, mount: &MountFlag, from: Option<&State>) -> Result<()> {
+    fn add(&mut self, build: &Build<'_>, step: Step<'_>, mount: &MountFlag, from: Option<&Files>) -> Result<()> {
         match &mount.kind {
             Kind::Tmpfs { size } => {
                 let options = size.iter().map(|size| format!("size={size}")).collect();
@@ -126,9 +124,12 @@ impl Laid {
                 }
                 None => {}
             },
-            Kind::Ssh { id, required } => match build.request.ssh.get(id) {
+            Kind::Ssh { id, required, mode, uid, gid } => match build.request.ssh.get(id) {
                 Some(socket) => {
-                    self.bind(mount, socket.clone(), false);
+                    let agent = Agent::start(socket, (*mode, *uid, *gid));
+                    let agent = agent.map_err(Error::io("pass on the agent", socket))?;
+                    self.bind(mount, agent.path(), false);
+                    self.agents.push(agent);
                     self.env.push(format!("SSH_AUTH_SOCK={}", mount.target.display()));
                 }
                 None if *required => {
@@ -145,17 +146,23 @@ impl Laid {
     }
 
     /// The tree that is bound. What is written to it never reaches the build context, a stage or an image.
-    fn source(&mut self, build: &Build<'_>, from: Option<&State>, writable: bool) -> Result<PathBuf> {
-        let Some(state) = from else {
-            if !writable && build.ignore.is_empty() {
-                return Ok(build.context.root().to_owned());
-            }
-            let root = self.scratch(build, None)?;
-            let all = Path::new("").to_owned();
-            let filter = keep(&build.ignore, &all);
-            copy::tree(build.context.root(), &root, &CopyOptions { filter: Some(&filter), ..CopyOptions::default() })?;
-            return Ok(root);
+    fn source(&mut self, build: &Build<'_>, from: Option<&Files>, writable: bool) -> Result<PathBuf> {
+        let (files, ignore) = match from {
+            None => (&build.context, &build.ignore),
+            Some(Files::Tree(tree)) => (&tree.files, &tree.ignore),
+            Some(Files::State(state)) => return self.source_of_state(build, state, writable),
         };
+        if !writable && ignore.is_empty() {
+            return Ok(files.root().to_owned());
+        }
+        let root = self.scratch(build, None)?;
+        let all = Path::new("").to_owned();
+        let filter = keep(ignore, &all);
+        copy::tree(files.root(), &root, &CopyOptions { filter: Some(&filter), ..CopyOptions::default() })?;
+        Ok(root)
+    }
+
+    fn source_of_state(&mut self, build: &Build<'_>, state: &State, writable: bool) -> Result<PathBuf> {
         let top = build.lay_out(state)?;
         match top {
             Some(layer) if !writable => {
@@ -217,7 +224,7 @@ impl Laid {
         build: &Build<'_>,
         step: Step<'_>,
         mount: &MountFlag,
-        from: Option<&State>,
+        from: Option<&Files>,
         dir: &Path,
     ) -> Result<tempfile::TempDir> {
         let beside = dir.parent().unwrap_or(dir);

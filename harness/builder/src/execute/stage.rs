@@ -33,7 +33,8 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
             check_platform(&build.file.source, flag, &build.global, build.file.directives.escape)?;
         }
         let mut state = match &build.plan.bases[number] {
-            Origin::Scratch => State::scratch(),
+            // FROM of a directory was refused before.
+            Origin::Scratch | Origin::Directory(_) => State::scratch(),
             Origin::Stage(base) => {
                 let base = build.stage(number, *base);
                 State::after(&base.map_err(|why| build.file.source.refuse(stage.base.span, why))?)

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fs, net::IpAddr, os::unix::fs::FileTypeExt, path::PathBuf};
 
-use harness_builder::Secret;
+use harness_builder::{NamedContext, Secret};
+use harness_image::Reference;
+use harness_transfer::Location;
 
 use crate::failure::{Failure, Result};
 
@@ -23,6 +25,40 @@ pub fn host(text: &str) -> Result<(String, IpAddr), String> {
         Ok(address) if !name.is_empty() && !name.contains(char::is_whitespace) => Ok((name.to_owned(), address)),
         _ => Err(wrong()),
     }
+}
+
+/// What a name of the Dockerfile is to mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// What the builder finds itself.
+    Here(NamedContext),
+    /// An image of an OCI layout.
+    Layout(Location),
+}
+
+/// `NAME=DIRECTORY`, `NAME=oci-layout://DIRECTORY[:TAG]` or `NAME=docker-image://NAME`, as buildx has them.
+pub fn context(text: &str) -> Result<(String, Context), String> {
+    let pair = text.split_once('=').filter(|(name, place)| !name.is_empty() && !place.is_empty());
+    let Some((name, place)) = pair else { return Err(format!("write NAME=DIRECTORY, not {text:?}")) };
+    let wrong = |why: &dyn std::fmt::Display| format!("the build context {name:?}: {why}");
+    let context = match place.split_once("://") {
+        Some(("docker-image", image)) => {
+            Reference::parse(image).map_err(|error| wrong(&error))?;
+            Context::Here(NamedContext::Image(image.to_owned()))
+        }
+        Some(("oci-layout", layout)) => {
+            Context::Layout(format!("oci:{layout}").parse().map_err(|error| wrong(&error))?)
+        }
+        Some((scheme, _)) => {
+            let why = format!("{scheme}:// is not supported; there are directories, oci-layout:// and docker-image://");
+            return Err(wrong(&why));
+        }
+        None if fs::metadata(place).is_ok_and(|found| found.is_dir()) => {
+            Context::Here(NamedContext::Directory(place.into()))
+        }
+        None => return Err(wrong(&format!("{place} is no directory"))),
+    };
+    Ok((name.to_owned(), context))
 }
 
 /// `NAME` alone has no value.
@@ -108,6 +144,18 @@ mod tests {
         }
         for text in ["src=/x", "id=a,src=/none/there", "id=a,env=NO_SUCH_VARIABLE", "id=a,what=x", "id=a,type=key"] {
             assert!(secret(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn contexts_are_directories_layouts_and_images() {
+        let here = |context| Ok(("a".to_owned(), Context::Here(context)));
+        assert_eq!(context("a=/etc"), here(NamedContext::Directory("/etc".into())));
+        assert_eq!(context("a=docker-image://x:1"), here(NamedContext::Image("x:1".to_owned())));
+        let layout = Location::Oci("/d".into(), Some("t".to_owned()));
+        assert_eq!(context("a=oci-layout:///d:t"), Ok(("a".to_owned(), Context::Layout(layout))));
+        for text in ["a", "=/etc", "a=", "a=/none/there", "a=https://x/y", "a=docker-image://Bad", "a=/etc/hostname"] {
+            assert!(context(text).is_err(), "{text}");
         }
     }
 

@@ -32,7 +32,7 @@ pub enum Kind {
     Cache { id: String, sharing: Sharing, read_only: bool, mode: u32, uid: u32, gid: u32 },
     Tmpfs { size: Option<String> },
     Secret { id: String, required: bool, mode: u32, uid: u32, gid: u32, env: Option<String> },
-    Ssh { id: String, required: bool },
+    Ssh { id: String, required: bool, mode: u32, uid: u32, gid: u32 },
 }
 
 /// Who else may use a cache at the same time.
@@ -123,7 +123,7 @@ impl Words {
             "secret" => {
                 let secret = self.secret(given.as_deref())?;
                 let default = match &secret {
-                    Kind::Secret { id, .. } => PathBuf::from("/run/secrets").join(id),
+                    Kind::Secret { id, .. } => PathBuf::from("/run/secrets").join(base_name(id)),
                     _ => PathBuf::new(),
                 };
                 (secret, given.as_deref().map_or(default, absolute))
@@ -131,12 +131,8 @@ impl Words {
             "ssh" => {
                 let (id, required) = (self.take("id").unwrap_or("default".to_owned()), self.flag("required")?);
                 let target = given.as_deref().map_or_else(|| PathBuf::from("/run/buildkit/ssh_agent.0"), absolute);
-                for ignored in ["mode", "uid", "gid"] {
-                    if self.take(ignored).is_some() {
-                        return Err(format!("{ignored} of an agent's socket is not supported yet"));
-                    }
-                }
-                (Kind::Ssh { id, required: required.unwrap_or(false) }, target)
+                let (mode, uid, gid) = self.owned(0o600)?;
+                (Kind::Ssh { id, required: required.unwrap_or(false), mode, uid, gid }, target)
             }
             other => {
                 let known = ["bind", "cache", "tmpfs", "secret", "ssh"];
@@ -157,28 +153,35 @@ impl Words {
             Some("locked") => Sharing::Locked,
             Some(other) => return Err(format!("sharing is shared, private or locked, not {other:?}")),
         };
+        let (mode, uid, gid) = self.owned(0o755)?;
         Ok(Kind::Cache {
             id: self.take("id").unwrap_or_else(|| target.unwrap_or_default().to_owned()),
             sharing,
             read_only: self.flag("readonly")?.unwrap_or(false),
-            mode: self.number("mode", 8, 0o755)?,
-            uid: self.number("uid", 10, 0)?,
-            gid: self.number("gid", 10, 0)?,
+            mode,
+            uid,
+            gid,
         })
     }
 
     fn secret(&mut self, target: Option<&str>) -> Result<Kind, String> {
-        let source = self.take("source");
-        let last = target.and_then(|target| target.rsplit('/').next()).filter(|name| !name.is_empty());
-        let id = self.take("id").or(source).or_else(|| last.map(str::to_owned));
+        let (id, source) = (self.take("id"), self.take("source"));
+        let last = target.map(base_name).filter(|name| !name.is_empty());
+        let id = source.or(id).or_else(|| last.map(str::to_owned));
+        let (mode, uid, gid) = self.owned(0o400)?;
         Ok(Kind::Secret {
             id: id.ok_or("a secret needs an id")?,
             required: self.flag("required")?.unwrap_or(false),
-            mode: self.number("mode", 8, 0o400)?,
-            uid: self.number("uid", 10, 0)?,
-            gid: self.number("gid", 10, 0)?,
+            mode,
+            uid,
+            gid,
             env: self.take("env"),
         })
+    }
+
+    /// Mode and owner, root where none is given.
+    fn owned(&mut self, mode: u32) -> Result<(u32, u32, u32), String> {
+        Ok((self.number("mode", 8, mode)?, self.number("uid", 10, 0)?, self.number("gid", 10, 0)?))
     }
 
     fn size(&mut self) -> Result<Option<String>, String> {
@@ -199,6 +202,10 @@ impl Words {
             None => Ok(()),
         }
     }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -227,6 +234,13 @@ mod tests {
         let secret = read("type=secret,id=token").unwrap();
         assert_eq!(secret.1, PathBuf::from("/run/secrets/token"));
         assert!(matches!(read("type=secret,target=/a/b").unwrap().0, Kind::Secret { id, .. } if id == "b"));
+        assert_eq!(read("type=secret,id=team/token").unwrap().1, PathBuf::from("/run/secrets/token"));
+        let secret = read("type=secret,source=s,id=i,env=TOKEN,mode=440,uid=1,gid=2").unwrap().0;
+        assert!(
+            matches!(secret, Kind::Secret { id, mode: 0o440, uid: 1, gid: 2, env: Some(name), .. } if id == "s" && name == "TOKEN")
+        );
+        let ssh = Kind::Ssh { id: "default".to_owned(), required: true, mode: 0o660, uid: 7, gid: 0 };
+        assert_eq!(read("type=ssh,required,mode=0660,uid=7").unwrap().0, ssh);
     }
 
     #[test]
