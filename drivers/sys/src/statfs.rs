@@ -17,13 +17,32 @@ impl fmt::Display for FileSystem {
     }
 }
 
+/// How much fits into a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that it has.
+    pub size: u64,
+    /// Bytes that this user may still write.
+    pub available: u64,
+}
+
+/// The room of the file system that `path` is on.
+///
+/// # Errors
+/// When `path` is not there.
+pub fn room(path: &Path) -> io::Result<Room> {
+    let found = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Room { size: bytes(found.f_blocks), available: bytes(found.f_bavail) })
+}
+
 /// The file system that `path` is on.
 ///
 /// # Errors
 /// When `path` is not there or /proc is not.
 pub fn of(path: &Path) -> io::Result<FileSystem> {
-    let found = rustix::fs::statvfs(path)?;
+    let available = room(path)?.available;
     let holding = crate::mountinfo::holding(&path.canonicalize()?)?;
     let fs_type = holding.map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type);
-    Ok(FileSystem { fs_type, available: found.f_bavail.saturating_mul(found.f_frsize) })
+    Ok(FileSystem { fs_type, available })
 }

@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use storage_layer::{ApplyOptions, Devices, Owners, Whiteouts};
+use storage_driver::Bytes;
+use storage_layer::{ApplyOptions, Devices, Limits, Owners, Whiteouts};
+use storage_sys::statfs;
 
 use crate::{Error, Result, archive};
 
@@ -20,8 +22,13 @@ const MOST_TEXT: u64 = 16 << 20;
 /// What cannot be read or unpacked; an archive is as untrusted as a layer.
 pub fn receive_context(input: &mut (dyn Read + Send), context: &Path) -> Result<Option<Vec<u8>>> {
     let mut kept = tempfile::NamedTempFile::new().map_err(Error::io("create a file in", std::env::temp_dir()))?;
-    io::copy(input, &mut kept).map_err(Error::io("keep what came in", kept.path()))?;
+    let most = room(&std::env::temp_dir())?;
+    let came = io::copy(&mut input.take(most + 1), &mut kept).map_err(Error::io("keep what came in", kept.path()))?;
     let path = kept.path();
+    if came > most {
+        let why = format!("it does not end, or is longer than the {} that there is room for", Bytes(most));
+        return Err(Error::io("build from", "-")(io::Error::other(why)));
+    }
     if !archive::is_tar(path).map_err(Error::io("read", path))? {
         let length = fs::metadata(path).map_err(Error::io("read", path))?.len();
         if length > MOST_TEXT {
@@ -32,14 +39,22 @@ pub fn receive_context(input: &mut (dyn Read + Send), context: &Path) -> Result<
     }
     let tar = File::open(path).map_err(Error::io("open", path))?;
     let mut tar = archive::open(tar).map_err(Error::io("read", path))?;
+    let limits = Limits { size: Bytes(room(context)?), ..Limits::default() };
     let options = ApplyOptions {
         owners: Owners::Squash,
         devices: Devices::Skip,
         whiteouts: Whiteouts::Literal,
+        limits,
         ..ApplyOptions::default()
     };
     storage_layer::apply(context, &mut tar, &options)?;
     Ok(None)
+}
+
+/// Bytes that may be written to a directory, such that others have a little left.
+fn room(dir: &Path) -> Result<u64> {
+    let available = statfs::room(dir).map_err(Error::io("examine", dir))?.available;
+    Ok(available - available / 16)
 }
 
 #[cfg(test)]

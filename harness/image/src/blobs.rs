@@ -184,7 +184,9 @@ impl Blobs {
         &self.tmp
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    /// Where they are: the store that they belong to.
+    #[must_use]
+    pub fn root(&self) -> &Path {
         &self.root
     }
 

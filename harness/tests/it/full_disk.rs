@@ -10,15 +10,15 @@ use std::{
 use crate::place::{Answer, DRIVERS, Place, entries};
 
 /// A small ext4 at the place's root, with an image in it.
-struct Small {
-    place: Place,
+pub struct Small {
+    pub place: Place,
     image: PathBuf,
 }
 
 const SIZE: u64 = 40 << 20;
 
 impl Small {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Place::new();
         let image = place.dir.path().join("disk");
         fs::File::create(&image).unwrap().set_len(SIZE).unwrap();
@@ -48,7 +48,7 @@ impl Small {
     }
 
     /// Everything that a command could leave: images, blobs, layers, containers.
-    fn holds(&self, driver: &str) -> (String, usize, usize, usize) {
+    pub fn holds(&self, driver: &str) -> (String, usize, usize, usize) {
         let root = self.place.root();
         (
             self.place.run(&["images", "--no-trunc", "-q"]).ok().out,

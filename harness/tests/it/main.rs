@@ -3,6 +3,7 @@
 mod at_once;
 mod bad_input;
 mod bench;
+mod bombs;
 mod browser;
 mod build_features;
 mod build_outputs;

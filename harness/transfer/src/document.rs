@@ -84,6 +84,7 @@ impl Document {
         if bytes.len() as u64 > limits::DOCUMENT {
             return Err(format!("its manifest is larger than {}", Bytes(limits::DOCUMENT)));
         }
+        limits::values(bytes).map_err(|why| format!("its manifest is too large: {why}"))?;
         let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("its manifest is malformed: {error}"))?;
         match raw.schema_version {
             Some(2) => {}

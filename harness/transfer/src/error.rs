@@ -1,5 +1,6 @@
 use std::{io, path::PathBuf};
 
+use storage_driver::Bytes;
 use storage_layer::Digest;
 
 /// An answer of this crate, or [`Error`].
@@ -50,6 +51,18 @@ pub enum Error {
         origin: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// Something is larger than what the image store's file system has left.
+    #[error("{origin} is refused: {what} has {wanted}, and there is room for {available} where the image store is")]
+    NoRoom {
+        /// Where it was to come from.
+        origin: String,
+        /// What it is.
+        what: String,
+        /// How much it is said to be.
+        wanted: Bytes,
+        /// How much there may be.
+        available: Bytes,
     },
     /// A source has no such image.
     #[error("{origin} has no image {name:?}{}", instead(.there))]

@@ -9,7 +9,7 @@ use std::{
 use harness_image::{Blob, Blobs, PartialBlob};
 use storage_driver::Bytes;
 
-use crate::{Done, Error, Result, Watch, source::Source};
+use crate::{Done, Error, Result, Watch, room, source::Source};
 
 const BUFFER: usize = 256 << 10;
 
@@ -26,6 +26,15 @@ pub fn fetch(blobs: &Blobs, source: &dyn Source, blob: &Blob, watch: &dyn Watch)
         watch.done(&blob.digest, Done::Present);
         return Ok(());
     };
+    let before = partial.written().get();
+    let what = format!("blob {}", blob.digest);
+    if let Err(error) = room::check(blobs, &source.origin(), &what, blob.size.get().saturating_sub(before)) {
+        // Nothing of it is there for anybody to go on with.
+        if before == 0 {
+            partial.discard()?;
+        }
+        return Err(error);
+    }
     watch.begin(&blob.digest, blob.size);
     let (mut failures, mut pieced, mut anew) = (0, false, false);
     loop {

@@ -7,9 +7,9 @@ use std::{
 
 use harness_image::{Blobs, DiffId, Digest, Store};
 use oci_spec::image::MediaType;
-use storage_layer::{Compression, DigestReader, Limits, check, decompress};
+use storage_layer::{Compression, DigestReader, check, decompress};
 
-use crate::{Error, Result};
+use crate::{Error, Result, room};
 
 const BUFFER: usize = 256 << 10;
 
@@ -37,7 +37,7 @@ impl Known {
         let read = |source: io::Error| Error::Read { origin: origin.to_owned(), source };
         let plain = decompress(blobs.open_blob(digest)?).map_err(read)?;
         let mut reader = BufReader::with_capacity(BUFFER, DigestReader::new(plain));
-        check(&mut reader, &Limits::default())
+        check(&mut reader, &room::layer_limits(blobs)?)
             .map_err(|source| Error::Archive { origin: format!("layer {digest} of {origin}"), source })?;
         io::copy(&mut reader, &mut io::sink()).map_err(read)?;
         let (_, found, _) = reader.into_inner().finish();

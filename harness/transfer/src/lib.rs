@@ -20,6 +20,7 @@ mod location;
 mod platform;
 mod receive;
 mod registry;
+mod room;
 mod source;
 mod watch;
 

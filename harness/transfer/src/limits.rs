@@ -21,6 +21,24 @@ pub const LAYER: u64 = 1 << 40;
 /// How deep lists may lead to further lists.
 pub const NESTING: u32 = 4;
 
+/// Values in a manifest, a list or a configuration. Each takes a byte or two there, and a hundred times as much in memory.
+pub const VALUES: usize = 100_000;
+
+/// Refuses JSON of more than [`VALUES`] before it is read.
+pub fn values(json: &[u8]) -> Result<(), String> {
+    let (mut count, mut in_string, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    if count <= VALUES { Ok(()) } else { Err(format!("it has {count} values, more than {VALUES}")) }
+}
+
 /// Of an archive of images: its entries stay in memory by name until the end.
 pub fn archive() -> Limits {
     Limits {
@@ -31,5 +49,21 @@ pub fn archive() -> Limits {
         extended_header: 64 << 10,
         xattrs: 64,
         sparse_segments: 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        let many = |one: &str| format!("[{}0]", one.repeat(VALUES)).into_bytes();
+        for over in ["0,", "{},", "[],"] {
+            assert!(values(&many(over)).unwrap_err().contains("values, more than 100000"));
+        }
+        assert_eq!(values(&many(r#"",[{","#)[..VALUES]), Ok(()));
+        assert_eq!(values(format!(r#"["\"{}"]"#, ",".repeat(VALUES + 1)).as_bytes()), Ok(()));
+        assert_eq!(values(b"no json"), Ok(()));
     }
 }

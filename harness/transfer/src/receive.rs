@@ -123,6 +123,7 @@ pub fn diff_ids(origin: &str, configuration: &[u8], manifest: &Manifest) -> Resu
 /// The operating system and the diff ids of a configuration.
 pub fn configured(origin: &str, configuration: &[u8]) -> Result<(String, Vec<DiffId>)> {
     let refused = |why: String| Error::refused(origin, why);
+    limits::values(configuration).map_err(|why| refused(format!("its configuration is too large: {why}")))?;
     let read: Configuration = serde_json::from_slice(configuration)
         .map_err(|error| refused(format!("its configuration is malformed: {error}")))?;
     if read.rootfs.diff_ids.len() > limits::LAYERS {

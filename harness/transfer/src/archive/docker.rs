@@ -39,6 +39,7 @@ pub fn load(store: &Store, staged: &Staged, manifest: &[u8], origin: &str, wante
 }
 
 fn parse(manifest: &[u8]) -> Result<Vec<Entry>, String> {
+    limits::values(manifest).map_err(|why| format!("its manifest.json is too large: {why}"))?;
     let entries: Vec<Entry> =
         serde_json::from_slice(manifest).map_err(|error| format!("its manifest.json is malformed: {error}"))?;
     match entries.len() {

@@ -7,7 +7,7 @@ use harness_image::{Blob, Blobs, Digest};
 use storage_driver::Bytes;
 use storage_layer::{Compression, Member, MemberKind, Members, decompress};
 
-use crate::{Error, Result, document::shown, limits};
+use crate::{Error, Result, document::shown, limits, room};
 
 const BUFFER: usize = 256 << 10;
 
@@ -138,12 +138,14 @@ fn store(
     name: &str,
 ) -> Result<File> {
     let read = |source| Error::Read { origin: origin.to_owned(), source };
+    let is_there = expected.filter(|digest| blobs.size(digest).is_ok_and(|there| there.get() == size));
+    if is_there.is_none() {
+        room::check(blobs, origin, &format!("its entry {}", shown(name)), size)?;
+    }
     let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
     body.by_ref().take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(read)?;
     let compression = Compression::of(&head);
-    if let Some(digest) = expected
-        && blobs.size(&digest).is_ok_and(|there| there.get() == size)
-    {
+    if let Some(digest) = is_there {
         return Ok(File { blob: Blob { digest, size: Bytes(size) }, compression });
     }
     let mut writer = blobs.create()?;

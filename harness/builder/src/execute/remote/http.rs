@@ -9,7 +9,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use storage_driver::Bytes;
 use storage_layer::{Digest, DigestWriter};
+use storage_sys::statfs;
 use ureq::http::{Response, header::LAST_MODIFIED};
 
 use super::date;
@@ -38,8 +40,10 @@ pub fn download(url: &str, path: &Path, cancel: &AtomicBool) -> Result<Digest, S
     let mut answer = agent.get(url).call().map_err(|error| shown(&error))?;
     let time = modified(&answer);
     let announced = answer.body().content_length();
-    if announced.is_some_and(|length| length > MOST) {
-        return Err(too_large());
+    let dir = path.parent().unwrap_or(path);
+    let most = statfs::room(dir).map_err(|error| error.to_string())?.available.min(MOST);
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large(most));
     }
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);
     let mut out = DigestWriter::new(file.map_err(|error| error.to_string())?);
@@ -55,8 +59,8 @@ pub fn download(url: &str, path: &Path, cancel: &AtomicBool) -> Result<Digest, S
             break;
         }
         total += read as u64;
-        if total > MOST {
-            return Err(too_large());
+        if total > most {
+            return Err(too_large(most));
         }
         out.write_all(&piece[..read]).map_err(|error| error.to_string())?;
     }
@@ -74,8 +78,9 @@ fn modified<B>(answer: &Response<B>) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn too_large() -> String {
-    format!("it is larger than {} GiB", MOST >> 30)
+fn too_large(most: u64) -> String {
+    let why = if most < MOST { " that there is room for" } else { "" };
+    format!("it is larger than the {}{why}", Bytes(most))
 }
 
 fn shown(error: &ureq::Error) -> String {
