@@ -69,6 +69,33 @@ fn privileged_images_go_to_archives_and_layouts_that_others_read() {
 }
 
 #[test]
+fn privileged_archives_are_compressed_and_named_as_asked() {
+    let place = place();
+    let tagged = build(&place, &["-q", "-t", "plain:1"]).ok().out;
+    for (compression, end) in [("gzip", "tar+gzip"), ("zstd", "tar+zstd"), ("uncompressed", "v1.tar")] {
+        let archive = place.dir.path().join(compression);
+        let output =
+            format!("type=oci,dest={},name=x.org/named:{compression},compression={compression}", archive.display());
+        build(&place, &["-q", "-o", &output]).ok();
+        let name = format!("oci-archive:{}:x.org/named:{compression}", archive.display());
+        let manifest = other("skopeo", "skopeo", &["inspect", "--raw", &name]);
+        assert!(manifest.contains(&format!("{end}\"")), "{compression}: {manifest}");
+        // The same image, whose layers unpack to the same.
+        let theirs = Place::new();
+        assert!(theirs.run(&["load", "-i", archive.to_str().unwrap()]).ok().out.contains("x.org/named"));
+        assert_eq!(theirs.run(&["images", "-q", "--no-trunc"]).ok().out, tagged);
+    }
+    let layout = place.dir.path().join("layout");
+    build(&place, &["-q", "-o", &format!("type=oci,dest={},tar=false,name=a:2,compression=gzip", layout.display())])
+        .ok();
+    assert!(other("skopeo", "skopeo", &["inspect", &format!("oci:{}:2", layout.display())]).contains("linux"));
+    build(&place, &["-o", "type=oci,dest=x,compression=lz4"]).status_is(2).says("uncompressed, gzip or zstd");
+    assert_eq!(images(&place), 1);
+    let left: Vec<_> = fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("packed-")), "{left:?}");
+}
+
+#[test]
 fn privileged_what_cannot_be_met_is_refused_by_name() {
     let place = place();
     build(&place, &["-o", "type=image,push=true"]).status_is(2).says("cannot push");

@@ -8,6 +8,7 @@
 
 mod archive;
 mod check;
+mod compress;
 mod copy;
 mod document;
 mod error;
@@ -26,6 +27,7 @@ mod watch;
 
 pub use archive::{Form, Loaded, load, save};
 pub use check::{check_configuration, check_manifest};
+pub use compress::compress;
 pub use copy::{copy_in, copy_out, into_file};
 pub use error::{Error, Result};
 pub use location::Location;

@@ -9,10 +9,13 @@ use std::{
 
 use anyhow::Context;
 use harness_builder::BuildOutcome;
-use harness_image::Reference;
+use harness_image::{Durability, Image, Reference, Store};
 use harness_transfer::{Form, Location, Options, into_file};
 use storage_driver::MountMode;
-use storage_layer::copy::{CopyOptions, Existing};
+use storage_layer::{
+    Compression,
+    copy::{CopyOptions, Existing},
+};
 
 use super::words::words;
 use crate::{
@@ -30,9 +33,18 @@ pub enum Output {
     /// The files, as a tar.
     Tar(Destination),
     /// The image, as an archive.
-    Archive(Form, Destination),
+    Archive(Form, Destination, Details),
     /// The image, as a directory with an OCI layout.
-    Layout(PathBuf),
+    Layout(PathBuf, Details),
+}
+
+/// What an image is in an archive or a layout.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Names instead of those of `--tag`.
+    names: Vec<Reference>,
+    /// How its layers are compressed; as the store has them otherwise.
+    compression: Option<Compression>,
 }
 
 /// Where a stream goes.
@@ -48,7 +60,8 @@ impl Output {
         if !text.contains('=') {
             return Ok(if text == "-" { Self::Tar(Destination::Stdout) } else { Self::Local(text.into()) });
         }
-        let mut words = words("--output", text, &["type", "dest", "name", "tar", "push", "oci-mediatypes"])?;
+        const WORDS: [&str; 7] = ["type", "dest", "name", "tar", "push", "oci-mediatypes", "compression"];
+        let mut words = words("--output", text, &WORDS)?;
         if words.remove("push").is_some_and(|push| push != "false") {
             return Err(Failure::usage("--output cannot push; build the image with a name, and push that"));
         }
@@ -57,9 +70,19 @@ impl Output {
             words.remove("type").ok_or_else(|| Failure::usage("--output needs type=local, tar, oci or docker"))?;
         let (name, as_tar) = (words.remove("name"), words.remove("tar"));
         let dest = words.remove("dest");
-        if name.is_some() && kind != "image" {
+        let compression = words.remove("compression").map(|text| compression(&text)).transpose()?;
+        let is_archive = kind == "oci" || (kind == "docker" && dest.is_some());
+        if name.is_some() && !is_archive && kind != "image" {
             return Err(Failure::usage(format!("--output type={kind} has no name; give the image one with --tag")));
         }
+        if compression.is_some() && !is_archive {
+            let why = "--output compression=... is for type=oci and type=docker,dest=FILE; the store keeps layers as they are";
+            return Err(Failure::usage(why));
+        }
+        let details = |name: Option<String>| -> Result<Details> {
+            let names = name.iter().flat_map(|names| names.split(',')).map(Reference::parse);
+            Ok(Details { names: names.collect::<harness_image::Result<_>>()?, compression })
+        };
         let path = |dest: Option<String>| {
             dest.map(PathBuf::from).ok_or_else(|| Failure::usage(format!("--output type={kind} needs dest=PATH")))
         };
@@ -70,14 +93,14 @@ impl Output {
         match kind.as_str() {
             "local" => Ok(Self::Local(path(dest)?)),
             "tar" => Ok(Self::Tar(stream(dest))),
-            "oci" if as_tar.as_deref() == Some("false") => Ok(Self::Layout(path(dest)?)),
-            "oci" => Ok(Self::Archive(Form::Oci, stream(dest))),
+            "oci" if as_tar.as_deref() == Some("false") => Ok(Self::Layout(path(dest)?, details(name)?)),
+            "oci" => Ok(Self::Archive(Form::Oci, stream(dest), details(name)?)),
             "docker" if as_tar.is_some_and(|tar| tar == "false") => {
                 Err(Failure::usage("--output type=docker is an archive only; type=oci,tar=false makes a directory"))
             }
             // Without a place it means the engine's own images, as with docker.
             "docker" if dest.is_none() => Ok(Self::Image(None)),
-            "docker" => Ok(Self::Archive(Form::Docker, stream(dest))),
+            "docker" => Ok(Self::Archive(Form::Docker, stream(dest), details(name)?)),
             "image" => Ok(Self::Image(name)),
             other => {
                 let why = format!("--output has no type {other:?}; there are local, tar, oci, docker and image");
@@ -93,7 +116,7 @@ impl Output {
 
     /// Standard output is for it.
     pub const fn takes_stdout(&self) -> bool {
-        matches!(self, Self::Tar(Destination::Stdout) | Self::Archive(_, Destination::Stdout))
+        matches!(self, Self::Tar(Destination::Stdout) | Self::Archive(_, Destination::Stdout, _))
     }
 
     /// Brings the result there.
@@ -101,24 +124,30 @@ impl Output {
         if self.is_files() {
             return self.write_files(session, built);
         }
-        let (store, image) = (&session.store, &built.image);
+        let (Self::Archive(_, _, details) | Self::Layout(_, details)) = self else { return Ok(()) };
+        let names = if details.names.is_empty() { names } else { &details.names };
+        let Some(wanted) = details.compression else { return self.write_image(&session.store, &built.image, names) };
+        // Beside the store's own blobs, and only for so long.
+        let root = session.store.root();
+        let scratch = tempfile::Builder::new().prefix("packed-").tempdir_in(root.parent().unwrap_or(root))?;
+        let store = Store::open_with(scratch.path(), Durability::Skip)?;
+        let image = harness_transfer::compress(&session.store, &built.image, wanted, &store)?;
+        self.write_image(&store, &image, names)
+    }
+
+    fn write_image(&self, store: &Store, image: &Image, names: &[Reference]) -> Result {
         match self {
-            Self::Archive(form, Destination::Stdout) => {
+            Self::Archive(form, Destination::Stdout, _) => {
                 Ok(harness_transfer::save(store, &[(image, names)], *form, &mut stdout()?.lock(), "standard output")?)
             }
-            Self::Archive(form, Destination::File(path)) => {
+            Self::Archive(form, Destination::File(path), _) => {
                 let name = path.display().to_string();
                 Ok(into_file(path, |out| harness_transfer::save(store, &[(image, names)], *form, out, &name))?)
             }
-            Self::Layout(path) => {
+            Self::Layout(path, _) => {
                 let tag = names.first().and_then(Reference::tag).map(str::to_owned);
-                Ok(harness_transfer::copy_out(
-                    store,
-                    image,
-                    &Location::Oci(path.clone(), tag),
-                    &Options::default(),
-                    &(),
-                )?)
+                let to = Location::Oci(path.clone(), tag);
+                Ok(harness_transfer::copy_out(store, image, &to, &Options::default(), &())?)
             }
             _ => Ok(()),
         }
@@ -165,6 +194,15 @@ impl Output {
     }
 }
 
+fn compression(text: &str) -> Result<Compression> {
+    match text {
+        "uncompressed" => Ok(Compression::None),
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        other => Err(Failure::usage(format!("--output compression is uncompressed, gzip or zstd, not {other:?}"))),
+    }
+}
+
 /// A terminal is no place for an archive.
 fn stdout() -> Result<io::Stdout> {
     let out = io::stdout();
@@ -181,23 +219,33 @@ mod tests {
     #[test]
     fn forms_of_the_reference() {
         let file = || Destination::File("f".into());
+        let packed = Details { names: vec!["a:1".parse().unwrap()], compression: Some(Compression::Zstd) };
         for (text, expected) in [
             ("out", Output::Local("out".into())),
             ("-", Output::Tar(Destination::Stdout)),
             ("type=local,dest=out", Output::Local("out".into())),
             ("type=tar,dest=f", Output::Tar(file())),
             ("type=tar", Output::Tar(Destination::Stdout)),
-            ("type=oci,dest=f", Output::Archive(Form::Oci, file())),
-            ("type=oci,dest=f,tar=false", Output::Layout("f".into())),
-            ("type=docker,dest=-", Output::Archive(Form::Docker, Destination::Stdout)),
+            ("type=oci,dest=f", Output::Archive(Form::Oci, file(), Details::default())),
+            ("type=oci,dest=f,tar=false", Output::Layout("f".into(), Details::default())),
+            ("type=docker,dest=-", Output::Archive(Form::Docker, Destination::Stdout, Details::default())),
+            ("type=oci,dest=f,name=a:1,compression=zstd", Output::Archive(Form::Oci, file(), packed)),
             ("type=docker", Output::Image(None)),
             ("type=image,name=a:1", Output::Image(Some("a:1".to_owned()))),
         ] {
             assert_eq!(Output::read(text).unwrap(), expected, "{text}");
         }
-        for text in
-            ["type=local", "type=zip,dest=x", "dest=x", "type=image,push=true", "type=oci,what=x", "type=tar,name=x"]
-        {
+        for text in [
+            "type=local",
+            "type=zip,dest=x",
+            "dest=x",
+            "type=image,push=true",
+            "type=oci,what=x",
+            "type=tar,name=x",
+            "type=oci,compression=lz4",
+            "type=image,compression=gzip",
+            "type=oci,name=Not A Name",
+        ] {
             assert!(Output::read(text).is_err(), "{text}");
         }
     }
