@@ -75,14 +75,17 @@ fn privileged_ctrl_c_keeps_what_was_measured_and_leaves_nothing() {
     let out = place.dir.path().join("out");
     let mut command = place.command(&[&["--driver", "overlay2,vfs", "--runs", "200"], &BED[..]].concat());
     let child = command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    // What it says is read all the time: it must not wait for room in a pipe.
+    let reader = std::thread::spawn(move || Answer::of(&child.wait_with_output().unwrap()));
+    let deadline = Instant::now() + Duration::from_secs(300);
     while !fs::metadata(out.join("samples.csv")).is_ok_and(|found| found.len() > 10_000) {
+        assert!(!reader.is_finished(), "it ended: {:#?}", reader.join());
         assert!(Instant::now() < deadline, "nothing is measured");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let answer = Answer::of(&child.wait_with_output().unwrap());
+    let answer = reader.join().unwrap();
     answer.status_is(130).says("what was measured is kept");
     assert!(rows(&out) > 10);
     assert!(out.join("charts/comparison.svg").exists());

@@ -1,6 +1,12 @@
 //! Fields of the specification that people write themselves, beyond what docker's options give.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use harness_runtime::{Container, Exec, Exit, Launch, Output, Result, Stdio, config::ContainerConfig};
 use oci_spec::runtime::{
@@ -65,7 +71,8 @@ fn privileged_namespaces_of_others_are_joined() {
     let sleeper = ContainerConfig { hostname: Some("shared".into()), ..rootfs.program(&["sleep", "100"]) };
     let first = Launch { stdio: Stdio::Null, ..launch(&sleeper) }.start().unwrap();
     let list = "for kind in net ipc uts; do readlink /proc/self/ns/$kind; done; hostname";
-    let second = with(&rootfs.shell(&format!("({list}) > /tmp/second; exec sleep 100")), |spec| {
+    let script = format!("({list}) > /tmp/first && mv /tmp/first /tmp/second; exec sleep 100");
+    let second = with(&rootfs.shell(&script), |spec| {
         for (kind, name) in
             [(LinuxNamespaceType::Network, "net"), (LinuxNamespaceType::Ipc, "ipc"), (LinuxNamespaceType::Uts, "uts")]
         {
@@ -78,7 +85,13 @@ fn privileged_namespaces_of_others_are_joined() {
     assert!(expected.ends_with("shared"));
     // Further programs join them too.
     assert_eq!(ask(&second), expected);
-    assert_eq!(fs::read_to_string(rootfs.path().join("tmp/second")).unwrap().trim(), expected);
+    let written = rootfs.path().join("tmp/second");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !written.exists() {
+        assert!(Instant::now() < deadline, "the second container writes nothing");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(fs::read_to_string(written).unwrap().trim(), expected);
 }
 
 fn privileged_files_that_are_no_namespaces_are_refused() {

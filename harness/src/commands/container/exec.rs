@@ -11,7 +11,7 @@ use harness_container::{Record, Status};
 use harness_runtime::{Exec, Process, Running, Stdio, config::resolve_user, terminal_size};
 use signal_hook::{consts, iterator::Signals};
 
-use super::run::ended;
+use super::{environment, run::ended};
 use crate::{
     cli::Common,
     containers::Site,
@@ -116,19 +116,8 @@ fn start(running: &Running, args: &ExecArgs, stdio: Stdio) -> Result<Process> {
 }
 
 fn environment(args: &ExecArgs) -> Result<Vec<String>> {
-    let mut env = Vec::new();
-    for file in &args.env_file {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let told = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        env.extend(told.map(str::to_owned));
-    }
-    env.extend(args.env.iter().cloned());
-    // One without a value is this program's own, or none.
-    let own = |variable: String| match variable.contains('=') {
-        true => Some(variable),
-        false => std::env::var(&variable).ok().map(|value| format!("{variable}={value}")),
-    };
-    Ok(env.into_iter().filter_map(own).collect())
+    let given = environment::given(&args.env_file, &args.env)?;
+    Ok(given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect())
 }
 
 fn without_input() -> Result<Stdio> {

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod cp;
 pub mod create;
 pub mod diff;
+mod environment;
 pub mod exec;
 pub mod export;
 mod format;

@@ -8,7 +8,7 @@ use harness_container::{Configuration, LogOptions, Network, Resources, RestartPo
 use harness_image::Image;
 use storage_driver::Bytes;
 
-use super::{health, mounts};
+use super::{environment, health, mounts};
 use crate::{
     engine::containers,
     failure::{Failure, Result},
@@ -244,23 +244,9 @@ impl ContainerOptions {
 
     fn environment(&self, image: &Image) -> Result<Vec<String>> {
         let mut env = image.config.config().as_ref().and_then(|config| config.env().clone()).unwrap_or_default();
-        let mut lines = Vec::new();
-        for file in &self.env_file {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            let told = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.extend(told.map(str::to_owned));
-        }
-        for variable in lines.iter().chain(&self.env) {
-            let name = variable.split('=').next().unwrap_or_default();
-            if name.is_empty() {
-                return Err(Failure::usage(format!("an environment variable has to have a name, not {variable:?}")));
-            }
-            env.retain(|known| known.split('=').next() != Some(name));
-            // One without a value is this program's own, or none.
-            match variable.contains('=') {
-                true => env.push(variable.clone()),
-                false => env.extend(std::env::var(name).ok().map(|value| format!("{name}={value}"))),
-            }
+        for (name, value) in environment::given(&self.env_file, &self.env)? {
+            env.retain(|known| known.split('=').next() != Some(&name));
+            env.extend(value.map(|value| format!("{name}={value}")));
         }
         Ok(env)
     }
