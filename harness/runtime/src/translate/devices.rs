@@ -26,7 +26,10 @@ pub(super) fn nodes(devices: &[LinuxDevice]) -> Result<Vec<Device>> {
             nodes.push(Device { path, mode: libc::S_IFCHR | 0o666, major, minor, uid: 0, gid: 0 });
         }
     }
-    for device in devices {
+    for (number, device) in devices.iter().enumerate() {
+        if devices[..number].iter().any(|before| before.path() == device.path()) {
+            return Err(Error::invalid(format!("linux.devices: {}", device.path().display()), "it is there twice"));
+        }
         nodes.push(node(device)?);
     }
     Ok(nodes)

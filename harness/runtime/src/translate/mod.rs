@@ -21,6 +21,7 @@ use crate::{Error, Result, plan::Plan};
 
 /// The plan for `spec`, without what a [`Launch`](crate::Launch) adds.
 pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
+    refuse::another_version(spec)?;
     refuse::unsupported(spec)?;
     let linux = spec.linux().as_ref().ok_or_else(|| Error::invalid("linux", "it is missing"))?;
     let root = spec.root().as_ref().ok_or_else(|| Error::invalid("root", "it is missing"))?;
@@ -65,7 +66,7 @@ pub(crate) fn program(spec: &Spec) -> Result<Plan> {
     Ok(Plan {
         io_priority: process::io_priority(process)?,
         rlimits: process::rlimits(process)?,
-        oom_score_adj: process.oom_score_adj(),
+        oom_score_adj: process::oom_score_adj(process)?,
         process: process::process(process, seccomp)?,
         ..Plan::default()
     })

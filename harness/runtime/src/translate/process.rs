@@ -87,5 +87,23 @@ pub(super) fn rlimits(process: &OciProcess) -> Result<Vec<Rlimit>> {
         }
         Ok(Rlimit { resource, soft: limit.soft(), hard: limit.hard() })
     };
-    process.rlimits().iter().flatten().map(limit).collect()
+    let limits = process.rlimits().iter().flatten().map(limit).collect::<Result<Vec<_>>>()?;
+    // config.md: "If rlimits contains duplicated entries with same type, the runtime MUST generate an error."
+    for (number, limit) in limits.iter().enumerate() {
+        if limits[..number].iter().any(|before| before.resource == limit.resource) {
+            let name = process.rlimits().iter().flatten().nth(number).map(|limit| limit.typ().to_string());
+            return Err(Error::invalid(format!("process.rlimits {}", name.unwrap_or_default()), "it is there twice"));
+        }
+    }
+    Ok(limits)
+}
+
+/// The kernel's range, proc_pid_oom_score_adj(5).
+pub(super) fn oom_score_adj(process: &OciProcess) -> Result<Option<i32>> {
+    match process.oom_score_adj() {
+        Some(score) if !(-1000..=1000).contains(&score) => {
+            Err(Error::invalid(format!("process.oomScoreAdj {score}"), "it has to be -1000 to 1000"))
+        }
+        score => Ok(score),
+    }
 }

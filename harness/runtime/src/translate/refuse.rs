@@ -6,6 +6,22 @@ use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
 use crate::{Error, Result};
 
+/// Refuses what is written by the rules of another version, or by none (config.md, "Specification version", "Annotations").
+pub(super) fn another_version(spec: &Spec) -> Result<()> {
+    let mut numbers = spec.version().splitn(3, '.');
+    let is_number = |text: Option<&str>| {
+        let digits = text.map(|text| text.split(['-', '+']).next().unwrap_or(text));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if numbers.next() != Some("1") || !is_number(numbers.next()) || !is_number(numbers.next()) {
+        return Err(Error::invalid(format!("ociVersion {:?}", spec.version()), "only 1.x.y is known here"));
+    }
+    if spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
+        return Err(Error::invalid("annotations", "a key is empty"));
+    }
+    Ok(())
+}
+
 /// Refuses what is asked for and not done.
 pub(super) fn unsupported(spec: &Spec) -> Result<()> {
     let present = [

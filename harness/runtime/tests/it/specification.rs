@@ -12,7 +12,11 @@ use crate::{
     rootfs::{Rootfs, launch, text},
 };
 
-crate::tests![privileged_the_specification_is_kept, privileged_wrong_specifications_are_refused];
+crate::tests![
+    privileged_the_specification_is_kept,
+    privileged_wrong_specifications_are_refused,
+    privileged_what_the_specification_forbids_is_refused_by_name,
+];
 
 /// A requirement.
 struct Case {
@@ -372,4 +376,45 @@ fn privileged_wrong_specifications_are_refused() {
             assert!(started.is_err(), "{engine:?} {change}");
         }
     }
+}
+
+/// Of these not every runtime is as strict; here what is wrong is named.
+fn privileged_what_the_specification_forbids_is_refused_by_name() {
+    let rootfs = Rootfs::new();
+    let limit = |soft: u64| json!({"type": "RLIMIT_NOFILE", "soft": soft, "hard": 100});
+    let device = |path: &str, kind: &str| json!({"path": path, "type": kind, "major": 1, "minor": 3});
+    let wrong = [
+        (json!({"ociVersion": "2.0.0"}), "ociVersion \"2.0.0\""),
+        (json!({"ociVersion": "1.0"}), "ociVersion \"1.0\""),
+        (json!({"annotations": {"": "x"}}), "annotations"),
+        (json!({"root": {"path": "/no/such/root"}}), "/no/such/root"),
+        (json!({"root": {"path": "relative"}}), "has to be absolute"),
+        (json!({"process": {"rlimits": [limit(5), limit(6)]}}), "process.rlimits RLIMIT_NOFILE: it is there twice"),
+        (json!({"process": {"rlimits": [limit(101)]}}), "above the hard one"),
+        (json!({"process": {"oomScoreAdj": 1001}}), "process.oomScoreAdj 1001"),
+        (json!({"process": {"args": ["true", "nul\0"]}}), "NUL"),
+        (json!({"hooks": {"poststart": [{"path": "relative"}]}}), "hooks.poststart.path relative"),
+        (json!({"hooks": {"poststart": [{"path": "/bin/true", "timeout": 0}]}}), "above zero"),
+        (json!({"mounts": [{"destination": "relative", "type": "tmpfs", "source": "tmpfs"}]}), "has to be absolute"),
+        (json!({"linux": {"maskedPaths": ["proc/kcore"]}}), "has to be absolute"),
+        (json!({"linux": {"readonlyPaths": ["proc/sys"]}}), "has to be absolute"),
+        (
+            json!({"linux": {"devices": [device("/dev/one", "c"), device("/dev/one", "c")]}}),
+            "/dev/one: it is there twice",
+        ),
+        (json!({"linux": {"devices": [device("/etc/one", "c")]}}), "below /dev only"),
+        (json!({"linux": {"rootfsPropagation": "sideways"}}), "linux.rootfsPropagation sideways"),
+        (json!({"linux": {"namespaces": kinds(&["mount", "pid"])}, "hostname": "other"}), "uts namespace"),
+    ];
+    for (change, named) in wrong {
+        let launch = launch(&rootfs.program(&["true"]));
+        let spec = changed(&launch.spec, change.clone());
+        let error = Engine::Ours.start(Launch { id: "forbidden".into(), spec, ..launch }).unwrap_err().to_string();
+        assert!(error.contains(named), "{change}: {error}");
+    }
+    // What follows the version's numbers does not count.
+    let launch = launch(&rootfs.program(&["true"]));
+    let spec = changed(&launch.spec, json!({"ociVersion": "1.2.0-rc.1+dev"}));
+    let output = Engine::Ours.start(Launch { spec, ..launch }).unwrap().output(10).unwrap();
+    assert_eq!(output.exit, Exit::Code(0));
 }
