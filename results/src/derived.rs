@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Kind, Params, Sample, Unit, rates::rates};
+use crate::{Kind, Params, Sample, Unit, growth::growth, rates::rates};
 
 /// The parameter of `copyup` that its cells are a line over.
 const SIZE: &str = "size";
@@ -17,6 +17,7 @@ const SIZE: &str = "size";
 /// - `metadata_amplification`: bytes that the device wrote for each inode whose owner, mode or times changed;
 /// - `first_write_penalty`: of `copyup`, how many times as long as the second write the first one takes;
 /// - `bytes_per_second` and `entries_per_second` of `diff`, `apply`, `read`, `commit` and `metadata`, where what was done is counted;
+/// - `wall_slope` of `density`, `lifecycle` and `database`: by how much each container, life or transaction takes longer than the last;
 /// - `syscalls_per_entry` and `examined_per_entry` of layers that are exported, committed and imported.
 #[must_use]
 pub fn derive(samples: &[Sample]) -> Vec<Sample> {
@@ -27,6 +28,7 @@ pub fn derive(samples: &[Sample]) -> Vec<Sample> {
             .filter(|shape| shape.metric == "device_written_slope"),
     );
     derived.extend(rates(samples));
+    derived.extend(growth(samples));
     let content = |name| Amplification { name, per: &["content_bytes", "layer_bytes", "tar_bytes"], unit: Unit::Ratio };
     // Who only reads content amplifies nothing.
     let written = |sample: &Sample| sample.metric == "device_written_bytes" && sample.workload != "diff";

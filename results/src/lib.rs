@@ -10,6 +10,7 @@ pub mod charts;
 pub mod compare;
 mod derived;
 mod error;
+mod growth;
 mod host;
 mod merge;
 mod rates;

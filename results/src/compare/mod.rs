@@ -21,7 +21,7 @@ pub use self::{
     paired::ratio,
     verdict::{Judgement, Ratio, Side, Verdict},
 };
-use crate::{Kind, Recorded, rates::is_rate};
+use crate::{Kind, Recorded, growth::SLOPE, rates::is_rate};
 
 /// From which growth of a time on it is told, and from which on it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -120,8 +120,9 @@ pub fn compare(base: &Recorded, new: &Recorded, options: &Options) -> Comparison
     for cell in cells {
         let group = (cell.driver.clone(), cell.workload.clone());
         // What is a counter by another, or a line through them: they are judged themselves.
-        let made =
-            cell.metric.ends_with("_amplification") || cell.metric == "device_written_slope" || is_rate(&cell.metric);
+        let made = cell.metric.ends_with("_amplification")
+            || ["device_written_slope", SLOPE].contains(&&*cell.metric)
+            || is_rate(&cell.metric);
         let judged = (cell.kind != Kind::Time || comparison.paired) && !made;
         if judged && has_old.contains(&group) && has_now.contains(&group) {
             let bed = identity::bed(&base.record, &cell.driver);
