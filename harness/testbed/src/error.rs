@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The text names no testbed.
     #[error(
-        "{text:?} is no testbed: {why}; there are loop[:ext4|xfs|btrfs|raw][,size=8G][,quota], dir:PATH and dev:PATH[,ext4|xfs|btrfs|raw][,quota][,force]"
+        "{text:?} is no testbed: {why}; there are loop[:ext4|xfs|btrfs|raw][,size=8G][,quota][,memory], dir:PATH and dev:PATH[,ext4|xfs|btrfs|raw][,quota][,force]"
     )]
     Spec {
         /// What was given.
