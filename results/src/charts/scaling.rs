@@ -47,7 +47,15 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
         cells: Cells::Cold(&["device_read_bytes", "device_read_factor", "page_cache_factor"]),
         apart: true,
     };
-    let charts = [("depth", depth), ("density", alive), ("parallel", parallel), ("sharing", read)];
+    let others = Question {
+        workload: "peers",
+        param: "others",
+        axis: "other images, and as many stopped containers",
+        title: "What a container costs in a full store",
+        subtitle: "run --rm of `true`, a whole process; medians of n runs",
+        ..depth
+    };
+    let charts = [("crowd", others), ("depth", depth), ("density", alive), ("parallel", parallel), ("sharing", read)];
     charts.into_iter().filter_map(|(name, question)| Some((name.to_owned(), question.chart(view)?))).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The work, and what does it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 use harness_testbed::Testbed;
@@ -137,6 +137,13 @@ pub trait Engine {
 
     /// Does the work, and checks that it was done; what has to be there before is made, unmeasured.
     fn perform(&mut self, work: Work, material: &Material) -> Result<Answer>;
+
+    /// One more image in its store, of this archive of a root file system, and one more container, of the image that was loaded,
+    /// which is not started; both have this name. False where it has no commands for that.
+    fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
+        let _ = (name, archive);
+        Ok(false)
+    }
 
     /// The most memory that its programs held at once in this work, in bytes, where that can be told.
     fn peak(&mut self, work: Work, material: &Material) -> Result<Option<u64>>;

@@ -5,6 +5,7 @@
 
 mod bed;
 mod containerd;
+mod crowd;
 mod dockerd;
 mod engine;
 mod http;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Only this work, with commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
+    /// Instead of all that: run containers in stores with so many other images and as many stopped containers, with commas
+    #[arg(long, value_name = "N,N...", value_delimiter = ',', conflicts_with = "only")]
+    crowd: Vec<u32>,
     /// This engine's program [default: the release build of this tree]
     #[arg(long, value_name = "FILE")]
     harness: Option<PathBuf>,
@@ -88,8 +92,12 @@ fn measure(args: &Args, harness: &std::path::Path) -> Result<()> {
             }
         }
     }
-    engines.push(tar::open(&args.driver)?);
-    run.all(&mut engines, &material, &wanted)?;
+    if args.crowd.is_empty() {
+        engines.push(tar::open(&args.driver)?);
+        run.all(&mut engines, &material, &wanted)?;
+    } else {
+        run.crowd(&mut engines, &args.crowd, &material)?;
+    }
     for engine in engines {
         engine.close()?;
     }

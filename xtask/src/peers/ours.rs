@@ -140,6 +140,13 @@ impl Engine for Ours {
         Ok(Answer::total(wall))
     }
 
+    fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
+        let mut import = self.on_store(&["import"]);
+        timed(import.arg(archive).arg(name))?;
+        self.run(&["create", "--name", name, LOADED, "true"])?;
+        Ok(true)
+    }
+
     fn peak(&mut self, work: Work, material: &Material) -> Result<Option<u64>> {
         let (mut command, image) = match work {
             Work::Load => {

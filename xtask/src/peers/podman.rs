@@ -152,6 +152,13 @@ impl Engine for Podman {
         Ok(Answer::total(wall))
     }
 
+    fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
+        let mut import = self.command(&["import", "-q"]);
+        timed(import.arg(archive).arg(name))?;
+        self.run(&["create", "--name", name, NETWORK, LIMITS[0], LIMITS[1], LOADED, "true"])?;
+        Ok(true)
+    }
+
     fn peak(&mut self, work: Work, material: &Material) -> Result<Option<u64>> {
         let (mut command, image) = match work {
             Work::Load => {

@@ -19,7 +19,7 @@ use results::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
-    bed,
+    bed, crowd,
     engine::{Answer, Engine, Work},
     material::{Material, SEED},
     table,
@@ -83,12 +83,7 @@ impl Run {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, stop.clone()).context("cannot handle signals")?;
         }
-        for engine in engines.iter() {
-            let status = BTreeMap::from([("version".to_owned(), engine.version()?)]);
-            let testbed = serde_json::to_value(engine.bed().describe())?;
-            self.record.drivers.insert(engine.name().to_owned(), DriverRecord { status, testbed });
-        }
-        self.dir.write_record(&self.record)?;
+        self.introduce(engines)?;
         for round in 0..=self.record.rounds {
             println!("round {round} of {}{}", self.record.rounds, if round == 0 { " (warm-up)" } else { "" });
             for work in wanted {
@@ -104,11 +99,37 @@ impl Run {
         for engine in engines.iter_mut() {
             for work in [Work::Load, Work::Build].iter().filter(|work| wanted.contains(work)) {
                 if let Some(peak) = engine.peak(*work, material)? {
-                    self.put(engine.name(), *work, 1, "total", "peak_memory", peak as f64, Unit::Bytes)?;
+                    self.put(engine.name(), of(*work), 1, "total", "peak_memory", peak as f64, Unit::Bytes)?;
                 }
             }
             let measured = self.record.measured.entry(WORKLOAD.to_owned()).or_default();
             measured.insert(engine.name().to_owned(), self.record.rounds);
+        }
+        Ok(())
+    }
+
+    /// Says in the record who takes part.
+    fn introduce(&mut self, engines: &[Box<dyn Engine>]) -> Result<()> {
+        for engine in engines {
+            let status = BTreeMap::from([("version".to_owned(), engine.version()?)]);
+            let testbed = serde_json::to_value(engine.bed().describe())?;
+            self.record.drivers.insert(engine.name().to_owned(), DriverRecord { status, testbed });
+        }
+        Ok(self.dir.write_record(&self.record)?)
+    }
+
+    /// Containers in stores that are ever fuller.
+    pub fn crowd(&mut self, engines: &mut Vec<Box<dyn Engine>>, sizes: &[u32], material: &Material) -> Result<()> {
+        self.introduce(engines)?;
+        let rounds = self.record.rounds;
+        crowd::measure(engines, (sizes, rounds), material, |measured| {
+            let params =
+                Params::default().with("work", Work::Run.name()).with("others", format!("{:05}", measured.others));
+            self.put(measured.engine, params, measured.round, "total", "wall", measured.seconds, Unit::Seconds)
+        })?;
+        for engine in engines.iter() {
+            let measured = self.record.measured.entry(WORKLOAD.to_owned()).or_default();
+            measured.insert(engine.name().to_owned(), rounds);
         }
         Ok(())
     }
@@ -125,7 +146,7 @@ impl Run {
                 Answer::Took(_) if round == 0 => {}
                 Answer::Took(times) => {
                     for (phase, time) in times {
-                        self.put(engine.name(), work, round, phase, "wall", time.as_secs_f64(), Unit::Seconds)?;
+                        self.put(engine.name(), of(work), round, phase, "wall", time.as_secs_f64(), Unit::Seconds)?;
                     }
                 }
             }
@@ -133,7 +154,7 @@ impl Run {
         // What it left to be written by itself, or by nobody.
         let sync: Duration = bed::sync(engine.bed())?;
         if round > 0 && matches!(work, Work::Load | Work::Build | Work::Commit | Work::Remove) {
-            self.put(engine.name(), work, round, "sync afterwards", "wall", sync.as_secs_f64(), Unit::Seconds)?;
+            self.put(engine.name(), of(work), round, "sync afterwards", "wall", sync.as_secs_f64(), Unit::Seconds)?;
         }
         Ok(())
     }
@@ -142,7 +163,7 @@ impl Run {
     fn put(
         &mut self,
         driver: &str,
-        work: Work,
+        params: Params,
         round: u32,
         phase: &str,
         metric: &str,
@@ -154,7 +175,7 @@ impl Run {
             run: self.record.run.clone(),
             driver: driver.to_owned(),
             workload: WORKLOAD.to_owned(),
-            params: Params::default().with("work", work.name()),
+            params,
             round,
             phase: phase.to_owned(),
             metric: metric.to_owned(),
@@ -178,4 +199,9 @@ impl Run {
         println!("\n{}", self.dir.path().display());
         Ok(())
     }
+}
+
+/// The parameters of a cell.
+fn of(work: Work) -> Params {
+    Params::default().with("work", work.name())
 }

@@ -13,20 +13,18 @@ pub fn ratios(summaries: &[Summary], record: &RunRecord) -> String {
     let mut text = format!("| work | {} | best peer : {ours} |\n", drivers.join(" | "));
     let _ = writeln!(text, "|{}", " --- |".repeat(drivers.len() + 2));
     for work in Work::ALL {
-        for (phase, metric) in rows(summaries, work) {
+        for row @ (others, phase, metric) in rows(summaries, work) {
             let find = |driver: &str| {
-                summaries.iter().find(|cell| {
-                    cell.driver == driver
-                        && cell.params.get("work") == Some(work.name())
-                        && cell.phase == phase
-                        && cell.metric == metric
-                })
+                let mine = |cell: &&Summary| cell.driver == driver && cell.params.get("work") == Some(work.name());
+                summaries.iter().filter(mine).find(|cell| row_of(cell) == row)
             };
             let label = match (phase, metric) {
                 ("total", "wall") => work.about().to_owned(),
                 ("total", _) => format!("{}: most memory held", work.about()),
                 _ => format!("{}: {phase}", work.about()),
             };
+            let label = others
+                .map_or(label.clone(), |others| format!("{label}, beside {} others", others.trim_start_matches('0')));
             let cells: Vec<_> =
                 drivers.iter().map(|driver| find(driver).map_or_else(|| "-".to_owned(), shown)).collect();
             let best = drivers.iter().filter(|driver| is_peer(driver)).filter_map(|driver| find(driver));
@@ -59,11 +57,18 @@ fn is_peer(driver: &str) -> bool {
     driver.contains('/') && !driver.contains('=')
 }
 
-fn rows(summaries: &[Summary], work: Work) -> Vec<(&str, &str)> {
+/// How many others there are in the store where that was asked, phase, and metric.
+type Row<'a> = (Option<&'a str>, &'a str, &'a str);
+
+fn row_of(cell: &Summary) -> Row<'_> {
+    (cell.params.get("others"), cell.phase.as_str(), cell.metric.as_str())
+}
+
+fn rows(summaries: &[Summary], work: Work) -> Vec<Row<'_>> {
     let mine = summaries.iter().filter(|cell| cell.params.get("work") == Some(work.name()));
-    let found: BTreeSet<_> = mine.map(|cell| (cell.phase.as_str(), cell.metric.as_str())).collect();
+    let found: BTreeSet<_> = mine.map(row_of).collect();
     let mut rows: Vec<_> = found.into_iter().collect();
-    rows.sort_by_key(|(phase, metric)| (*phase != "total", *metric != "wall"));
+    rows.sort_by_key(|(others, phase, metric)| (*others, *phase != "total", *metric != "wall"));
     rows
 }
 
