@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use serde::{Deserialize, Serialize};
 use storage_driver::{Error, Result};
 use storage_root::{Durability, write_atomically};
-use storage_sys::{mountinfo, userns};
+use storage_sys::{boot, mountinfo, userns};
 
 use crate::{
     Options,
@@ -37,7 +37,7 @@ pub fn known_or_probed(root: &Path, options: &Options) -> Result<Kernel> {
     let circumstances = |kernel| -> Option<Probed> {
         Some(Probed {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?,
+            boot: boot::id().ok()?.to_owned(),
             device: fs::metadata(root).ok()?.dev(),
             mount: {
                 let on = mountinfo::holding(root).ok()??;
@@ -82,8 +82,7 @@ mod tests {
         assert_eq!(known_or_probed(dir.path(), &volatile).unwrap().backing, found.backing);
         fs::write(&path, "damaged").unwrap();
         assert_eq!(known_or_probed(dir.path(), &Options::default()).unwrap(), found);
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-        fs::write(&path, written.replace(boot.trim(), "another")).unwrap();
+        fs::write(&path, written.replace(boot::id().unwrap(), "another")).unwrap();
         assert_eq!(known_or_probed(dir.path(), &Options::default()).unwrap(), found);
     }
 }

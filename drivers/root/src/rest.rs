@@ -17,7 +17,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use storage_driver::{Error, Result};
-use storage_sys::mount;
+use storage_sys::{boot, mount};
 
 use crate::hold::HELD;
 
@@ -44,7 +44,6 @@ struct Stamp {
 impl Rest {
     fn now(root: &Path) -> io::Result<Self> {
         let mount = mount::unique_id(root)?.ok_or(io::ErrorKind::Unsupported)?;
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let mut directories = BTreeMap::new();
         for entry in fs::read_dir(root)? {
             let entry = entry?;
@@ -55,7 +54,7 @@ impl Rest {
                 directories.insert(name.to_string_lossy().into_owned(), stamp);
             }
         }
-        Ok(Self { boot: boot.trim().to_owned(), mount, directories })
+        Ok(Self { boot: boot::id()?.to_owned(), mount, directories })
     }
 }
 
