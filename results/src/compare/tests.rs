@@ -81,6 +81,26 @@ fn more_flushes_fail_and_slower_rounds_of_another_run_do_not() {
 }
 
 #[test]
+fn what_is_made_of_times_that_are_judged_is_not_judged_again() {
+    let transactions = |slower: f64| {
+        let mut samples = Vec::new();
+        for round in 1..=12 {
+            samples.extend((1..=6).map(|number| Sample {
+                phase: "transaction".to_owned(),
+                ..sample(round, "database", "wall", 1.0 + slower * f64::from(number), Kind::Time)
+            }));
+        }
+        recorded(samples)
+    };
+    let (flat, steep) = (transactions(0.001), transactions(0.002));
+    assert!(flat.with_derived().iter().any(|sample| sample.metric == SLOPE));
+    let comparison = compare(&flat, &steep, &Options { paired: true, ..Options::default() });
+    // Twice the slope, and hardly another time.
+    assert!(comparison.is_passed(), "{:?}", comparison.judgements);
+    assert_eq!(comparison.judgements.len(), 1);
+}
+
+#[test]
 fn another_kernel_file_system_or_base_image_is_refused() {
     let base = run(4.0, 1.0);
     let differs = |change: fn(&mut RunRecord)| {
