@@ -86,3 +86,35 @@ fn privileged_what_is_no_archive_is_refused_and_leaves_no_image() {
     place.run(&["pull", "ftp:/somewhere"]).status_is(2).says("not known");
     assert_eq!(place.run(&["images", "-q"]).ok().out, "");
 }
+
+#[test]
+fn privileged_layers_are_compressed_on_the_way_out() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    let built = build(&place, "mine:1");
+    let blobs = || fs::read_dir(place.root().join("images/blobs/sha256")).unwrap().count();
+    let before = blobs();
+    for form in ["gzip", "zstd", "uncompressed"] {
+        let (there, archive) = (format!("{}/mine:{form}", registry.address), place.dir.path().join(form));
+        place.run(&["push", "-q", "--compression", form, "mine:1", &there]).ok();
+        let saved = ["save", "--compression", form, "-o", archive.to_str().unwrap(), "mine:1"];
+        place.run(&saved).ok();
+        assert_eq!(blobs(), before, "the store has other blobs");
+        let skopeo = std::process::Command::new("skopeo")
+            .args(["inspect", "--raw", "--tls-verify=false", &format!("docker://{there}")])
+            .output()
+            .expect("install skopeo");
+        let manifest = String::from_utf8(skopeo.stdout).unwrap();
+        let end = if form == "uncompressed" { "v1.tar\"".to_owned() } else { format!("v1.tar+{form}\"") };
+        assert!(manifest.contains(&end), "{manifest}");
+        // What comes back is the same image.
+        let other = Place::new();
+        assert_eq!(other.run(&["pull", "-q", &there]).ok().out.trim(), built);
+        other.run(&["load", "-i", archive.to_str().unwrap()]).ok();
+        assert_eq!(id(&other, "mine:1"), built);
+        let said = other.container(&["--rm", "--driver", "vfs", &there], &["cat", "/file"]).ok();
+        assert_eq!(said.out, "one\nmore\n");
+    }
+    let sizes = ["gzip", "uncompressed"].map(|form| fs::metadata(place.dir.path().join(form)).unwrap().len());
+    assert!(sizes[0] * 3 / 2 < sizes[1], "{sizes:?}");
+}

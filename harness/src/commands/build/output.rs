@@ -8,17 +8,16 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::ValueEnum;
 use harness_builder::BuildOutcome;
-use harness_image::{Durability, Image, Reference, Store};
+use harness_image::{Image, Reference, Store};
 use harness_transfer::{Form, Location, Options, into_file};
 use storage_driver::MountMode;
-use storage_layer::{
-    Compression,
-    copy::{CopyOptions, Existing},
-};
+use storage_layer::copy::{CopyOptions, Existing};
 
 use super::words::words;
 use crate::{
+    commands::transfer::packed::{Packing, packed},
     engine::Session,
     failure::{Failure, Result},
 };
@@ -44,7 +43,7 @@ pub struct Details {
     /// Names instead of those of `--tag`.
     names: Vec<Reference>,
     /// How its layers are compressed; as the store has them otherwise.
-    compression: Option<Compression>,
+    packing: Option<Packing>,
 }
 
 /// Where a stream goes.
@@ -70,18 +69,18 @@ impl Output {
             words.remove("type").ok_or_else(|| Failure::usage("--output needs type=local, tar, oci or docker"))?;
         let (name, as_tar) = (words.remove("name"), words.remove("tar"));
         let dest = words.remove("dest");
-        let compression = words.remove("compression").map(|text| compression(&text)).transpose()?;
+        let packing = words.remove("compression").map(|text| packing(&text)).transpose()?;
         let is_archive = kind == "oci" || (kind == "docker" && dest.is_some());
         if name.is_some() && !is_archive && kind != "image" {
             return Err(Failure::usage(format!("--output type={kind} has no name; give the image one with --tag")));
         }
-        if compression.is_some() && !is_archive {
+        if packing.is_some() && !is_archive {
             let why = "--output compression=... is for type=oci and type=docker,dest=FILE; the store keeps layers as they are";
             return Err(Failure::usage(why));
         }
         let details = |name: Option<String>| -> Result<Details> {
             let names = name.iter().flat_map(|names| names.split(',')).map(Reference::parse);
-            Ok(Details { names: names.collect::<harness_image::Result<_>>()?, compression })
+            Ok(Details { names: names.collect::<harness_image::Result<_>>()?, packing })
         };
         let path = |dest: Option<String>| {
             dest.map(PathBuf::from).ok_or_else(|| Failure::usage(format!("--output type={kind} needs dest=PATH")))
@@ -126,13 +125,9 @@ impl Output {
         }
         let (Self::Archive(_, _, details) | Self::Layout(_, details)) = self else { return Ok(()) };
         let names = if details.names.is_empty() { names } else { &details.names };
-        let Some(wanted) = details.compression else { return self.write_image(&session.store, &built.image, names) };
-        // Beside the store's own blobs, and only for so long.
-        let root = session.store.root();
-        let scratch = tempfile::Builder::new().prefix("packed-").tempdir_in(root.parent().unwrap_or(root))?;
-        let store = Store::open_with(scratch.path(), Durability::Skip)?;
-        let image = harness_transfer::compress(&session.store, &built.image, wanted, &store)?;
-        self.write_image(&store, &image, names)
+        packed(&session.store, std::slice::from_ref(&built.image), details.packing, |store, images| {
+            images.iter().try_for_each(|image| self.write_image(store, image, names))
+        })
     }
 
     fn write_image(&self, store: &Store, image: &Image, names: &[Reference]) -> Result {
@@ -194,13 +189,9 @@ impl Output {
     }
 }
 
-fn compression(text: &str) -> Result<Compression> {
-    match text {
-        "uncompressed" => Ok(Compression::None),
-        "gzip" => Ok(Compression::Gzip),
-        "zstd" => Ok(Compression::Zstd),
-        other => Err(Failure::usage(format!("--output compression is uncompressed, gzip or zstd, not {other:?}"))),
-    }
+fn packing(text: &str) -> Result<Packing> {
+    let wrong = |_| Failure::usage(format!("--output compression is uncompressed, gzip or zstd, not {text:?}"));
+    Packing::from_str(text, false).map_err(wrong)
 }
 
 /// A terminal is no place for an archive.
@@ -219,7 +210,7 @@ mod tests {
     #[test]
     fn forms_of_the_reference() {
         let file = || Destination::File("f".into());
-        let packed = Details { names: vec!["a:1".parse().unwrap()], compression: Some(Compression::Zstd) };
+        let packed = Details { names: vec!["a:1".parse().unwrap()], packing: Some(Packing::Zstd) };
         for (text, expected) in [
             ("out", Output::Local("out".into())),
             ("-", Output::Tar(Destination::Stdout)),

@@ -1,6 +1,7 @@
 //! Images in and out: what the commands that move them have in common.
 
 pub mod load;
+pub mod packed;
 pub mod pull;
 pub mod push;
 pub mod save;

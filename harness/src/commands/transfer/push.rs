@@ -2,7 +2,10 @@ use clap::Args;
 use harness_image::Store;
 use harness_transfer::{Location, copy_out};
 
-use super::{Lines, RegistryArgs};
+use super::{
+    Lines, RegistryArgs,
+    packed::{Packing, packed},
+};
 use crate::{
     cli::Common,
     failure::{Failure, Result},
@@ -20,6 +23,9 @@ pub struct PushArgs {
     /// Where to, as for `pull`; default: the registry that its name tells
     #[arg(value_name = "NAME|TRANSPORT:PLACE")]
     pub to: Option<String>,
+    /// How layers are compressed on the way; otherwise they are sent as the store has them, plain where they were built here
+    #[arg(long, value_name = "FORM")]
+    pub compression: Option<Packing>,
     /// Say nothing
     #[arg(long, short)]
     pub quiet: bool,
@@ -31,6 +37,9 @@ pub fn run(args: &PushArgs) -> Result {
     let to: Location = args.to.as_ref().unwrap_or(&args.image).parse().map_err(Failure::usage)?;
     let store = Store::open(&Place::choose(args.common.root.as_deref()).images())?;
     let image = store.resolve(&args.image).map_err(|error| Failure::Failed(error.into()))?;
-    copy_out(&store, &image, &to, &args.registry.options(), &Lines { quiet: args.quiet })
-        .map_err(|error| Failure::Failed(error.into()))
+    let _held = store.lease()?;
+    packed(&store, &[image], args.compression, |store, images| {
+        let put = |image| copy_out(store, image, &to, &args.registry.options(), &Lines { quiet: args.quiet });
+        images.iter().try_for_each(put).map_err(|error| Failure::Failed(error.into()))
+    })
 }

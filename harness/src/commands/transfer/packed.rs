@@ -1,0 +1,44 @@
+//! Layers compressed otherwise on their way out: the image store keeps those that builds make as plain tars.
+
+use clap::ValueEnum;
+use harness_image::{Durability, Image, Store};
+use storage_layer::Compression;
+
+use crate::failure::Result;
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Packing {
+    /// Plain tars
+    Uncompressed,
+    /// gzip, which every reader knows
+    Gzip,
+    /// Zstandard, which newer readers know
+    Zstd,
+}
+
+impl From<Packing> for Compression {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Uncompressed => Self::None,
+            Packing::Gzip => Self::Gzip,
+            Packing::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// Does something with images whose layers are compressed as asked, beside the store and only for so long; with the store's own
+/// where nothing is asked for.
+pub fn packed<T>(
+    store: &Store,
+    images: &[Image],
+    packing: Option<Packing>,
+    work: impl FnOnce(&Store, &[Image]) -> Result<T>,
+) -> Result<T> {
+    let Some(packing) = packing else { return work(store, images) };
+    let root = store.root();
+    let scratch = tempfile::Builder::new().prefix("packed-").tempdir_in(root.parent().unwrap_or(root))?;
+    let beside = Store::open_with(scratch.path(), Durability::Skip)?;
+    let images = images.iter().map(|image| harness_transfer::compress(store, image, packing.into(), &beside));
+    work(&beside, &images.collect::<Result<Vec<_>, _>>()?)
+}
