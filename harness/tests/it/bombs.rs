@@ -63,6 +63,9 @@ elif kind == 'headers':
     pax.type = b'g'
     block = gzip.compress(pax.tobuf(tarfile.GNU_FORMAT) * 65536, 9)
     made = gzip.compress(header('Dockerfile', 0)) + block * 100
+elif kind == 'entries':
+    many = b''.join(header(f'{number:07}' + 'n' * 90, 0) for number in range(100000))
+    made = gzip.compress(many, 1)
 with open(path, 'wb') as out:
     out.write(made)
 "#;
@@ -161,6 +164,8 @@ fn privileged_contexts_that_expand_or_never_end() {
         let archive = made(&small, kind);
         is_short(run(&small, &build, open(archive)).status_is(2).says("the size of the tar"));
     }
+    let many = made(&small, "entries");
+    is_short(run(&small, &build, open(many)).status_is(2).says("No space left on device"));
     assert_eq!(small.holds("vfs"), before);
     assert_eq!(small.place.run(&["gc"]).ok().out, "nothing was left behind\n");
 }

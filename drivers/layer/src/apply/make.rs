@@ -50,7 +50,7 @@ impl Target<'_> {
             }
             let dir = self.make_dir(at, name, to)?;
             // A file or a whiteout was here, in this tar or before it: what lies below that stays hidden.
-            if there.is_some() || self.hidden.contains(&(at.ino, name.into())) {
+            if there.is_some() || self.hidden.contains(at.ino, name) {
                 self.make_opaque(at, name, &dir)?;
             }
         }

@@ -1,6 +1,7 @@
 mod attributes;
 mod make;
 mod name;
+mod names;
 mod notes;
 mod options;
 mod pool;

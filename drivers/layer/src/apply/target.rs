@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -13,6 +13,7 @@ use rustix::{
 use super::{
     ApplyOptions, Whiteouts,
     attributes::{Attributes, Setter, io},
+    names::Names,
 };
 use crate::{
     Fault,
@@ -72,11 +73,11 @@ pub(super) struct Target<'a> {
     pub lower: Stack,
     pub root: Arc<Dir>,
     open: HashMap<Vec<u8>, Arc<Dir>>,
-    /// What this tar wrote: names by the directory's inode. The inode, since one directory can be reached by
-    /// several paths through symlinks.
-    written: HashMap<u64, HashSet<Box<[u8]>>>,
+    /// What this tar wrote: names by the directory's inode, since one directory can be reached by several paths through
+    /// symlinks.
+    written: Names,
     /// What this tar has whiteouts for, so that a directory made in its place starts empty.
-    pub hidden: HashSet<(u64, Box<[u8]>)>,
+    pub hidden: Names,
     /// All directories that were entered or made.
     pub ends: HashMap<u64, DirEnd>,
 }
@@ -103,8 +104,8 @@ impl<'a> Target<'a> {
             lower,
             root: root_dir,
             open: HashMap::new(),
-            written: HashMap::new(),
-            hidden: HashSet::new(),
+            written: Names::default(),
+            hidden: Names::default(),
             ends: HashMap::from([(ino, end)]),
         })
     }
@@ -123,16 +124,16 @@ impl<'a> Target<'a> {
     }
 
     pub fn has_written(&self, dir: u64, name: &[u8]) -> bool {
-        self.written.get(&dir).is_some_and(|names| names.contains(name))
+        self.written.contains(dir, name)
     }
 
     pub fn note_written(&mut self, dir: u64, name: &[u8]) {
-        self.written.entry(dir).or_default().insert(name.into());
+        self.written.insert(dir, name);
     }
 
     /// Forgets a directory that is gone; its inode number may come back as another one's.
     pub fn forget(&mut self, dir: u64) {
-        self.written.remove(&dir);
+        self.written.forget(dir);
         self.ends.remove(&dir);
     }
 

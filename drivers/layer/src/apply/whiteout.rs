@@ -35,7 +35,7 @@ impl Target<'_> {
         let kept = self.prune(dir, name)?;
         let Some(namespace) = self.namespace() else { return Ok(()) };
         let below = self.below(dir, name)?;
-        self.hidden.insert((dir.ino, name.into()));
+        self.hidden.insert(dir.ino, name);
         match (kept, below) {
             (Some(node), Some(below)) if node.is_dir() && below.node.is_dir() => self.set_opaque(dir, name, namespace),
             (None, Some(_)) => self.make_whiteout(dir, name, namespace),
