@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     full_disk::Small,
-    place::{Answer, entries, program},
+    place::{Answer, DRIVERS, entries, program},
 };
 
 /// More memory than this no hostile input gets.
@@ -71,7 +71,7 @@ with open(path, 'wb') as out:
 "#;
 
 fn made(small: &Small, kind: &str) -> PathBuf {
-    let path = small.place.dir.path().join(kind);
+    let path = small.place.dir.path().join(format!("{kind}.bomb"));
     let done = Command::new("python3").args(["-c", MAKER, kind]).arg(&path).status().expect("install python3");
     assert!(done.success(), "{kind}");
     path
@@ -196,4 +196,23 @@ fn privileged_what_add_fetches_ends_where_there_is_no_room() {
     is_short(refused);
     assert_eq!(small.holds("vfs"), before);
     assert_eq!(small.place.run(&["gc"]).ok().out, "nothing was left behind\n");
+}
+
+#[test]
+fn privileged_archives_that_add_unpacks_end_with_the_disk() {
+    for driver in DRIVERS {
+        let small = Small::new();
+        let context = small.place.context(&[("Dockerfile", "FROM bb\nADD bomb.tar.gz /\n")]);
+        fs::rename(made(&small, "context"), context.join("bomb.tar.gz")).unwrap();
+        small.place.container(&["--driver", driver, "--rm"], &["bb", "/bin/echo"]).ok();
+        let before = small.holds(driver);
+        let build = ["build", "--driver", driver, "-q", context.to_str().unwrap()];
+        let refused = run(&small, &build, Stdio::null()).says("bomb.tar.gz").says("No space left on device");
+        assert_ne!(refused.status, 0);
+        is_short(refused);
+        // There is room again at once.
+        assert_eq!(small.holds(driver), before, "{driver}");
+        small.place.container(&["--driver", driver, "--rm"], &["bb", "/bin/echo"]).ok();
+        assert_eq!(small.place.run(&["gc"]).ok().out, "nothing was left behind\n");
+    }
 }
