@@ -37,7 +37,7 @@ mod writer;
 mod xattrs;
 
 pub use apply::{ApplyOptions, Devices, Limits, Owners, Whiteouts, apply};
-pub use check::check;
+pub use check::{check, check_whole};
 pub use decompress::{Compression, Decompressor, decompress};
 pub use digest::{Digest, DigestReader, DigestWriter};
 pub use error::{EntryName, Error, Fault, Result};

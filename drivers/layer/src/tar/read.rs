@@ -54,6 +54,8 @@ pub(crate) struct TarReader<'l, R> {
     global: Extended,
     globals: u64,
     entries: u64,
+    /// The input may end after an entry without the blocks that say so.
+    open_end: bool,
     /// Where the current entry starts, and its name as far as it is known.
     start: u64,
     name: Vec<u8>,
@@ -81,9 +83,15 @@ impl<'l, R: BufRead> TarReader<'l, R> {
             global: Extended::default(),
             globals: 0,
             entries: 0,
+            open_end: true,
             start: 0,
             name: Vec::new(),
         }
+    }
+
+    /// Takes an input that just ends for one that was cut off.
+    pub fn with_marked_end(self) -> Self {
+        Self { open_end: false, ..self }
     }
 
     /// The error for the current entry.
@@ -143,7 +151,7 @@ impl<'l, R: BufRead> TarReader<'l, R> {
 
     /// False at the end of the tar: at least one block of zeros, or nothing at all after an entry.
     fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
-        if self.entries > 0 && self.offset == self.start && self.fill()?.is_empty() {
+        if self.open_end && self.entries > 0 && self.offset == self.start && self.fill()?.is_empty() {
             return Ok(false);
         }
         self.read_exact(block)?;
@@ -383,6 +391,9 @@ impl<'l, R: BufRead> TarReader<'l, R> {
         while self.padding > 0 {
             let most = usize::try_from(self.padding).unwrap_or(0);
             let count = self.fill()?.len().min(most);
+            if count == 0 && !self.open_end {
+                return Err(self.fail(Fault::Truncated { missing: self.padding }));
+            }
             if count == 0 {
                 break;
             }

@@ -5,7 +5,7 @@ use std::{
 
 use oci_spec::image::{Arch, ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, Os};
 use storage_driver::Timestamp;
-use storage_layer::{Limits, check, decompress};
+use storage_layer::{Limits, check_whole, decompress};
 
 use super::PATH;
 use crate::{Configuration, DockerConfig, Error, Image, LayerBlob, Reference, Result, Store, rfc3339};
@@ -65,7 +65,7 @@ fn read_through(store: &Store, tar: &mut (dyn Read + Send), reference: &Referenc
     let plain = decompress(tar).map_err(|error| refused(error.into()))?;
     let mut copy = Copy { from: plain, to: &mut blob, failed: None };
     let mut reader = BufReader::with_capacity(BUFFER, &mut copy);
-    let checked = check(&mut reader, &Limits::default())
+    let checked = check_whole(&mut reader, &Limits::default())
         .map_err(Into::into)
         // What follows the end of a tar belongs to the layer's bytes too.
         .and_then(|entries| io::copy(&mut reader, &mut io::sink()).map(|_| entries).map_err(Into::into));
