@@ -60,16 +60,7 @@ impl Index {
     /// Reads the index. No lock is needed: it is replaced as a whole.
     pub fn read(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
-        let mut bytes = Vec::new();
-        match fs::File::open(&path).and_then(|file| file.take(MAX_SIZE).read_to_end(&mut bytes)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let why = "it is missing; restore it from a backup, or delete the oci-layout file beside it to start \
-                           again without images";
-                return Err(Error::Corrupt { path, why: why.into() });
-            }
-            Err(error) => return Err(Error::io("read", path)(error)),
-        }
+        let bytes = read_bytes(root)?;
         let mut document: ImageIndex = serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
             path: path.clone(),
             why: format!("it is no image index: {error}; restore it from a backup, or delete it and oci-layout"),
@@ -158,6 +149,22 @@ impl Index {
         self.entries.sort_by_key(key);
         self.entries.dedup_by_key(|entry| (entry.reference.clone(), entry.digest));
     }
+}
+
+/// The index as it is on disk.
+pub fn read_bytes(root: &Path) -> Result<Vec<u8>> {
+    let path = root.join(FILE);
+    let mut bytes = Vec::new();
+    match fs::File::open(&path).and_then(|file| file.take(MAX_SIZE).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let why = "it is missing; restore it from a backup, or delete the oci-layout file beside it to start \
+                       again without images";
+            return Err(Error::Corrupt { path, why: why.into() });
+        }
+        Err(error) => return Err(Error::io("read", path)(error)),
+    }
+    Ok(bytes)
 }
 
 impl Entry {

@@ -16,6 +16,7 @@ mod contents;
 mod document;
 mod durable;
 mod error;
+mod glance;
 mod image;
 mod index;
 mod layers;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use storage_layer::Digest;
 
-use crate::{Error, Image, Reference, Result, Store, image::short, index::Index, near};
+use crate::{Error, Image, Reference, Result, Store, glance, image::short, index::Index, near};
 
 /// What a name or an id led to.
 pub struct Located {
@@ -20,6 +20,9 @@ impl Store {
     /// [`Error::NotFound`] with names that look like it; [`Error::Ambiguous`]; [`Error::InvalidName`];
     /// [`Error::Corrupt`] and [`Error::MissingBlob`] for a damaged image.
     pub fn resolve(&self, name: &str) -> Result<Image> {
+        if let Some(image) = self.glance(name) {
+            return Ok(image);
+        }
         let mut index = self.index()?;
         loop {
             let located = self.locate(&index, name)?;
@@ -35,6 +38,13 @@ impl Store {
                 answer => return answer,
             }
         }
+    }
+
+    /// The image with exactly this name, if that is easily seen.
+    fn glance(&self, name: &str) -> Option<Image> {
+        let wanted = Reference::parse(name).ok().filter(|wanted| wanted.digest().is_none())?;
+        let seen = glance::find(self.root(), &wanted)?;
+        Image::load(self.blobs(), seen.manifest, seen.names).ok()
     }
 
     /// As [`resolve`](Self::resolve), without reading more of the image than it takes to find it: by name it can
