@@ -64,6 +64,7 @@ impl Btrfs {
         }
         let block = btrfs::geometry(&dir).map_err(examine())?.sector;
         let capabilities = capabilities(&options, quota, block, path);
+        root.ready();
         Ok(Self { root, options, quota, is_subvolume, trash, capabilities })
     }
 

@@ -72,6 +72,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened> {
     pool.release_stale_snapshot()?;
     recovered.extend(reconcile(&root, &pool, &devices)?);
     recovered.extend(prepare_base(&root, &pool, options)?);
+    root.ready();
     Ok(Opened { root, pool, recovered })
 }
 

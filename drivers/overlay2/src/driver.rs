@@ -53,6 +53,7 @@ impl Overlay2 {
         let capabilities = capabilities(&kernel, sizes.support(&kernel.backing));
         let layers = Layers { root, links, sizes, options, kernel };
         layers.prepare()?;
+        layers.root.ready();
         Ok(Self { layers, capabilities, recovered })
     }
 

@@ -1,7 +1,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -38,6 +41,8 @@ struct Inner<X> {
     path: PathBuf,
     durability: Durability,
     was_at_rest: bool,
+    /// See [`Root::ready`].
+    is_ready: AtomicBool,
     recovered: Vec<Leftover>,
     table: Mutex<Table<X>>,
     /// Held by who settles; true when records were put in place and not synced. Taken before any gate.
@@ -48,6 +53,9 @@ struct Inner<X> {
 impl<X> Drop for Inner<X> {
     /// Still with the lock.
     fn drop(&mut self) {
+        if !self.was_at_rest && !*self.is_ready.get_mut() {
+            return;
+        }
         let table = self.table.get_mut().unwrap_or_else(PoisonError::into_inner);
         let empty = |dir| open::entries(&self.path.join(dir)).is_ok_and(|left| left.is_empty());
         if table.is_in_order() && empty(open::STAGING) && empty(open::TRASH) {
@@ -86,6 +94,12 @@ impl<X> Root<X> {
     #[must_use]
     pub fn was_at_rest(&self) -> bool {
         self.inner.was_at_rest
+    }
+
+    /// Says that the driver has brought in order what it keeps beside its layers, as the last step of its own opening. Without
+    /// that, the next opening does not take this root for one that is.
+    pub fn ready(&self) {
+        self.inner.is_ready.store(true, Ordering::Relaxed);
     }
 
     /// One layer's record.
@@ -211,7 +225,9 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
             }
         }
         let (table, settling) = (Mutex::new(table), Mutex::new(false));
-        Ok(Self { inner: Arc::new(Inner { path, durability, was_at_rest, recovered, table, settling, _lock: lock }) })
+        let is_ready = AtomicBool::new(false);
+        let inner = Inner { path, durability, was_at_rest, is_ready, recovered, table, settling, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes a layer: `build` fills the staged directory and returns the driver's part of the record.

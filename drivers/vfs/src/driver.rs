@@ -62,6 +62,7 @@ impl Vfs {
         }
         let in_user_namespace = userns::is_active();
         let capabilities = capabilities(in_user_namespace);
+        root.ready();
         Ok(Self { root, options, backing, capabilities, in_user_namespace })
     }
 

@@ -20,7 +20,9 @@ use storage_root::{Durability, Root, delete_tree};
 type Layers = Root<String>;
 
 fn open(path: &Path) -> Result<Layers> {
-    Root::open(path, "test", Durability::Sync)
+    let root = Root::open(path, "test", Durability::Sync)?;
+    root.ready();
+    Ok(root)
 }
 
 fn id(name: &str) -> LayerId {

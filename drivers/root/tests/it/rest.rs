@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use storage_driver::{Error, Labels, LayerState, MountMode};
+use storage_root::{Durability, Root};
 
 use super::{create, id, mount, names, open, remove, seal};
 
@@ -80,6 +81,21 @@ fn who_was_killed_leaves_no_rest() {
     fs::remove_file(dir.path().join("rest.json")).unwrap();
     assert!(!open(dir.path()).unwrap().was_at_rest());
     assert!(open(dir.path()).unwrap().was_at_rest());
+}
+
+/// A driver that failed to open after a crash, before it mended what it keeps beside its layers, must not say that all is well.
+#[test]
+fn a_driver_that_did_not_open_leaves_no_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    fs::remove_file(dir.path().join("rest.json")).unwrap();
+    let half_open = || Root::<String>::open(dir.path(), "test", Durability::Sync).unwrap();
+    drop(half_open());
+    assert!(!half_open().was_at_rest());
+    drop(open(dir.path()).unwrap());
+    // Nothing was out of order before this one, so nothing is after it.
+    assert!(half_open().was_at_rest());
+    assert!(half_open().was_at_rest());
 }
 
 #[test]
