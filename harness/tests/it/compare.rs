@@ -59,11 +59,13 @@ fn is_known(driver: &str, metric: &str) -> bool {
 
 #[test]
 fn privileged_everything_twice_repeats_within_a_hundredth() {
+    // Containers start when the scheduler lets them, and what takes long meets the journal's own commits: those workloads are
+    // held against the reference run, with what each cell of theirs varies by itself.
+    const EXACT: &str = "apply,commit,copyup,delete,diff,empty,layers,metadata";
     let place = Place::new();
     let medians = |out: &str| -> std::collections::BTreeMap<String, f64> {
-        let args =
-            ["bench", "--driver", "overlay2,vfs,btrfs", "--workload", "commit,diff,delete", "--quick", "--out", out];
-        place.run(&[&args[..], &["--format", "none", "--testbed", "loop,size=1G"]].concat()).ok();
+        let args = ["bench", "--driver", "overlay2,vfs,btrfs", "--workload", EXACT, "--quick", "--out", out];
+        place.run(&[&args[..], &["--format", "none", "--testbed", "loop,size=2G"]].concat()).ok();
         let summary = std::fs::read_to_string(place.dir.path().join(out).join("summary.csv")).unwrap();
         let cell = |line: &str| {
             // driver,workload,params,phase,metric,unit,kind,n,median: none of these has a comma here.
@@ -74,7 +76,7 @@ fn privileged_everything_twice_repeats_within_a_hundredth() {
         summary.lines().skip(1).filter_map(cell).collect()
     };
     let (base, new) = (medians("base"), medians("new"));
-    assert!(base.len() > 80, "{} cells are not a comparison", base.len());
+    assert!(base.len() > 600, "{} cells are not a comparison", base.len());
     assert!(base.keys().eq(new.keys()), "the same cells");
     for (cell, base) in base {
         let (new, unit) = (new[&cell], cell.rsplit(',').next().unwrap_or_default());
