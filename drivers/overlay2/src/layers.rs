@@ -151,9 +151,10 @@ impl Layers {
             }
         };
         match chain.first().and_then(|top| top.driver.project).filter(|_| writable) {
-            Some(project) => self.sizes.with_room(project, mount),
-            None => mount(),
+            Some(project) => self.sizes.with_room(project, mount)?,
+            None => mount()?,
         }
+        if writable { refuse_read_only(merged) } else { Ok(()) }
     }
 
     /// Makes overlayfs's scratch directory for the first writable mount, or makes it fit for a further one.
@@ -175,6 +176,21 @@ impl Layers {
 pub fn unmount(merged: &Path) -> Result<()> {
     mount::detach(merged).map_err(Error::io("unmount", merged))?;
     fs::remove_dir(merged).map_err(Error::io("remove", merged))
+}
+
+/// Where there is no room for the kernel's own directory in the scratch directory, it mounts what was to be writable read-only, and
+/// says so in its log alone (fs/overlayfs/super.c, `ovl_make_workdir`).
+fn refuse_read_only(merged: &Path) -> Result<()> {
+    /// What the file system below keeps back from files, more or less.
+    const LITTLE: u64 = 1 << 20;
+    let found = rustix::fs::statvfs(merged).map_err(Error::io("examine", merged))?;
+    if !found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    mount::detach(merged).map_err(Error::io("unmount", merged))?;
+    let is_full = found.f_bavail.saturating_mul(found.f_frsize) < LITTLE || found.f_ffree == 0;
+    let kind = if is_full { io::ErrorKind::StorageFull } else { io::ErrorKind::ReadOnlyFilesystem };
+    Err(Error::io("mount", merged)(io::Error::from(kind)))
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
