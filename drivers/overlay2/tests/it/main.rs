@@ -8,6 +8,7 @@ mod busy;
 mod crash;
 mod depth;
 mod exports;
+mod full;
 mod long_path;
 mod quota;
 mod support;
