@@ -1,6 +1,9 @@
 //! Reports, as a browser shows them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use results::{DriverRecord, Fingerprint, Kind, Params, RunDir, RunRecord, SCHEMA, Sample, Unit};
 use serde_json::Value;
@@ -128,20 +131,27 @@ fn too_wide(browser: &Browser) -> Value {
     )
 }
 
+/// Opens a page on a desktop and on a phone, light and dark, with all that can be unfolded; it must not be wider than the screen.
+fn everywhere(browser: &Browser, page: &Path, check: impl Fn(&str)) {
+    for scheme in ["light", "dark"] {
+        for width in [1280, 390] {
+            browser.colours(scheme);
+            browser.width(width);
+            browser.open(page);
+            browser.script("document.querySelectorAll('details').forEach((e) => { e.open = true; })");
+            let wide = browser.script("return document.documentElement.scrollWidth").as_u64().unwrap();
+            assert!(wide <= u64::from(width), "{wide} px of page on {width} px, {scheme}: {}", too_wide(browser));
+            check(&format!("on {width} px, {scheme}"));
+        }
+    }
+}
+
 #[test]
 fn a_browser_shows_the_page_and_nothing_else_happens() {
     let place = Place::new();
     let page = page(&place, &[run_dir(&place, "one", "6.1"), run_dir(&place, "two", HOSTILE)]);
     let browser = Browser::new();
-    for scheme in ["light", "dark"] {
-        for width in [1280, 390] {
-            browser.colours(scheme);
-            browser.width(width);
-            browser.open(&page);
-            let wide = browser.script("return document.documentElement.scrollWidth").as_u64().unwrap();
-            assert!(wide <= u64::from(width), "{wide} px of page on {width} px, {scheme}: {}", too_wide(&browser));
-        }
-    }
+    everywhere(&browser, &page, |_| {});
     assert_eq!(browser.console(), Vec::<Value>::new());
     let requests = browser.requests();
     assert!(requests.iter().any(|url| url.starts_with("file:")), "requests are seen at all: {requests:?}");
@@ -181,17 +191,7 @@ fn privileged_a_report_of_all_workloads_can_be_read_on_a_phone_and_in_the_dark()
     place.run(&args).ok();
     let page = page(&place, &[run]);
     let browser = Browser::new();
-    for scheme in ["light", "dark"] {
-        for width in [1280, 390] {
-            browser.colours(scheme);
-            browser.width(width);
-            browser.open(&page);
-            browser.script("document.querySelectorAll('details').forEach((e) => { e.open = true; })");
-            let wide = browser.script("return document.documentElement.scrollWidth").as_u64().unwrap();
-            assert!(wide <= u64::from(width), "{wide} px of page on {width} px, {scheme}: {}", too_wide(&browser));
-            assert_eq!(unreadable(&browser), Value::Array(Vec::new()), "on {width} px, {scheme}");
-        }
-    }
+    everywhere(&browser, &page, |look| assert_eq!(unreadable(&browser), Value::Array(Vec::new()), "{look}"));
     assert_eq!(browser.console(), Vec::<Value>::new());
     let charts = browser.script("return document.querySelectorAll('#charts svg').length").as_u64().unwrap();
     assert!(charts >= 20, "{charts} charts");
