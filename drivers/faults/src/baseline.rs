@@ -55,7 +55,11 @@ impl Footprint {
 
     /// What `root` holds beyond this, in words.
     pub fn beyond(&self, root: &Path) -> io::Result<Vec<String>> {
-        let found = Self::of(root)?;
+        let mut found = Self::of(root)?;
+        if found.bytes > self.bytes {
+            settle(root)?;
+            found = Self::of(root)?;
+        }
         let mut problems: Vec<String> =
             found.paths.difference(&self.paths).map(|path| format!("{} is left over", path.display())).collect();
         if found.bytes - self.bytes > self.slack && problems.is_empty() {
@@ -89,8 +93,13 @@ pub fn measure(subject: &dyn Subject, room: &Path) -> Result<Footprint> {
     for _ in 0..2 {
         (slack, limits) = subject.open(&root).and_then(|driver| live(&driver)).map_err(failed)?;
     }
-    let found = Footprint::of(&root).map_err(Error::io("read", &root))?;
+    let found = settle(&root).and_then(|()| Footprint::of(&root)).map_err(Error::io("read", &root))?;
     Ok(Footprint { slack, limits, ..found })
+}
+
+/// Writes what is delayed. While btrfs writes a file back, stat(2) can find the same bytes both reserved and allocated.
+fn settle(root: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(root)?)?)
 }
 
 /// A pool discards whole blocks only, so its file keeps those at the ends of what was freed, one more or less with the
