@@ -56,6 +56,14 @@ pub enum Error {
         /// What it is.
         text: String,
     },
+    /// A context could not be fetched.
+    #[error("cannot build from {address}: {why}")]
+    Context {
+        /// Where it is, without what may be a password.
+        address: String,
+        /// What went wrong.
+        why: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {op} {}: {source}", .path.display())]
     Io {
@@ -78,6 +86,9 @@ pub enum Error {
     /// A container could not be started.
     #[error(transparent)]
     Runtime(#[from] harness_runtime::Error),
+    /// Commands could not be given the network that was asked for.
+    #[error("RUN has no network: {0}")]
+    Network(#[source] harness_network::Error),
     /// The user asked to stop.
     #[error("the build was stopped")]
     Stopped,

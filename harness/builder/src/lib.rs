@@ -19,6 +19,7 @@ pub mod dockerfile;
 mod error;
 mod execute;
 mod expand;
+mod fetch;
 mod ignore;
 mod images;
 mod near;
@@ -34,11 +35,11 @@ pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{
     BuildNetwork, BuildOutcome, BuildRequest, Builder, Entitlements, RunLimits, Secret, base_images, configure,
-    configure_on,
+    configure_on, is_network_of_a_build,
 };
 pub use ignore::Ignore;
 pub use images::{Images, Stored};
 pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};
 pub use parse::{parse, parse_named};
-pub use received::receive_context;
+pub use received::{Access, ReceivedContext, is_address};
 pub use source::{Source, Span};

@@ -1,44 +1,144 @@
-//! A build context that comes as a stream.
+//! Build contexts that are no directory of this machine: streams, archives and Dockerfiles of the web, repositories.
 
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
 };
 
 use storage_driver::Bytes;
 use storage_layer::{ApplyOptions, Devices, Limits, Owners, Whiteouts};
 use storage_sys::statfs;
 
-use crate::{Error, Result, archive};
+use crate::{
+    Error, Result, archive,
+    context::{Jail, clean},
+    fetch::{Address, Downloads, git, http},
+};
 
 /// Longer texts are no Dockerfiles.
 const MOST_TEXT: u64 = 16 << 20;
 
-/// Takes what comes for a build: an archive, plain or compressed as for ADD, is unpacked into `context`; anything else is
-/// the answer, the text of a Dockerfile that needs no context.
-///
-/// # Errors
-/// What cannot be read or unpacked; an archive is as untrusted as a layer.
-pub fn receive_context(input: &mut (dyn Read + Send), context: &Path) -> Result<Option<Vec<u8>>> {
-    let mut kept = tempfile::NamedTempFile::new().map_err(Error::io("create a file in", std::env::temp_dir()))?;
-    let most = room(&std::env::temp_dir())?;
-    let came = io::copy(&mut input.take(most + 1), &mut kept).map_err(Error::io("keep what came in", kept.path()))?;
-    let path = kept.path();
-    if came > most {
-        let why = format!("it does not end, or is longer than the {} that there is room for", Bytes(most));
-        return Err(Error::io("build from", "-")(io::Error::other(why)));
-    }
-    if !archive::is_tar(path).map_err(Error::io("read", path))? {
-        let length = fs::metadata(path).map_err(Error::io("read", path))?.len();
-        if length > MOST_TEXT {
-            let why = io::Error::other("it is neither an archive nor a Dockerfile, which has at most 16 MiB");
-            return Err(Error::io("build from", "-")(why));
+/// A build context that came from elsewhere; it goes with the value.
+#[derive(Debug)]
+pub struct ReceivedContext {
+    path: PathBuf,
+    dockerfile: Option<Vec<u8>>,
+    _dir: tempfile::TempDir,
+    _downloads: Downloads,
+}
+
+/// How contexts are fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// The socket of the agent whose keys are for `ssh://`.
+    pub agent: Option<&'a Path>,
+    /// Set from another thread to stop.
+    pub cancel: &'a AtomicBool,
+    /// Whether `.git` of a repository is a part of the context.
+    pub keep_git_dir: bool,
+}
+
+impl ReceivedContext {
+    /// Takes what comes: an archive, plain or compressed as for ADD, is the context; anything else is a Dockerfile that
+    /// needs none. It is kept on the disk of the image store at `store`.
+    ///
+    /// # Errors
+    /// What cannot be read or unpacked; an archive is as untrusted as a layer.
+    pub fn from_stream(store: &Path, input: &mut (dyn Read + Send)) -> Result<Self> {
+        let (downloads, dir) = place(store)?;
+        let kept = dir.path().join("stream");
+        let most = room(dir.path())?;
+        let mut file = File::create(&kept).map_err(Error::io("create", &kept))?;
+        let came = io::copy(&mut input.take(most + 1), &mut file).map_err(Error::io("keep what came in", &kept))?;
+        if came > most {
+            let why = format!("it does not end, or is longer than the {} that there is room for", Bytes(most));
+            return Err(Error::io("build from", "-")(io::Error::other(why)));
         }
-        return Ok(Some(fs::read(path).map_err(Error::io("read", path))?));
+        Self::from_file(downloads, dir, &kept, "-")
     }
-    let tar = File::open(path).map_err(Error::io("open", path))?;
-    let mut tar = archive::open(tar).map_err(Error::io("read", path))?;
+
+    /// Fetches what is at an address of [`is_address`]: a repository's tree, or a file, which is taken as one that came
+    /// as a stream.
+    ///
+    /// # Errors
+    /// [`Error::Context`], and what cannot be unpacked.
+    pub fn from_address(store: &Path, address: &str, access: &Access<'_>) -> Result<Self> {
+        let (downloads, dir) = place(store)?;
+        let Some(address) = Address::of_context(address) else {
+            return Err(Error::Context { address: address.to_owned(), why: "it is no address".to_owned() });
+        };
+        let fails = |why| Error::Context { address: address.to_string(), why };
+        match &address {
+            Address::File { url, .. } => {
+                let kept = dir.path().join("file");
+                http::download(url, &kept, access.cancel).map_err(fails)?;
+                Self::from_file(downloads, dir, &kept, &address.to_string())
+            }
+            Address::Git { url, reference, subdirectory } => {
+                let git = git::Git { cancel: access.cancel, agent: access.agent };
+                let tree = git.resolve(url, reference).and_then(|commit| {
+                    let tree = git.check_out(dir.path(), url, reference, &commit, access.keep_git_dir)?;
+                    git::below(&tree, subdirectory)
+                });
+                Ok(Self { path: tree.map_err(fails)?, dockerfile: None, _dir: dir, _downloads: downloads })
+            }
+        }
+    }
+
+    fn from_file(downloads: Downloads, dir: tempfile::TempDir, kept: &Path, shown: &str) -> Result<Self> {
+        let path = dir.path().join("context");
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        let dockerfile = if archive::is_tar(kept).map_err(Error::io("read", kept))? {
+            unpack(kept, &path)?;
+            None
+        } else if fs::metadata(kept).map_err(Error::io("read", kept))?.len() > MOST_TEXT {
+            let why = io::Error::other("it is neither an archive nor a Dockerfile, which has at most 16 MiB");
+            return Err(Error::io("build from", shown)(why));
+        } else {
+            Some(fs::read(kept).map_err(Error::io("read", kept))?)
+        };
+        fs::remove_file(kept).map_err(Error::io("remove", kept))?;
+        Ok(Self { path, dockerfile, _dir: dir, _downloads: downloads })
+    }
+
+    /// The context, a directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What came, where that is a Dockerfile and the context is empty.
+    #[must_use]
+    pub fn dockerfile(&self) -> Option<&[u8]> {
+        self.dockerfile.as_deref()
+    }
+
+    /// A regular file of the context, which no link leads out of.
+    #[must_use]
+    pub fn file(&self, name: &Path) -> Option<PathBuf> {
+        let found = Jail::open(&self.path).and_then(|jail| jail.resolve(&clean(name))).ok()?;
+        found.is_file().then_some(found)
+    }
+}
+
+/// Whether a context is fetched from elsewhere: `git://`, `ssh://`, `user@host:path`, `http://`, `https://`, and
+/// `github.com/` as docker has it.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    Address::of_context(text).is_some()
+}
+
+fn place(store: &Path) -> Result<(Downloads, tempfile::TempDir)> {
+    let downloads = Downloads::open(store)?;
+    let dir = downloads.make()?;
+    Ok((downloads, dir))
+}
+
+fn unpack(tar: &Path, context: &Path) -> Result<()> {
+    let file = File::open(tar).map_err(Error::io("open", tar))?;
+    let mut file = archive::open(file).map_err(Error::io("read", tar))?;
     let limits = Limits { size: Bytes(room(context)?), ..Limits::default() };
     let options = ApplyOptions {
         owners: Owners::Squash,
@@ -47,8 +147,8 @@ pub fn receive_context(input: &mut (dyn Read + Send), context: &Path) -> Result<
         limits,
         ..ApplyOptions::default()
     };
-    storage_layer::apply(context, &mut tar, &options)?;
-    Ok(None)
+    storage_layer::apply(context, &mut file, &options)?;
+    Ok(())
 }
 
 /// Bytes that may be written to a directory, such that others have a little left.
@@ -59,20 +159,27 @@ fn room(dir: &Path) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{os::unix::fs::symlink, process::Command};
 
     use super::*;
 
     #[test]
     fn archives_and_texts_are_told_apart() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(dir.path().join("Dockerfile"), "FROM scratch\n").unwrap();
-        let tar = Command::new("tar").args(["-cz", "-C"]).arg(dir.path()).arg("Dockerfile").output().unwrap().stdout;
-        let context = tempfile::tempdir().unwrap();
-        assert_eq!(receive_context(&mut &tar[..], context.path()).unwrap(), None);
-        assert_eq!(fs::read_to_string(context.path().join("Dockerfile")).unwrap(), "FROM scratch\n");
-        let text = receive_context(&mut &b"FROM scratch\n"[..], context.path()).unwrap();
-        assert_eq!(text.as_deref(), Some(&b"FROM scratch\n"[..]));
-        assert!(receive_context(&mut io::repeat(b'x').take(MOST_TEXT + 1), context.path()).is_err());
+        symlink("/etc/hostname", dir.path().join("link")).unwrap();
+        let tar = Command::new("tar").args(["-cz", "-C"]).arg(dir.path()).arg(".").output().unwrap().stdout;
+        let came = |mut input: &[u8]| ReceivedContext::from_stream(store.path(), &mut input);
+        let context = came(&tar).unwrap();
+        assert_eq!(context.dockerfile(), None);
+        let file = context.file(Path::new("Dockerfile")).unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "FROM scratch\n");
+        assert_eq!(context.file(Path::new("link")), None);
+        assert_eq!(context.file(Path::new("../../../../etc/hostname")), None);
+        let text = came(b"FROM scratch\n").unwrap();
+        assert_eq!(text.dockerfile(), Some(&b"FROM scratch\n"[..]));
+        assert!(ReceivedContext::from_stream(store.path(), &mut io::repeat(b'x').take(MOST_TEXT + 1)).is_err());
+        drop((context, text));
+        assert_eq!(fs::read_dir(store.path().join("downloads")).unwrap().count(), 0);
     }
 }

@@ -95,6 +95,8 @@ impl Bridge {
         let Some(state) = guard.load()? else { return Ok(()) };
         let mut place = Place { links: Links::open()?, state, guard };
         place.forget(|lease| lease.container == container)?;
+        // Of a container that was killed nobody gives anything back.
+        place.forget_the_dead()?;
         place.remove_bridge_if_unused()
     }
 }
@@ -138,6 +140,9 @@ impl Place {
 
     /// Takes back the leases of containers that are gone, whose interfaces the kernel has removed with them.
     pub fn forget_the_dead(&mut self) -> Result<()> {
+        if self.state.leases.is_empty() {
+            return Ok(());
+        }
         let there: Vec<String> = self.links.all()?.into_iter().map(|link| link.name).collect();
         self.forget(|lease| !there.contains(&lease.interface)).map(drop)
     }

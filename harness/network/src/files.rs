@@ -12,6 +12,9 @@ use crate::{Error, ExtraHost, Result};
 /// Where systemd-resolved keeps the servers that it asks itself, when the host's own file only names it.
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
+/// Whom docker has containers ask where the host's servers are on its loopback interface only.
+const PUBLIC: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+
 /// What `--dns` and its kin say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dns {
@@ -24,7 +27,8 @@ pub struct Dns {
 }
 
 /// The content of a container's `/etc/resolv.conf`: the host's, without servers on loopback addresses, which are not the
-/// container's, and with what `dns` says in place of it. If no server is left, the file says so in a comment.
+/// container's, and with what `dns` says in place of it. If no server is left, public ones take their place, as with
+/// docker, and the file says so in a comment.
 #[must_use]
 pub fn resolv_conf(host: &str, dns: &Dns) -> String {
     let mut lines = Vec::new();
@@ -59,8 +63,9 @@ pub fn resolv_conf(host: &str, dns: &Dns) -> String {
     }
     if servers == 0 {
         lines.push(
-            "# the host's name servers are on its loopback interface, where containers have another (--dns)".into(),
+            "# the host's name servers are none, or on its loopback interface, where containers have another".into(),
         );
+        lines.extend(PUBLIC.map(|address| format!("nameserver {address}")));
     }
     lines.join("\n") + "\n"
 }
@@ -130,7 +135,7 @@ mod tests {
         let plain = resolv_conf(host, &Dns::default());
         assert_eq!(plain, "search example.org\nnameserver 10.0.0.1\noptions edns0\n");
         let none = resolv_conf("nameserver 127.0.0.1\n", &Dns::default());
-        assert!(none.starts_with("# ") && none.lines().count() == 1, "{none}");
+        assert!(none.starts_with("# ") && none.ends_with("\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n"), "{none}");
     }
 
     #[test]

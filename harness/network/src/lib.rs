@@ -28,5 +28,6 @@ pub use bridge::{Attachment, Bridge};
 pub use error::{Error, Result};
 pub use files::{Dns, host_resolv_conf, hosts, resolv_conf};
 pub use gc::{Left, gc};
+pub use namespace::Namespace;
 pub use ports::{HostPorts, PortMapping, Protocol, PublishedPort, parse_publish};
 pub use subnet::Subnet;

@@ -2,25 +2,25 @@
 
 mod output;
 mod progress;
+mod source;
 pub mod words;
 
 use std::{
-    io::Read,
     net::IpAddr,
     num::NonZero,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::Context;
 use clap::Args;
-use harness_builder::{
-    BuildNetwork, BuildRequest, Builder, Entitlements, Error, NamedContext, NamedContexts, RunLimits,
-};
-use harness_image::{Digest, Reference};
+use harness_builder::{BuildRequest, Builder, Entitlements, Error, NamedContexts, RunLimits};
+use harness_image::Reference;
 
 use self::{
     output::Output,
     progress::{Style, Teller},
+    source::{Fetching, Named, Sources, sources},
 };
 use crate::{
     cli::{Common, OneDriver},
@@ -28,7 +28,7 @@ use crate::{
     engine::{Session, bases, bases::Everywhere},
     failure::{Failure, Result},
     place::Place,
-    say, signals, size,
+    say, size,
 };
 
 /// Build an image from a Dockerfile
@@ -38,18 +38,18 @@ pub struct BuildArgs {
     pub common: Common,
     #[command(flatten)]
     pub driver: OneDriver,
-    /// The build context, a directory; with - what comes on standard input: an archive of one, or a Dockerfile that needs
-    /// none
-    #[arg(value_name = "PATH")]
+    /// The build context: a directory; a git repository, as URL#REFERENCE:DIRECTORY; an archive or a Dockerfile at an URL;
+    /// - for one of these two on standard input
+    #[arg(value_name = "PATH|URL|-")]
     pub context: PathBuf,
-    /// The Dockerfile, - for standard input [default: PATH/Dockerfile]
+    /// The Dockerfile, also at an URL; - for standard input [default: PATH/Dockerfile]
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Name, and optionally a tag, for the image; may be given several times
     #[arg(long, short, value_name = "NAME[:TAG]")]
     pub tag: Vec<String>,
-    /// What a name means in FROM, --from and from= instead of a stage or an image: a directory, oci-layout://DIR[:TAG] or
-    /// docker-image://NAME
+    /// What a name means in FROM, --from and from= instead of a stage or an image: a directory, a repository or an
+    /// archive at an URL, oci-layout://DIR[:TAG] or docker-image://NAME
     #[arg(long, value_name = "NAME=WHERE", value_parser = words::context)]
     pub build_context: Vec<(String, words::Context)>,
     /// Value of an ARG; without =VALUE it is taken from the environment
@@ -88,8 +88,8 @@ pub struct BuildArgs {
     /// Memory limit of RUN steps, such as 512m
     #[arg(long, short, value_name = "BYTES")]
     pub memory: Option<String>,
-    /// Network of RUN steps: none (loopback only, the default) or host
-    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["default", "none", "host"])]
+    /// Network of RUN steps: bridge, none (loopback only) or host; default is bridge where that can be had, else none
+    #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = ["default", "bridge", "none", "host"])]
     pub network: String,
     /// Where the result goes: type=local, tar, oci, docker or image [default: an image of the store]
     #[arg(long, short, value_name = "DIR|type=TYPE[,dest=PATH]")]
@@ -116,7 +116,9 @@ pub struct BuildArgs {
 pub fn run(args: &BuildArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
     let outputs = args.output.iter().map(|output| Output::read(output)).collect::<Result<Vec<_>>>()?;
-    let (mut request, _received) = request(args)?;
+    let fetching = Fetching::new(args, &place)?;
+    let sources = sources(args, &fetching)?;
+    let mut request = request(args, &place, &sources, fetching.cancel()?)?;
     let names = names(args, &outputs)?;
     let is_image = outputs.is_empty() || outputs.iter().any(|output| matches!(output, Output::Image(_)));
     if is_image {
@@ -130,12 +132,12 @@ pub fn run(args: &BuildArgs) -> Result {
         return check(&session, &builder, &request);
     }
     let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
-    let mut brought = Vec::new();
-    let built = contexts(args, &session, &mut brought).and_then(|contexts| {
+    let mut named = Named::default();
+    let built = named.bring(args, &session, &fetching).and_then(|contexts| {
         request.contexts = contexts;
         builder.build(&request, &mut teller).inspect_err(|_| teller.failed()).map_err(failed)
     });
-    brought.iter().try_for_each(|image| session.store.remove(&image.to_string(), false).map(drop))?;
+    named.end(&session)?;
     let built = built?;
     if let Some(path) = &args.iidfile {
         std::fs::write(path, built.image.id.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
@@ -154,52 +156,14 @@ pub fn run(args: &BuildArgs) -> Result {
     print(&format!("{}\n", built.image.id))
 }
 
-/// Standard input, in the place of a path.
-const STDIN: &str = "-";
-
-/// The context, the Dockerfile and its text if that is no file, as the arguments say; what came goes with the directory.
-type Sources = (PathBuf, PathBuf, Option<Vec<u8>>, Option<tempfile::TempDir>);
-
-fn sources(args: &BuildArgs) -> Result<Sources> {
-    let from_stdin = |path: &Path| path == Path::new(STDIN);
-    let file_on_stdin = args.file.as_deref().is_some_and(from_stdin);
-    if from_stdin(&args.context) {
-        if file_on_stdin {
-            return Err(Failure::usage("standard input is either the context or the Dockerfile, not both"));
-        }
-        let dir = tempfile::tempdir().context("cannot make a directory for the context")?;
-        let text = harness_builder::receive_context(&mut std::io::stdin(), dir.path()).map_err(failed)?;
-        let file = dir.path().join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
-        // What came is not to be trusted: a link must not lead to a file of this machine.
-        let is_inside = |file: &Path| Some(file.canonicalize().ok()?.starts_with(dir.path().canonicalize().ok()?));
-        if text.is_none() && (is_inside(&file) != Some(true) || !file.is_file()) {
-            let name = args.file.as_deref().unwrap_or(Path::new("Dockerfile"));
-            return Err(Failure::failed(format!("the context on standard input has no file {}", name.display())));
-        }
-        return Ok((dir.path().to_owned(), file, text, Some(dir)));
-    }
-    if file_on_stdin {
-        let mut text = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the Dockerfile on standard input")?;
-        return Ok((args.context.clone(), args.context.join("Dockerfile"), Some(text), None));
-    }
-    let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
-    Ok((args.context.clone(), path, None, None))
-}
-
-/// What came on standard input is there as long as the second value.
-fn request(args: &BuildArgs) -> Result<(BuildRequest, Option<tempfile::TempDir>)> {
-    let (context, dockerfile, dockerfile_text, received) = sources(args)?;
-    if dockerfile_text.is_none() {
-        std::fs::metadata(&dockerfile).with_context(|| format!("cannot read {}", dockerfile.display()))?;
-    }
+fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<AtomicBool>) -> Result<BuildRequest> {
     let allows = |name: &str| args.allow.iter().any(|allowed| allowed == name);
     let allow = Entitlements { host_network: allows("network.host"), insecure: allows("security.insecure") };
     let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
-    let request = BuildRequest {
-        context,
-        dockerfile: Some(dockerfile),
-        dockerfile_text,
+    Ok(BuildRequest {
+        context: sources.context.clone(),
+        dockerfile: Some(sources.dockerfile.clone()),
+        dockerfile_text: sources.text.clone(),
         hosts: args.add_host.clone(),
         allow,
         no_cache_stages: args.no_cache_filter.clone(),
@@ -211,35 +175,13 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Option<tempfile::TempDir>)
         tags: Vec::new(),
         no_cache: args.no_cache,
         limits: RunLimits { memory },
-        network: if args.network == "host" { BuildNetwork::Host } else { BuildNetwork::None },
+        network: words::network(&args.network),
+        networks: Some(place.networks()),
         secrets: args.secret.iter().map(|secret| words::secret(secret)).collect::<Result<_>>()?,
         ssh: args.ssh.iter().map(|agent| words::agent(agent)).collect::<Result<_>>()?,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
-        cancel: signals::stop_flag()?,
-    };
-    Ok((request, received))
-}
-
-/// What `--build-context` gives. Images of layouts are in the store for as long as the build takes; those that were not
-/// there before are added to `brought`.
-fn contexts(args: &BuildArgs, session: &Session, brought: &mut Vec<Digest>) -> Result<NamedContexts> {
-    let mut contexts = NamedContexts::new();
-    for (name, context) in &args.build_context {
-        let context = match context {
-            words::Context::Here(context) => context.clone(),
-            words::Context::Layout(location) => {
-                let before: Vec<_> = session.store.list()?.iter().map(|image| image.manifest_digest).collect();
-                let image = harness_transfer::copy_in(&session.store, location, &[], &args.registry.options(), &())
-                    .map_err(|error| Failure::Failed(error.into()))?;
-                if !before.contains(&image.manifest_digest) {
-                    brought.push(image.id);
-                }
-                NamedContext::Image(image.id.to_string())
-            }
-        };
-        contexts.insert(name.clone(), context);
-    }
-    Ok(contexts)
+        cancel,
+    })
 }
 
 /// Those of `--tag`, and those that outputs give.

@@ -43,7 +43,10 @@ pub fn run(args: &GcArgs) -> Result {
         }
     }
     let containers = Containers::open(place.containers())?;
-    let lives = |id: &str| containers.state(id).is_ok_and(|(_, status)| status.is_alive());
+    // A build's place is gone when its interface is.
+    let lives = |id: &str| {
+        harness_builder::is_network_of_a_build(id) || containers.state(id).is_ok_and(|(_, status)| status.is_alive())
+    };
     for left in harness_network::gc(&place.networks(), &lives)? {
         gone.say(left.kind, &left.what)?;
     }

@@ -232,7 +232,7 @@ COPY --from=registry.example/x:1 /etc/passwd /of-host
         build(&place, "vfs", &[], "FROM files\n", &["--build-context", context]).status_is(2).says(why);
     };
     refused("files=/none/there", "no directory");
-    refused("files=https://example.org/x.git", "https:// is not supported");
+    refused("files=ftp://example.org/x.git", "ftp:// is not supported");
     let from = build(&place, "vfs", &[], "FROM files\n", &["--build-context", &format!("files={directory}")]);
     from.status_is(1).says("Dockerfile:1:6").says("FROM starts from an image");
 }

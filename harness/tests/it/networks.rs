@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::fd::AsFd,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -10,10 +11,10 @@ use std::{
 use crate::place::{Answer, Place, program};
 
 /// A network namespace with loopback, alive as long as a process in it.
-struct Namespace(Child);
+pub struct Namespace(Child);
 
 impl Namespace {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let script = "ip link set lo up && echo ready && exec sleep 1000";
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", script]).stdout(Stdio::piped());
@@ -25,10 +26,32 @@ impl Namespace {
         Self(child)
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Answer {
+    pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg(program).args(args);
-        Answer::of(&command.output().unwrap())
+        command
+    }
+
+    pub fn run(&self, program: &str, args: &[&str]) -> Answer {
+        Answer::of(&self.command(program, args).output().unwrap())
+    }
+
+    /// Makes something, such as a socket, that belongs to it.
+    pub fn within<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
+        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.0.id())).unwrap();
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                rustix::thread::move_into_link_name_space(namespace.as_fd(), None).unwrap();
+                make()
+            });
+            inside.join().unwrap()
+        })
+    }
+
+    /// Names of its interfaces.
+    pub fn interfaces(&self) -> Vec<String> {
+        let lines = self.run("ip", &["-brief", "link"]).ok().out;
+        lines.lines().map(|line| line.split([' ', '@']).next().unwrap_or_default().to_owned()).collect()
     }
 
     fn harness(&self, place: &Place, command: &str, args: &[&str]) -> Answer {
@@ -51,11 +74,11 @@ impl Drop for Namespace {
 }
 
 /// An image of busybox alone, which can serve and fetch.
-fn busybox(place: &Place) {
+pub fn busybox(place: &Place) {
     let rootfs = place.dir.path().join("rootfs");
     fs::create_dir_all(rootfs.join("bin")).unwrap();
     fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("install busybox-static");
-    for name in ["sh", "httpd", "mkdir", "cat", "sleep"] {
+    for name in ["sh", "httpd", "mkdir", "cat", "sleep", "ls", "nc", "nslookup", "grep", "printf"] {
         std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(name)).unwrap();
     }
     let tar = place.dir.path().join("busybox.tar");
@@ -65,7 +88,7 @@ fn busybox(place: &Place) {
 }
 
 /// A line of a shell's. (The static busybox of some distributions has a wget that does not get to its request.)
-fn ask(busybox: &str, address: &str, port: &str) -> String {
+pub fn ask(busybox: &str, address: &str, port: &str) -> String {
     format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | {busybox} nc -w 3 {address} {port}")
 }
 

@@ -56,6 +56,22 @@ fn as_mapped(place: &Place, args: &[&str]) -> Answer {
 }
 
 #[test]
+fn privileged_without_root_commands_have_loopback_and_that_is_said_once() {
+    let place = Place::new();
+    home(&place, NOBODY);
+    fs::write(place.dir.path().join("Dockerfile"), "FROM host\nRUN true\nRUN true # again\n").unwrap();
+    let context = place.dir.path().to_str().unwrap();
+    let built = as_nobody(&place, &["build", "--driver", "vfs", context]).ok();
+    let warnings: Vec<_> = built.err.lines().filter(|line| line.contains("RUN has loopback alone")).collect();
+    assert_eq!(warnings.len(), 1, "{built:#?}");
+    assert!(warnings[0].contains("needs root"), "{warnings:?}");
+    let silent = as_nobody(&place, &["build", "--driver", "vfs", "--no-cache", "--network", "none", context]).ok();
+    assert!(!silent.err.contains("loopback"), "{silent:#?}");
+    let refused = as_nobody(&place, &["build", "--driver", "vfs", "--no-cache", "--network", "bridge", context]);
+    refused.status_is(2).says("RUN has no network: a bridge network needs root");
+}
+
+#[test]
 fn privileged_an_ordinary_user_builds_and_runs() {
     let place = Place::new();
     for driver in ["overlay2", "vfs"] {

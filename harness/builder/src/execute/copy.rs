@@ -15,19 +15,13 @@ use storage_layer::{
 use storage_sys::userns;
 
 use self::{mode::Mode, place::Placing};
-use super::{
-    Build,
-    config::State,
-    files::Files,
-    owner::find as find_owner,
-    remote::{Address, Remote},
-    step::Step,
-};
+use super::{Build, config::State, files::Files, owner::find as find_owner, remote::Remote, step::Step};
 use crate::{
     Error, Ignore, Result, Span,
     context::{Found, Jail, clean, find, has_wildcards, is_pattern, walk},
     dockerfile::{Kind, Transfer, Word},
     expand::Reading,
+    fetch::Address,
     ignore::Pattern,
 };
 

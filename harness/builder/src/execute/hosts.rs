@@ -1,13 +1,14 @@
 //! The files by which commands find other machines.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use harness_network::{Dns, host_resolv_conf, resolv_conf};
 use harness_runtime::config::Bind;
 
-use super::{BuildNetwork, BuildRequest};
+use super::{BuildRequest, network::Place};
 use crate::{Error, Result, context::Jail};
 
 /// What commands see the machine called, as with BuildKit.
@@ -26,21 +27,26 @@ pub fn hostname(request: &BuildRequest) -> &str {
 
 /// Which of these files a command has of its own, and what is in them. Without a network and without hosts to know, it
 /// has those of the image: a layer must not get a trace of what was mounted where nothing needed to be.
-pub fn files(request: &BuildRequest, network: BuildNetwork) -> Result<Vec<(PathBuf, String)>> {
+pub fn files(request: &BuildRequest, place: &Place) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
-    if network == BuildNetwork::Host || !request.hosts.is_empty() {
+    if *place != Place::Alone || !request.hosts.is_empty() {
         let mut text =
             format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", hostname(request));
         text.extend(request.hosts.iter().map(|(name, address)| format!("{address}\t{name}\n")));
         files.push((HOSTS.into(), text));
     }
-    if network == BuildNetwork::Host {
-        let text = match fs::read_to_string(RESOLVER) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+    match place {
+        Place::Alone => {}
+        // What the machine's loopback has is the command's, too.
+        Place::Host => match fs::read_to_string(RESOLVER) {
+            Ok(text) => files.push((RESOLVER.into(), text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("read", RESOLVER)(error)),
-        };
-        files.push((RESOLVER.into(), text));
+        },
+        Place::Bridge(_) => {
+            let own = host_resolv_conf().map_err(Error::Network)?;
+            files.push((RESOLVER.into(), resolv_conf(&own, &Dns::default())));
+        }
     }
     Ok(files)
 }
@@ -81,13 +87,13 @@ mod tests {
     #[test]
     fn only_what_a_command_needs() {
         let mut request = BuildRequest::default();
-        assert_eq!(files(&request, BuildNetwork::None).unwrap(), []);
+        assert_eq!(files(&request, &Place::Alone).unwrap(), []);
         request.hosts.push(("db".to_owned(), [10, 0, 0, 7].into()));
-        let found = files(&request, BuildNetwork::None).unwrap();
+        let found = files(&request, &Place::Alone).unwrap();
         assert_eq!(found.len(), 1);
         assert!(found[0].1.contains("localhost buildkitsandbox\n") && found[0].1.ends_with("10.0.0.7\tdb\n"));
         request.build_args.insert(HOSTNAME_ARGUMENT.to_owned(), "other".to_owned());
-        assert!(files(&request, BuildNetwork::Host).unwrap()[0].1.contains("localhost other\n"));
+        assert!(files(&request, &Place::Host).unwrap()[0].1.contains("localhost other\n"));
     }
 
     #[test]

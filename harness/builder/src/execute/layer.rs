@@ -37,6 +37,7 @@ impl Build<'_> {
         {
             return self.reuse(state, text, entry);
         }
+        self.networks.begin(self.request.network);
         let mut times = StepTimes::default();
         let started = Instant::now();
         let parent = self.lay_out(state)?;

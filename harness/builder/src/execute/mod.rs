@@ -8,6 +8,7 @@ mod files;
 mod hosts;
 mod layer;
 mod mounts;
+mod network;
 mod owner;
 pub mod platform;
 mod remote;
@@ -32,12 +33,14 @@ use harness_image::{Configuration, Image, Layers, Reference};
 use storage_driver::{Bytes, Timestamp};
 
 pub use self::config::{PREDEFINED, State};
-use self::remote::Downloads;
+use self::network::Networks;
+pub use self::network::{BuildNetwork, is_network_of_a_build};
 pub use self::step::Step;
 use crate::{
     Error, Ignore, Images, NamedContexts, Observer, Result, StepReport, Stored, Warning, check,
     context::{Jail, read_most, read_regular},
     dockerfile::{Dockerfile, Kind, Stage},
+    fetch::Downloads,
     parse_named,
     stages::{Origin, Plan, names_of_sources, plan},
 };
@@ -50,16 +53,6 @@ const MOST_TEXT: u64 = 16 << 20;
 pub struct RunLimits {
     /// Memory.
     pub memory: Option<Bytes>,
-}
-
-/// Which network RUN sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BuildNetwork {
-    /// Loopback only.
-    #[default]
-    None,
-    /// The machine's own.
-    Host,
 }
 
 /// What a Dockerfile may do beyond a sandbox, by the names of BuildKit's entitlements.
@@ -128,6 +121,8 @@ pub struct BuildRequest {
     pub limits: RunLimits,
     /// The network of RUN, unless it says otherwise itself.
     pub network: BuildNetwork,
+    /// Where the bridge of this data directory is kept; without it there is none.
+    pub networks: Option<PathBuf>,
     /// Further hosts that commands know: name and address.
     pub hosts: Vec<(String, IpAddr)>,
     /// What a Dockerfile may ask for.
@@ -191,6 +186,7 @@ struct Build<'a> {
     /// A stage failed, so the others stop.
     halt: Arc<AtomicBool>,
     downloads: OnceLock<Downloads>,
+    networks: Networks,
 }
 
 impl<'a> Builder<'a> {
@@ -216,9 +212,12 @@ impl<'a> Builder<'a> {
         build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
         build.warn_of_unused_arguments(observer);
         let batch = self.layers.batch();
-        let built = schedule::all(&build, observer).and_then(|steps| build.finish(steps));
-        // Also what a failed build has finished, for the next one's cache.
-        let settled = batch.settle();
+        let built = schedule::all(&build, observer);
+        let (built, settled) = build.networks.give_back_during(observer, || {
+            let built = built.and_then(|steps| build.finish(steps));
+            // Also what a failed build has finished, for the next one's cache.
+            (built, batch.settle())
+        });
         let built = built?;
         settled?;
         Ok(built)
@@ -267,6 +266,8 @@ impl<'a> Build<'a> {
             known.get(name).map_or(Ok(Vec::new()), |image| sources_of_triggers(stage, image))
         })?;
         let total = plan.stages.iter().map(|number| file.stages[*number].instructions.len()).sum();
+        let networks = Networks::new(request.networks.clone());
+        networks.expect(network::wanted(plan.stages.iter().flat_map(|number| &file.stages[*number].instructions)));
         Ok(Self {
             layers,
             request,
@@ -284,6 +285,7 @@ impl<'a> Build<'a> {
             done: Mutex::default(),
             halt: Arc::default(),
             downloads: OnceLock::new(),
+            networks,
         })
     }
 
@@ -349,7 +351,7 @@ impl<'a> Build<'a> {
         known.cloned().ok_or("a stage cannot be named by a variable here; begin a stage with FROM and the variable")
     }
 
-    fn finish(self, steps: Vec<StepReport>) -> Result<BuildOutcome> {
+    fn finish(&self, steps: Vec<StepReport>) -> Result<BuildOutcome> {
         let last = self
             .plan
             .stages

@@ -1,18 +1,16 @@
 //! What ADD takes from elsewhere: files by HTTP, trees of git repositories.
 
-mod date;
-mod downloads;
-mod git;
-mod http;
-mod place;
-
 use std::{cell::OnceCell, path::PathBuf};
 
 use storage_layer::Digest;
 
-pub use self::{downloads::Downloads, place::Address};
 use super::{Build, step::Step};
-use crate::{Result, Span, cache_key::KeyMaker, context::Found};
+use crate::{
+    Result, Span,
+    cache_key::KeyMaker,
+    context::Found,
+    fetch::{Address, git, http},
+};
 
 /// A source of ADD that is not in the build context; it is fetched when something needs it, once.
 pub struct Remote {
@@ -106,7 +104,7 @@ impl Remote {
             return Ok(known);
         }
         let Address::Git { url, reference, .. } = &self.address else { return Ok("") };
-        let found = git::Git::new(build).resolve(url, reference).map_err(|why| self.fails(step, why))?;
+        let found = git_of(build).resolve(url, reference).map_err(|why| self.fails(step, why))?;
         Ok(self.commit.get_or_init(|| found))
     }
 
@@ -130,8 +128,7 @@ impl Remote {
                 if let Some(wanted) = &self.wanted_commit {
                     self.wanted(commit, wanted, step)?;
                 }
-                let git = git::Git::new(build);
-                let tree = git.check_out(root, url, reference, commit, self.keep_git_dir);
+                let tree = git_of(build).check_out(root, url, reference, commit, self.keep_git_dir);
                 let path = tree.and_then(|tree| git::below(&tree, subdirectory));
                 (PathBuf::new(), path.map_err(|why| self.fails(step, why))?, true, None)
             }
@@ -140,4 +137,8 @@ impl Remote {
         let found = Found { kept: name.clone(), name, path, is_dir };
         Ok(self.fetched.get_or_init(|| Fetched { found, digest, _dir: dir }))
     }
+}
+
+fn git_of<'a>(build: &'a Build<'_>) -> git::Git<'a> {
+    git::Git { cancel: &build.request.cancel, agent: build.request.ssh.get("default").map(PathBuf::as_path) }
 }

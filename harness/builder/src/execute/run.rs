@@ -16,7 +16,7 @@ use std::{
 
 use harness_runtime::{
     Launch, Stdio,
-    config::{Bind, ContainerConfig, Network, spec},
+    config::{Bind, ContainerConfig, spec},
 };
 use storage_layer::Digest;
 
@@ -26,6 +26,7 @@ use super::{
     config::State,
     hosts,
     mounts::{Laid, Mounts},
+    network::{self, Place},
     step::Step,
 };
 use crate::{
@@ -52,6 +53,12 @@ pub struct Prepared {
     mounts: Mounts,
 }
 
+/// What a command finds beside the layer.
+struct Around<'a> {
+    laid: &'a Laid,
+    place: &'a Place,
+}
+
 impl Prepared {
     pub fn new(
         build: &Build<'_>,
@@ -74,21 +81,7 @@ impl Prepared {
                 return Err(step.wrong(step.place_of("security"), why));
             }
         };
-        let network = match step.option("network", state)?.as_deref() {
-            None | Some("default") => build.request.network,
-            Some("none") => BuildNetwork::None,
-            Some("host") if build.request.network == BuildNetwork::Host || build.request.allow.host_network => {
-                BuildNetwork::Host
-            }
-            Some("host") => {
-                let why = "--network=host is only allowed when the build is started with --allow network.host";
-                return Err(step.wrong(step.place_of("network"), why));
-            }
-            Some(other) => {
-                let why = format!("--network is default, none or host, not {other:?}");
-                return Err(step.wrong(step.place_of("network"), why));
-            }
-        };
+        let network = network::of(build.request, state, step)?;
         let (words, script) = words(state, step, command);
         Ok(Self { index, words, script, network, insecure, mounts: Mounts::read(build, stage, state, step)? })
     }
@@ -108,6 +101,12 @@ impl Prepared {
         if let Some(name) = build.request.build_args.get(hosts::HOSTNAME_ARGUMENT) {
             key.add(name.as_bytes());
         }
+        // As with BuildKit, whose key has the kind of network.
+        match self.network {
+            BuildNetwork::None => key.add(b"network none"),
+            BuildNetwork::Host => key.add(b"network host"),
+            BuildNetwork::Sandbox | BuildNetwork::Bridge => {}
+        }
         build.request.hosts.iter().for_each(|(name, address)| key.add(format!("{name} {address}").as_bytes()));
         Ok(key.finish())
     }
@@ -121,7 +120,10 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let laid = self.mounts.lay(build, step)?;
-        let ran = self.at_mount_points(build, state, root, &laid, observer);
+        let place = build.networks.take(self.network, observer)?;
+        let ran = self.at_mount_points(build, state, root, &Around { laid: &laid, place: &place }, observer);
+        // One that was allowed to change its network is not followed by others there.
+        build.networks.put_back(place, !self.insecure);
         let undone = laid.finish(build);
         let (status, output) = ran?;
         undone?;
@@ -137,11 +139,12 @@ impl Prepared {
         build: &Build<'_>,
         state: &State,
         root: &Path,
-        laid: &Laid,
+        around: &Around<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(i32, String)> {
+        let Around { laid, place } = around;
         let dir = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
-        let files = hosts::lay(&hosts::files(build.request, self.network)?, dir.path(), root, &laid.binds)?;
+        let files = hosts::lay(&hosts::files(build.request, place)?, dir.path(), root, &laid.binds)?;
         let mut targets: Vec<_> = ["/proc", "/sys", "/dev"].map(|path| (Path::new(path), true)).into();
         targets.extend(laid.tmpfs.iter().map(|tmpfs| (tmpfs.target.as_path(), true)));
         targets.extend(laid.binds.iter().map(|bind| (bind.target.as_path(), bind.source.is_dir())));
@@ -151,7 +154,7 @@ impl Prepared {
         binds.extend(files.iter().cloned());
         let ran = self
             .with_script(dir.path(), binds)
-            .and_then(|binds| self.container(build, state, root, laid, binds, observer));
+            .and_then(|binds| self.container(build, state, root, around, binds, observer));
         let cleared = points.clear();
         let ran = ran?;
         cleared?;
@@ -173,24 +176,21 @@ impl Prepared {
         build: &Build<'_>,
         state: &State,
         root: &Path,
-        laid: &Laid,
+        around: &Around<'_>,
         binds: Vec<Bind>,
         observer: &mut dyn Observer,
     ) -> Result<(i32, String)> {
         let mut config = ContainerConfig::new(root, self.words.clone());
         config.env = state.run_env();
-        config.env.extend(laid.env.iter().cloned());
+        config.env.extend(around.laid.env.iter().cloned());
         config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };
         config.user.clone_from(&state.user);
         config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
         config.binds = binds;
         config.hostname = Some(hosts::hostname(build.request).to_owned());
         config.privileged = self.insecure;
-        config.tmpfs.clone_from(&laid.tmpfs);
-        config.network = match self.network {
-            BuildNetwork::None => Network::None,
-            BuildNetwork::Host => Network::Host,
-        };
+        config.tmpfs.clone_from(&around.laid.tmpfs);
+        config.network = around.place.network();
         let id = format!("build-{}-{}", std::process::id(), self.index);
         let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
         let watch = Watch::start([build.request.cancel.clone(), build.halt.clone()], container.signaller());

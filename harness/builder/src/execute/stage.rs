@@ -6,7 +6,7 @@ use super::{
     Build,
     config::{PREDEFINED, State},
     layer::Made,
-    owner, run,
+    network, owner, run,
     step::Step,
 };
 use crate::{
@@ -75,6 +75,7 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
             let file = trigger(&base, &text)?;
             let more = file.stages.iter().map(|stage| stage.instructions.len()).sum();
             self.build.total.fetch_add(more, Ordering::Relaxed);
+            self.build.networks.expect(network::wanted(file.stages.iter().flat_map(|stage| &stage.instructions)));
             for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
                 if matches!(instruction.kind, Kind::Onbuild(_) | Kind::Maintainer(_)) {
                     return Err(file.source.refuse(instruction.keyword, "this cannot be an ONBUILD trigger"));
@@ -97,6 +98,9 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
         };
         self.observer.step_started(&start);
         let made = self.carry_out(step, start.index)?;
+        if network::wants(step.instruction) {
+            self.build.networks.end_one();
+        }
         let StepStart { index, total, stage, instruction } = start;
         let report =
             StepReport { index, total, stage, instruction, cached: made.cached, times: made.times, layer: made.layer };

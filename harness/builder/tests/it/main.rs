@@ -2,6 +2,7 @@
 
 mod buildah;
 mod commands;
+mod contexts;
 mod copying;
 mod corpus;
 mod images;
@@ -19,6 +20,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let tests = [
         commands::tests(),
+        contexts::tests(),
         copying::tests(),
         corpus::tests(),
         images::tests(),

@@ -81,7 +81,7 @@ fn privileged_a_checksum_needs_no_network_the_second_time() {
 }
 
 /// A tar of one file, made by another program.
-fn tar(dir: &Path, option: &str, name: &str) -> Vec<u8> {
+pub fn tar(dir: &Path, option: &str, name: &str) -> Vec<u8> {
     let path = dir.join("made.tar");
     fs::write(dir.join(name), name).unwrap();
     let status = Command::new("tar").arg(option).arg(&path).arg("-C").arg(dir).arg(name).status().unwrap();
@@ -122,7 +122,7 @@ fn privileged_archives_of_all_kinds_are_unpacked() {
 }
 
 /// Runs git in a repository with a fixed author and time.
-fn git(repository: &Path, args: &[&str]) -> String {
+pub fn git(repository: &Path, args: &[&str]) -> String {
     let mut command = Command::new("git");
     command.args(["-c", "init.defaultBranch=main", "-c", "user.name=A", "-c", "user.email=a@example.org"]);
     command.args(["-c", "protocol.file.allow=always"]).args(args).current_dir(repository);
@@ -133,7 +133,7 @@ fn git(repository: &Path, args: &[&str]) -> String {
 }
 
 /// Two commits: `v1` has the first, `main` the second.
-fn repository(dir: &Path) -> (String, String) {
+pub fn repository(dir: &Path) -> (String, String) {
     let path = dir.join("repo.git");
     fs::create_dir(&path).unwrap();
     git(&path, &["init", "-q"]);

@@ -32,6 +32,17 @@ fn privileged_what_dead_containers_had_is_given_again() {
 }
 
 #[test]
+fn privileged_the_last_who_lives_takes_the_dead_along() {
+    let host = Host::new();
+    let (one, first) = host.container("one", &[]);
+    let (_two, _) = host.container("two", &[]);
+    drop(one);
+    host.wait_until_gone(&first.interface);
+    host.detach("two");
+    assert_eq!(host.interfaces(), ["lo"]);
+}
+
+#[test]
 fn privileged_gc_takes_what_a_crash_left() {
     let host = Host::new();
     let (_one, first) = host.container("one", &["8080:80"]);

@@ -175,13 +175,15 @@ pub enum Seccomp {
 }
 
 /// Which network a container has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Network {
     /// Its own, with a loopback interface only.
     #[default]
     None,
     /// Its own, in which [`Launch::prepare`](crate::Launch::prepare) makes more interfaces.
     Prepared,
+    /// The network namespace that this file is.
+    Joined(PathBuf),
     /// The host's.
     Host,
 }

@@ -193,7 +193,7 @@ fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux
     let (masked, read_only) = if config.privileged { (&[][..], &[][..]) } else { (&MASKED[..], &READ_ONLY[..]) };
     let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
     let mut builder = LinuxBuilder::default()
-        .namespaces(namespaces(config.network)?)
+        .namespaces(namespaces(&config.network)?)
         .masked_paths(owned(masked))
         .readonly_paths(owned(read_only))
         .sysctl(sysctls);
@@ -215,13 +215,16 @@ fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Opt
     }
 }
 
-fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
-    let mut kinds =
-        vec![LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
-    if network != Network::Host {
-        kinds.push(LinuxNamespaceType::Network);
+fn namespaces(network: &Network) -> Result<Vec<LinuxNamespace>> {
+    let kinds = [LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
+    let mut namespaces: Vec<_> = kinds.map(|kind| LinuxNamespaceBuilder::default().typ(kind)).into();
+    let own = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Network);
+    match network {
+        Network::None | Network::Prepared => namespaces.push(own),
+        Network::Joined(path) => namespaces.push(own.path(path)),
+        Network::Host => {}
     }
-    kinds.into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)).collect()
+    namespaces.into_iter().map(|namespace| namespace.build().map_err(invalid)).collect()
 }
 
 fn resources(config: &ContainerConfig) -> Result<LinuxResources> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, net::IpAddr, os::unix::fs::FileTypeExt, path::PathBuf};
 
-use harness_builder::{NamedContext, Secret};
+use harness_builder::{BuildNetwork, NamedContext, Secret};
 use harness_image::Reference;
 use harness_transfer::Location;
 
@@ -27,16 +27,28 @@ pub fn host(text: &str) -> Result<(String, IpAddr), String> {
     }
 }
 
+/// What `--network` says, of the words that it may.
+pub fn network(name: &str) -> BuildNetwork {
+    match name {
+        "none" => BuildNetwork::None,
+        "host" => BuildNetwork::Host,
+        "bridge" => BuildNetwork::Bridge,
+        _ => BuildNetwork::Sandbox,
+    }
+}
+
 /// What a name of the Dockerfile is to mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
     /// What the builder finds itself.
     Here(NamedContext),
+    /// A repository or an archive elsewhere.
+    Address(String),
     /// An image of an OCI layout.
     Layout(Location),
 }
 
-/// `NAME=DIRECTORY`, `NAME=oci-layout://DIRECTORY[:TAG]` or `NAME=docker-image://NAME`, as buildx has them.
+/// `NAME=DIRECTORY`, `NAME=URL`, `NAME=oci-layout://DIRECTORY[:TAG]` or `NAME=docker-image://NAME`, as buildx has them.
 pub fn context(text: &str) -> Result<(String, Context), String> {
     let pair = text.split_once('=').filter(|(name, place)| !name.is_empty() && !place.is_empty());
     let Some((name, place)) = pair else { return Err(format!("write NAME=DIRECTORY, not {text:?}")) };
@@ -49,12 +61,13 @@ pub fn context(text: &str) -> Result<(String, Context), String> {
         Some(("oci-layout", layout)) => {
             Context::Layout(format!("oci:{layout}").parse().map_err(|error| wrong(&error))?)
         }
-        Some((scheme, _)) => {
-            let why = format!("{scheme}:// is not supported; there are directories, oci-layout:// and docker-image://");
-            return Err(wrong(&why));
-        }
         None if fs::metadata(place).is_ok_and(|found| found.is_dir()) => {
             Context::Here(NamedContext::Directory(place.into()))
+        }
+        _ if harness_builder::is_address(place) => Context::Address(place.to_owned()),
+        Some((scheme, _)) => {
+            let known = "directories, git://, ssh://, https://, http://, oci-layout:// and docker-image://";
+            return Err(wrong(&format!("{scheme}:// is not supported; there are {known}")));
         }
         None => return Err(wrong(&format!("{place} is no directory"))),
     };
@@ -152,9 +165,12 @@ mod tests {
         let here = |context| Ok(("a".to_owned(), Context::Here(context)));
         assert_eq!(context("a=/etc"), here(NamedContext::Directory("/etc".into())));
         assert_eq!(context("a=docker-image://x:1"), here(NamedContext::Image("x:1".to_owned())));
+        for address in ["https://x.org/y.tar", "git://x.org/y#v1:z", "git@x.org:y"] {
+            assert_eq!(context(&format!("a={address}")), Ok(("a".to_owned(), Context::Address(address.to_owned()))));
+        }
         let layout = Location::Oci("/d".into(), Some("t".to_owned()));
         assert_eq!(context("a=oci-layout:///d:t"), Ok(("a".to_owned(), Context::Layout(layout))));
-        for text in ["a", "=/etc", "a=", "a=/none/there", "a=https://x/y", "a=docker-image://Bad", "a=/etc/hostname"] {
+        for text in ["a", "=/etc", "a=", "a=/none/there", "a=ftp://x/y", "a=docker-image://Bad", "a=/etc/hostname"] {
             assert!(context(text).is_err(), "{text}");
         }
     }

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 
 /// A directory for what is being fetched, on the disk of the image store and not in memory. What a killed build left
 /// there goes when nobody else fetches.
+#[derive(Debug)]
 pub struct Downloads {
     dir: PathBuf,
     _lock: File,

@@ -30,6 +30,15 @@ impl Address {
         }
     }
 
+    /// Reads a build context; `None` for one of this machine. Beside what ADD knows there is docker's short form for one
+    /// host.
+    pub fn of_context(text: &str) -> Option<Self> {
+        if text.starts_with("github.com/") {
+            return Some(Self::git(&format!("https://{text}")));
+        }
+        Self::read(text)
+    }
+
     /// `URL#REFERENCE:DIRECTORY`
     fn git(text: &str) -> Self {
         let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
@@ -128,6 +137,9 @@ mod tests {
         ] {
             assert_eq!(name(text), expected, "{text}");
         }
+        let short = Address::of_context("github.com/a/b#main:c");
+        assert!(matches!(short, Some(Address::Git { url, .. }) if url == "https://github.com/a/b"));
+        assert_eq!(Address::of_context("./git"), None);
         let secret = Address::read("https://me:secret@example.org/x@y").unwrap();
         assert_eq!(secret.to_string(), "https://example.org/x@y");
     }

@@ -2,18 +2,19 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use storage_layer::Limits;
+use storage_sys::statfs;
 
-use super::super::Build;
 use crate::context::{Jail, clean};
 
 /// Of what git says this much is read.
@@ -21,17 +22,18 @@ const MOST_SAID: u64 = 1 << 20;
 
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// What git leaves of a disk to others.
+const LEFT: u64 = 64 << 20;
+
 /// The git program with what it may do.
 pub struct Git<'a> {
-    cancel: &'a AtomicBool,
-    agent: Option<&'a Path>,
+    /// Set to stop it.
+    pub cancel: &'a AtomicBool,
+    /// The socket of the agent whose keys ssh may use.
+    pub agent: Option<&'a Path>,
 }
 
-impl<'a> Git<'a> {
-    pub fn new(build: &'a Build<'_>) -> Self {
-        Self { cancel: &build.request.cancel, agent: build.request.ssh.get("default").map(PathBuf::as_path) }
-    }
-
+impl Git<'_> {
     /// The commit that a branch, a tag or a commit's own name means; HEAD for an empty one. Branches come first, as
     /// for git-checkout(1).
     pub fn resolve(&self, url: &str, reference: &str) -> Result<String, String> {
@@ -76,6 +78,7 @@ impl<'a> Git<'a> {
         self.run(&tree, &["init", "--quiet", &format!("--template={}", empty.display())])?;
         self.run(&tree, &["remote", "add", "--", "origin", url])?;
         self.fetch(&tree, reference, commit)?;
+        self.bound(&tree, commit)?;
         self.run(&tree, &["checkout", "--quiet", "--detach", commit, "--"])?;
         let submodules = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
         self.run(&tree, &submodules)?;
@@ -110,9 +113,31 @@ impl<'a> Git<'a> {
         self.run(tree, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
     }
 
-    /// Runs git with a umask of its own, without this user's configuration, without questions, and over the network
-    /// only: a repository's submodules cannot lead to this machine's files or programs.
+    /// Refuses a tree of very many files before it is written: few objects make a huge one where directories are the same
+    /// (a "git bomb"), and git holds the list of all files in memory.
+    fn bound(&self, tree: &Path, commit: &str) -> Result<(), String> {
+        let most = Limits::default().entries;
+        let list = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit];
+        let (status, counted, errors) = self.start(tree, &list, move |output| count(output, most))?;
+        counted?;
+        said(&list, status, &errors)
+    }
+
+    /// Runs git, and returns what it says.
     fn run(&self, dir: &Path, args: &[&str]) -> Result<String, String> {
+        let (status, output, errors) = self.start(dir, args, text)?;
+        said(args, status, &errors).map(|()| output)
+    }
+
+    /// Runs git with a umask of its own, without this user's configuration, without questions, and over the network
+    /// only: a repository's submodules cannot lead to this machine's files or programs. It ends where nearly all of the
+    /// disk is taken.
+    fn start<T: Send + 'static>(
+        &self,
+        dir: &Path,
+        args: &[&str],
+        read: impl FnOnce(ChildStdout) -> T + Send + 'static,
+    ) -> Result<(ExitStatus, T, String), String> {
         let mut command = Command::new("sh");
         command.args([
             "-c",
@@ -130,13 +155,18 @@ impl<'a> Git<'a> {
             .env("GIT_ALLOW_PROTOCOL", "git:http:https:ssh")
             .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
             .env("LC_ALL", "C");
-        if let Some(agent) = self.agent {
-            command.env("SSH_AUTH_SOCK", agent);
-        }
+        match self.agent {
+            Some(agent) => command.env("SSH_AUTH_SOCK", agent),
+            // That of this user is not a Dockerfile's to use.
+            None => command.env_remove("SSH_AUTH_SOCK"),
+        };
         let mut child = command.spawn().map_err(|error| format!("cannot run git: {error}; install git"))?;
-        let outputs = [child.stdout.take().map(reader), child.stderr.take().map(reader)];
+        let output = child.stdout.take().map(|output| thread::spawn(move || read(output)));
+        let errors = child.stderr.take().map(|output| thread::spawn(move || text(output)));
+        let mut is_full = false;
         let status = loop {
-            if self.cancel.load(Ordering::Relaxed) {
+            is_full = is_full || room(dir)? == 0;
+            if is_full || self.cancel.load(Ordering::Relaxed) {
                 let _ = child.kill();
             }
             match child.try_wait().map_err(|error| format!("cannot wait for git: {error}"))? {
@@ -144,23 +174,54 @@ impl<'a> Git<'a> {
                 None => thread::sleep(PATIENCE),
             }
         };
-        let [said, errors] = outputs.map(|output| output.and_then(|output| output.join().ok()).unwrap_or_default());
-        if status.success() {
-            return Ok(said);
+        let errors = errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
+        let output = output.and_then(|output| output.join().ok()).ok_or("what git says cannot be read")?;
+        if is_full {
+            Err(format!("there is no room for it in {}", dir.display()))
+        } else {
+            Ok((status, output, errors))
         }
-        let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-        Err(format!("git {}: {}", args.first().unwrap_or(&""), last.trim()))
     }
 }
 
-fn reader(output: impl Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let (mut said, mut output) = (Vec::new(), output);
-        let _ = output.by_ref().take(MOST_SAID).read_to_end(&mut said);
-        // The rest is let go, so that git does not wait for a reader.
-        let _ = std::io::copy(&mut output, &mut std::io::sink());
-        String::from_utf8_lossy(&said).into_owned()
-    })
+/// Bytes that may be written below a directory, such that others have a little left.
+fn room(dir: &Path) -> Result<u64, String> {
+    let room = statfs::room(dir).map_err(|error| error.to_string())?;
+    Ok(room.available.saturating_sub(LEFT))
+}
+
+/// Counts names, each with a NUL after it.
+fn count(output: impl Read, most: u64) -> Result<(), String> {
+    let mut output = BufReader::new(output);
+    let mut found: u64 = 0;
+    loop {
+        let piece = output.fill_buf().map_err(|error| error.to_string())?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        found += piece.iter().filter(|byte| **byte == 0).count() as u64;
+        if found > most {
+            return Err(format!("it has more than {most} files"));
+        }
+        let read = piece.len();
+        output.consume(read);
+    }
+}
+
+fn said(args: &[&str], status: ExitStatus, errors: &str) -> Result<(), String> {
+    if status.success() {
+        return Ok(());
+    }
+    let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+    Err(format!("git {}: {}", args.first().unwrap_or(&""), last.trim()))
+}
+
+fn text(mut output: impl Read) -> String {
+    let mut said = Vec::new();
+    let _ = output.by_ref().take(MOST_SAID).read_to_end(&mut said);
+    // The rest is let go, so that git does not wait for a reader.
+    let _ = std::io::copy(&mut output, &mut std::io::sink());
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// The beginning of a commit's name, or all of it.
@@ -219,4 +280,15 @@ fn each(dir: &Path, visit: &mut dyn FnMut(&Path, bool) -> std::io::Result<bool>)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_counted() {
+        assert_eq!(count(&b"a\0b c\0d/e\0"[..], 3), Ok(()));
+        assert_eq!(count(&b"a\0b c\0d/e\0"[..], 2).unwrap_err(), "it has more than 2 files");
+    }
 }
