@@ -8,7 +8,8 @@ use oci_spec::runtime::Spec;
 use crate::{
     Error, Result, Stdio, caps,
     config::ResolvedUser,
-    plan::{Capabilities, Plan, Process as Program, Rlimit, Terminal},
+    plan::{Capabilities, Mapping, Plan, Process as Program, Rlimit, Terminal},
+    stdio::Streams,
     translate::{self, absolute, c_string},
 };
 
@@ -40,6 +41,8 @@ pub struct Exec {
 pub(crate) struct Origin {
     /// The namespaces that it has for itself.
     namespaces: i32,
+    /// The ids of its own user namespace.
+    users: Option<Mapping>,
     program: Program,
     rlimits: Vec<Rlimit>,
     oom_score_adj: Option<i32>,
@@ -47,10 +50,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(plan: &Plan, namespaces: i32) -> Self {
+    pub(crate) fn new(plan: &Plan, namespaces: i32, users: Option<Mapping>) -> Self {
         let Plan { process, rlimits, oom_score_adj, io_priority, .. } = plan;
         Self {
             namespaces,
+            users,
             program: process.clone(),
             rlimits: rlimits.clone(),
             oom_score_adj: *oom_score_adj,
@@ -61,7 +65,15 @@ impl Origin {
     /// What is taken over of a container that another process has started with `spec`.
     pub(crate) fn of(spec: &Spec) -> Result<Self> {
         let namespaces = translate::namespaces(spec)?;
-        Ok(Self::new(&translate::program(spec)?, namespaces.all))
+        Ok(Self::new(&translate::program(spec)?, namespaces.all, translate::users::of_container(spec)?))
+    }
+
+    /// Gives pipes to the user of the container's own user namespace who runs the program.
+    pub(crate) fn own_stdio(&self, streams: &Streams, plan: &Plan, has_pipes: bool) -> Result<()> {
+        match &self.users {
+            Some(users) if has_pipes => streams.give_to(users, plan.process.uid, plan.process.gid),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn plan(&self, exec: &Exec) -> Result<Plan> {
@@ -90,7 +102,7 @@ impl Origin {
         };
         Ok(Plan {
             join: self.namespaces.cast_unsigned(),
-            own_stdio: matches!(exec.stdio, Stdio::Pipes | Stdio::Output) && program.uid != 0,
+            own_stdio: has_pipes(&exec.stdio) && self.users.is_none() && program.uid != 0,
             terminal,
             die_with_parent: exec.die_with_parent,
             rlimits: self.rlimits.clone(),
@@ -100,6 +112,10 @@ impl Origin {
             ..Plan::default()
         })
     }
+}
+
+pub(crate) fn has_pipes(stdio: &Stdio) -> bool {
+    matches!(stdio, Stdio::Pipes | Stdio::Output)
 }
 
 /// Sets a variable, in place of an earlier one of its name.

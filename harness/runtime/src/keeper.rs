@@ -16,13 +16,14 @@ use std::{
 
 use rustix::fd::{AsFd, OwnedFd};
 
-use crate::exec::{self, Program, Spawned};
+use crate::exec::{self, Maps, Program, Spawned};
 
 struct Request {
     program: &'static Program,
     descriptors: Vec<OwnedFd>,
     namespaces: i32,
     cgroup: Option<OwnedFd>,
+    maps: Option<Maps>,
     answer: Sender<io::Result<Spawned>>,
 }
 
@@ -32,15 +33,16 @@ pub(crate) fn spawn(
     descriptors: &[BorrowedFd<'_>],
     namespaces: i32,
     cgroup: Option<BorrowedFd<'_>>,
+    maps: Option<&Maps>,
 ) -> io::Result<Spawned> {
     if rustix::thread::gettid() == rustix::process::getpid() {
-        return exec::spawn(program, descriptors, namespaces, cgroup);
+        return exec::spawn(program, descriptors, namespaces, cgroup, maps);
     }
     let (answer, answered) = mpsc::channel();
     let own = |fd: &BorrowedFd<'_>| fd.try_clone_to_owned();
     let descriptors = descriptors.iter().map(own).collect::<io::Result<_>>()?;
     let cgroup = cgroup.as_ref().map(own).transpose()?;
-    let request = Request { program, descriptors, namespaces, cgroup, answer };
+    let request = Request { program, descriptors, namespaces, cgroup, maps: maps.cloned(), answer };
     keeper()?.send(request).map_err(|_| io::ErrorKind::BrokenPipe)?;
     answered.recv().map_err(|_| io::ErrorKind::BrokenPipe)?
 }
@@ -54,9 +56,12 @@ fn keeper() -> io::Result<&'static Sender<Request>> {
     // If two callers race, the loser's thread ends with its sender.
     thread::Builder::new().name("container-keeper".into()).spawn(move || {
         for request in requests {
-            let Request { program, descriptors, namespaces, cgroup, answer } = request;
+            let Request { program, descriptors, namespaces, cgroup, maps, answer } = request;
             let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-            let spawned = exec::spawn(program, &borrowed, namespaces, cgroup.as_ref().map(AsFd::as_fd));
+            let spawned = {
+                let cgroup = cgroup.as_ref().map(AsFd::as_fd);
+                exec::spawn(program, &borrowed, namespaces, cgroup, maps.as_ref())
+            };
             // The inherited ends of pipes must be closed here before the caller waits for their end.
             drop(descriptors);
             let _ = answer.send(spawned);

@@ -12,11 +12,12 @@ use crate::{
     Container, Error, Prepare, Process, Result,
     cgroup::{Cgroup, Placement},
     channel::{self, Failure, Message},
-    exec::{self, Program},
-    exec_into::Origin,
+    exec::{self, Maps, Program},
+    exec_into::{self, Origin},
+    given,
     hooks::Hooks,
     keeper,
-    plan::{File as PlanFile, Plan, Terminal},
+    plan::{File as PlanFile, Mapping, Plan, Terminal},
     stdio::{Stdio, Streams},
     translate::{self, Namespaces, c_string},
     wire::Blob,
@@ -54,6 +55,10 @@ pub struct Launch {
     /// Whether the container is killed when this process dies, as it is by default. Else [`Container::detach`] lets it
     /// outlive this one.
     pub die_with_parent: bool,
+    /// Whether the files of the root file system belong to the users of the container's own user namespace who have the
+    /// numbers that they have on disk (an idmapped mount; overlayfs cannot do that). Else they belong to who the mapping says,
+    /// and to nobody where it does not say.
+    pub map_root: bool,
     /// What this process does for the container before its program runs; see [`Prepare`].
     pub prepare: Option<Prepare>,
 }
@@ -79,6 +84,7 @@ impl Launch {
             files: Vec::new(),
             accounting: false,
             die_with_parent: true,
+            map_root: false,
             prepare: None,
         }
     }
@@ -98,15 +104,29 @@ impl Launch {
         check_id(&self.id)?;
         let mut plan = translate::plan(&self.spec)?;
         plan.terminal = terminal(&self.spec, &self.stdio)?;
-        plan.own_stdio = matches!(self.stdio, Stdio::Pipes | Stdio::Output) && plan.process.uid != 0;
+        let users = translate::users::of_container(&self.spec)?;
+        let given = given::mounts(&plan, users.as_ref(), self.map_root)?;
+        let pipes = exec_into::has_pipes(&self.stdio);
+        plan.own_stdio = pipes && users.is_none() && plan.process.uid != 0;
         plan.process.reaper = self.init;
         plan.die_with_parent = self.die_with_parent;
         plan.files = plan_files(&self.files)?;
         let namespaces = translate::namespaces(&self.spec)?;
+        if users.is_some() && !namespaces.joined.is_empty() {
+            return Err(Error::Unsupported {
+                what: "joining namespaces by linux.namespaces.path from an own user namespace".to_owned(),
+                remedy: "leave the paths out for new ones",
+            });
+        }
         let hooks = Hooks::of(&self.id, &self.spec)?;
         let cgroup = Cgroup::create(&self.id, &self.spec, self.accounting)?;
         let streams = Streams::open(self.stdio)?;
-        start(&self.id, plan, &namespaces, cgroup, hooks, streams, self.prepare)
+        if let Some(users) = users.as_ref().filter(|_| pipes) {
+            streams.give_to(users, plan.process.uid, plan.process.gid)?;
+        }
+        let entered = namespaces.joined.iter().map(open_namespace).collect::<Result<Vec<_>>>()?;
+        let entrance = Entrance { entered, given, users, prepare: self.prepare, ..Entrance::default() };
+        start(&self.id, plan, &namespaces, cgroup, hooks, streams, entrance)
     }
 }
 
@@ -117,12 +137,11 @@ fn start(
     cgroup: Option<Cgroup>,
     hooks: Option<Hooks>,
     streams: Streams,
-    prepare: Option<Prepare>,
+    entrance: Entrance<'_>,
 ) -> Result<Container> {
-    let origin = Origin::new(&plan, namespaces.all);
+    let origin = Origin::new(&plan, namespaces.all, entrance.users.clone());
     let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
-    let entered = namespaces.joined.iter().map(open_namespace).collect::<Result<Vec<_>>>()?;
-    let entrance = Entrance { entered, hooks: hooks.as_ref(), prepare, ..Entrance::default() };
+    let entrance = Entrance { hooks: hooks.as_ref(), ..entrance };
     let started = spawn(plan, namespaces.created, &placement, entrance, streams);
     let Some(hooks) = hooks else { return Ok(Container::new(id, started?, cgroup, origin, None)) };
     match started {
@@ -146,6 +165,10 @@ fn start(
 pub(crate) struct Entrance<'a> {
     /// Single namespaces.
     pub(crate) entered: Vec<OwnedFd>,
+    /// Mounts that are made.
+    pub(crate) given: Vec<OwnedFd>,
+    /// The ids of a new user namespace.
+    pub(crate) users: Option<Mapping>,
     /// The process whose namespaces a further program of a container is to join.
     pub(crate) joined: Option<BorrowedFd<'a>>,
     /// What is run on the way.
@@ -177,6 +200,8 @@ pub(crate) fn spawn(
         .map_err(Error::io("make a socket"))?;
     plan.cgroups = u32::try_from(placement.tasks.len()).unwrap_or(0);
     plan.entered = u32::try_from(entrance.entered.len()).unwrap_or(0);
+    plan.given = u32::try_from(entrance.given.len()).unwrap_or(0);
+    let maps = entrance.users.as_ref().map(Maps::from);
     let spawned = {
         let Placement { tasks, directory } = placement;
         let mut descriptors: Vec<BorrowedFd<'_>> = streams.child().to_vec();
@@ -184,10 +209,12 @@ pub(crate) fn spawn(
         descriptors.extend(tasks.iter().map(AsFd::as_fd));
         descriptors.extend(entrance.entered.iter().map(AsFd::as_fd));
         descriptors.extend(entrance.joined);
+        descriptors.extend(entrance.given.iter().map(AsFd::as_fd));
         let directory = directory.as_ref().map(AsFd::as_fd);
-        keeper::spawn(program()?, &descriptors, namespaces, directory).map_err(|source| Error::Spawn { source })?
+        keeper::spawn(program()?, &descriptors, namespaces, directory, maps.as_ref())
+            .map_err(|source| Error::Spawn { source })?
     };
-    drop(theirs);
+    drop((theirs, entrance.given));
     // From here on its guard owns the process.
     let mut process = Process::new(spawned, streams);
     if let Some(prepare) = entrance.prepare {

@@ -20,6 +20,7 @@ mod error;
 mod exec;
 mod exec_into;
 mod external;
+mod given;
 mod hooks;
 mod init;
 mod keeper;

@@ -34,6 +34,9 @@ wire_struct! {
         cgroups: u32,
         /// Number of descriptors of namespaces to join, after those of the cgroups.
         entered: u32,
+        /// Number of descriptors of mounts that the parent has made, after all others: of the root file system and of the
+        /// bind mounts, in order; 0 where the init makes them.
+        given: u32,
         /// Whether the container sees its cgroup as the root of all.
         new_cgroup_namespace: bool,
         /// See personality(2).
@@ -92,6 +95,47 @@ wire_struct! {
         propagation: Option<Propagation>,
         /// Whether a new file system starts with what it covers.
         copy_up: bool,
+        /// Whose files those of a bind mount are in the container.
+        mapping: Option<Mapping>,
+    }
+}
+
+wire_struct! {
+    /// Which ids of a container are which of the host.
+    Mapping {
+        uids: Vec<IdRange>,
+        gids: Vec<IdRange>,
+        /// Of a mount: whether it is for all mounts below as well.
+        recursive: bool,
+    }
+}
+
+wire_struct! {
+    /// Ids one after the other.
+    IdRange {
+        inside: u32,
+        outside: u32,
+        count: u32,
+    }
+}
+
+impl IdRange {
+    /// The host's id.
+    fn outside(&self, inside: u32) -> Option<u32> {
+        let offset = inside.checked_sub(self.inside).filter(|offset| *offset < self.count)?;
+        self.outside.checked_add(offset)
+    }
+}
+
+impl Mapping {
+    /// A user of the container's, as the host counts.
+    pub(crate) fn uid(&self, inside: u32) -> Option<u32> {
+        self.uids.iter().find_map(|range| range.outside(inside))
+    }
+
+    /// A group of the container's.
+    pub(crate) fn gid(&self, inside: u32) -> Option<u32> {
+        self.gids.iter().find_map(|range| range.outside(inside))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     ContainerProcess, Error, Exec, Process, Result, Stats,
     cgroup::{Cgroup, CgroupRecord},
     exec,
-    exec_into::Origin,
+    exec_into::{self, Origin},
     external::Outside,
     launch::{self, Entrance},
     proc::{self, Stat},
@@ -213,7 +213,10 @@ impl Subject<'_> {
         }
         let placement = self.cgroup.map(Cgroup::placement).transpose()?.unwrap_or_default();
         let entrance = Entrance { joined: Some(self.pidfd), ..Entrance::default() };
-        launch::spawn(plan, 0, &placement, entrance, Streams::open(exec.stdio)?)
+        let has_pipes = exec_into::has_pipes(&exec.stdio);
+        let streams = Streams::open(exec.stdio)?;
+        self.origin.own_stdio(&streams, &plan, has_pipes)?;
+        launch::spawn(plan, 0, &placement, entrance, streams)
     }
 
     pub(crate) fn stats(&self) -> Result<Option<Stats>> {

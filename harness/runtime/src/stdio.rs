@@ -3,9 +3,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::pipe::PipeFlags;
+use rustix::{
+    fs::{FileType, Gid, Uid, fchown},
+    pipe::PipeFlags,
+};
 
-use crate::{Error, Result};
+use crate::{Error, Result, plan::Mapping};
 
 /// Where a container's standard streams go.
 #[derive(Debug, Default)]
@@ -66,6 +69,18 @@ impl Streams {
             }
         };
         Ok(Self { child, stdin, stdout, stderr })
+    }
+
+    /// Gives the pipes to a user of the container's own user namespace, who else could not open `/dev/stdout` anew.
+    pub(crate) fn give_to(&self, users: &Mapping, uid: u32, gid: u32) -> Result<()> {
+        let (uid, gid) = (users.uid(uid).map(Uid::from_raw), users.gid(gid).map(Gid::from_raw));
+        for stream in self.child.iter().flatten() {
+            let kind = rustix::fs::fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
+            if kind.map_err(Error::io("look at the standard streams"))? == FileType::Fifo {
+                fchown(stream, uid, gid).map_err(Error::io("give the pipes to the container's user"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The container's descriptors 0, 1 and 2.

@@ -18,7 +18,18 @@ pub(crate) fn mount_set_attributes(
     clear: u64,
     propagation: u64,
 ) -> io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    set_attributes(mount, recursive, libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 })
+}
+
+/// Gives the files of a mount that is attached nowhere other owners: those that `users`, a user namespace, maps the ones on
+/// disk to (mount_setattr(2), MOUNT_ATTR_IDMAP; Linux 5.12).
+pub(crate) fn map_owners(mount: BorrowedFd<'_>, recursive: bool, users: BorrowedFd<'_>) -> io::Result<()> {
+    let userns_fd = u64::from(users.as_raw_fd().unsigned_abs());
+    let attr_set = libc::MOUNT_ATTR_IDMAP;
+    set_attributes(mount, recursive, libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd })
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, recursive: bool, attributes: libc::mount_attr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let (fd, attributes) = (mount.as_raw_fd(), &raw const attributes);
     let size = size_of::<libc::mount_attr>();

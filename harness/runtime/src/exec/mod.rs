@@ -7,10 +7,12 @@
 
 mod calls;
 mod spawn;
+mod users;
 
 pub(crate) use calls::{
     SeccompFlags, add_seccomp_filter, adopt, block_signals, bring_up_loopback, cap_last, close_from,
-    close_on_exec_from, fork, kill, mount_set_attributes, namespace_kind, pidfd_signal, reset_signals, set_io_priority,
-    set_personality, setsid_and_take_terminal, unshare_cgroup_namespace,
+    close_on_exec_from, fork, kill, map_owners, mount_set_attributes, namespace_kind, pidfd_signal, reset_signals,
+    set_io_priority, set_personality, setsid_and_take_terminal, unshare_cgroup_namespace,
 };
 pub(crate) use spawn::{INIT_MARKER, Program, Spawned, open_own_program, spawn};
+pub(crate) use users::{Maps, namespace as user_namespace};

@@ -8,6 +8,8 @@ use std::{
 
 use rustix::process::Pid;
 
+use super::users::{self, Gate, Maps};
+
 /// The zeroth argument under which the init process is started, by which it knows itself.
 pub(crate) const INIT_MARKER: &CStr = c"__init";
 
@@ -32,6 +34,8 @@ struct ChildArgs<'a> {
     program: RawFd,
     /// Descriptors of the parent in the order in which the child shall have them, from 0 on.
     descriptors: &'a [RawFd],
+    /// Where it waits until its user namespace has ids.
+    gate: Option<[RawFd; 2]>,
     /// errno of what failed in the child, 0 for nothing. Seen by the parent only where memory is shared.
     failed: c_int,
 }
@@ -46,7 +50,8 @@ struct Stack([MaybeUninit<u8>; 32 * 1024]);
 ///
 /// The child shares the parent's memory until it executes, and the calling thread is suspended meanwhile, as
 /// posix_spawn(3) does: nothing is copied, however large the parent is. Only where the kernel has to place the child in
-/// a cgroup, which plain clone(2) cannot ask for, is the memory copied on write as in fork(2).
+/// a cgroup, which plain clone(2) cannot ask for, or where it has to wait until the ids of its user namespace are mapped, as
+/// `maps` says, is the memory copied on write as in fork(2).
 ///
 /// Signals are blocked in the child; the init unblocks them.
 pub(crate) fn spawn(
@@ -54,6 +59,7 @@ pub(crate) fn spawn(
     descriptors: &[BorrowedFd<'_>],
     namespaces: c_int,
     cgroup: Option<BorrowedFd<'_>>,
+    maps: Option<&Maps>,
 ) -> io::Result<Spawned> {
     // Descriptors are moved out of the way first, so that no dup2(2) of the child overwrites one that is still needed.
     let above = c_int::try_from(descriptors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -61,14 +67,19 @@ pub(crate) fn spawn(
         descriptors.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let moved_program = rustix::io::fcntl_dupfd_cloexec(&program.0, above)?;
     let raw: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
-    let mut args = ChildArgs { program: moved_program.as_raw_fd(), descriptors: &raw, failed: 0 };
+    let gate = maps.map(|_| Gate::new(above)).transpose()?;
+    let ends = gate.as_ref().map(Gate::ends);
+    let mut args = ChildArgs { program: moved_program.as_raw_fd(), descriptors: &raw, gate: ends, failed: 0 };
     let blocked = SignalsBlocked::new()?;
-    let spawned = match cgroup {
-        None => clone_sharing_memory(&mut args, namespaces),
-        Some(cgroup) => clone_into_cgroup(&mut args, namespaces, cgroup),
+    let spawned = match (cgroup, &gate) {
+        (None, None) => clone_sharing_memory(&mut args, namespaces),
+        _ => clone_copying(namespaces, cgroup, child, ptr::from_mut(&mut args).cast()),
     };
     drop(blocked);
-    let spawned = spawned?;
+    let mut spawned = spawned?;
+    if let (Some(gate), Some(maps)) = (gate, maps) {
+        spawned = gate.open(spawned, maps)?;
+    }
     if args.failed != 0 {
         // It has exited already; leave no zombie.
         let _ = rustix::process::waitpid(Some(spawned.pid), rustix::process::WaitOptions::empty());
@@ -92,11 +103,18 @@ fn clone_sharing_memory(args: &mut ChildArgs<'_>, namespaces: c_int) -> io::Resu
     spawned(pid.into(), pidfd)
 }
 
-fn clone_into_cgroup(args: &mut ChildArgs<'_>, namespaces: c_int, cgroup: BorrowedFd<'_>) -> io::Result<Spawned> {
+/// Runs `child` with `args` in a process of its own, as after fork(2).
+pub(super) fn clone_copying(
+    namespaces: c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: extern "C" fn(*mut c_void) -> c_int,
+    args: *mut c_void,
+) -> io::Result<Spawned> {
     let mut pidfd: c_int = -1;
+    let into_cgroup = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     // struct clone_args, version 2 (88 bytes), see clone(2).
     let request: [u64; 11] = [
-        (libc::CLONE_PIDFD | namespaces) as u64 | CLONE_INTO_CGROUP,
+        (libc::CLONE_PIDFD | namespaces) as u64 | into_cgroup,
         ptr::from_mut(&mut pidfd) as u64,
         0,
         0,
@@ -106,15 +124,15 @@ fn clone_into_cgroup(args: &mut ChildArgs<'_>, namespaces: c_int, cgroup: Borrow
         0,
         0,
         0,
-        cgroup.as_raw_fd() as u64,
+        cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64),
     ];
     let address = request.as_ptr();
     // SAFETY: without CLONE_VM and with no stack given this behaves as fork(2): the child goes on here on its own copy of
-    // the stack. The other threads do not exist in it, therefore it does nothing but async-signal-safe calls in `child`,
-    // which never returns. `request` has the size that is passed and its one pointer is valid.
+    // the stack. The other threads do not exist in it, therefore it does nothing but async-signal-safe calls in `child`
+    // (both functions that are given here), which never returns. `request` has the size that is passed and its one pointer is valid.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, address, size_of_val(&request)) };
     if pid == 0 {
-        child(ptr::from_mut(args).cast());
+        child(args);
     }
     spawned(pid, pidfd)
 }
@@ -141,6 +159,11 @@ extern "C" fn child(args: *mut c_void) -> c_int {
             fail(args);
         }
         target = target.wrapping_add(1);
+    }
+    if let Some(gate) = args.gate
+        && !(users::wait_at(gate) && users::become_root())
+    {
+        fail(args);
     }
     let argv: [*const c_char; 2] = [INIT_MARKER.as_ptr(), ptr::null()];
     let envp: [*const c_char; 1] = [ptr::null()];
@@ -239,7 +262,8 @@ mod tests {
         let program = Program(fs::File::open("/bin/cat").unwrap().into());
         let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let null = null();
-        let child = spawn(&program, &[input.as_fd(), null.as_fd(), null.as_fd()], 0, Some(directory.as_fd())).unwrap();
+        let child =
+            spawn(&program, &[input.as_fd(), null.as_fd(), null.as_fd()], 0, Some(directory.as_fd()), None).unwrap();
         let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
         fs::File::from(keyboard).write_all(b"and the end").unwrap();
         let (_, status) = waitpid(Some(child.pid), WaitOptions::empty()).unwrap().unwrap();
@@ -253,7 +277,7 @@ mod tests {
     #[test]
     fn what_fails_in_the_child_is_known_to_the_parent() {
         let program = Program(fs::File::open("/etc/passwd").unwrap().into());
-        let error = spawn(&program, &[null().as_fd()], 0, None).unwrap_err();
+        let error = spawn(&program, &[null().as_fd()], 0, None, None).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EACCES));
     }
 
@@ -262,7 +286,7 @@ mod tests {
         let program = Program(fs::File::open("/bin/cat").unwrap().into());
         let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let (screen, output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let child = spawn(&program, &[input.as_fd(), output.as_fd(), output.as_fd()], 0, None).unwrap();
+        let child = spawn(&program, &[input.as_fd(), output.as_fd(), output.as_fd()], 0, None, None).unwrap();
         drop((input, output));
         fs::File::from(keyboard).write_all(b"through").unwrap();
         assert_eq!(io::read_to_string(fs::File::from(screen)).unwrap(), "through");

@@ -85,7 +85,9 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     let groups = i32::try_from(plan.cgroups).unwrap_or(0);
     let joined = i32::from(plan.join != 0);
     let entered = i32::try_from(plan.entered).unwrap_or(0);
-    exec::close_from(CONTROL_FD + 1 + groups + entered + joined).or_fail(|| "close inherited descriptors".into())?;
+    let given = i32::try_from(plan.given).unwrap_or(0);
+    let first_given = CONTROL_FD + 1 + groups + entered + joined;
+    exec::close_from(first_given + given).or_fail(|| "close inherited descriptors".into())?;
     join_cgroups(groups)?;
     enter_namespaces(CONTROL_FD + 1 + groups, entered)?;
     if plan.new_cgroup_namespace {
@@ -109,7 +111,8 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> Result<i32, Failed> {
     if plan.loopback {
         exec::bring_up_loopback().or_fail(|| "bring the loopback interface up".into())?;
     }
-    let master = root::enter(&plan, control)?;
+    let mounts = (first_given..first_given + given).filter_map(exec::adopt).collect();
+    let master = root::enter(&plan, control, mounts)?;
     if let Some(master) = master {
         channel::send_terminal(control, master.as_fd()).or_fail(|| "hand over the terminal".into())?;
     }

@@ -22,13 +22,21 @@ use crate::{
 };
 
 /// Builds the tree of mounts and makes it this process's root. Returns the parent's end of the container's terminal.
-pub(super) fn enter(plan: &Plan, control: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failed> {
+/// The mounts that the parent has made, if any, are `given`.
+pub(super) fn enter(plan: &Plan, control: BorrowedFd<'_>, given: Vec<OwnedFd>) -> Result<Option<OwnedFd>, Failed> {
+    let is_given = !given.is_empty();
+    let mut given = given.into_iter();
+    let given_root = given.next();
     // Copies are peers of what they are copies of, so these are made while there are peers.
-    let peers = plan.mounts.iter().map(copy_of_peer).collect::<Result<Vec<_>, _>>()?;
+    let mut copy = |step| if is_given { Ok(next_bind(step, &mut given)) } else { copy_of_peer(step) };
+    let peers = plan.mounts.iter().map(&mut copy).collect::<Result<Vec<_>, _>>()?;
     // Nothing of what follows may travel back to the host; see mount_namespaces(7) on shared mounts.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fail(|| "make the mounts private".into())?;
-    let root = open_rootfs(plan)?;
+    let root = match given_root {
+        Some(root) => attach_root(root)?,
+        None => open_rootfs(plan)?,
+    };
     if plan.known_devices_only {
         deny_devices(&root).or_fail(|| "deny devices of the root file system".into())?;
     }
@@ -56,6 +64,21 @@ pub(super) fn enter(plan: &Plan, control: BorrowedFd<'_>) -> Result<Option<Owned
     }
     change_root(root.as_fd())?;
     Ok(master)
+}
+
+/// The mount that is given for a bind mount.
+fn next_bind(step: &MountStep, given: &mut impl Iterator<Item = OwnedFd>) -> Option<OwnedFd> {
+    if matches!(step.source, Source::Bind { .. }) { given.next() } else { None }
+}
+
+/// Attaches the root file system that is given, which may be where this process cannot go, at a place that always is there
+/// and that nothing needs; the change of root takes it away together with the host's tree.
+fn attach_root(root: OwnedFd) -> Result<OwnedFd, Failed> {
+    let what = || "attach the root file system".to_owned();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(CWD, c"/proc/fs", flags, rustix::fs::Mode::empty()).or_fail(what)?;
+    attach::attach(&root, &place).or_fail(what)?;
+    Ok(root)
 }
 
 /// Opens the root file system as a mount of its own, which pivot_root(2) asks for.

@@ -9,6 +9,7 @@ mod mounts;
 mod process;
 mod refuse;
 mod sysctls;
+pub(crate) mod users;
 
 use std::{
     ffi::CString,
@@ -26,6 +27,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::invalid("linux", "it is missing"))?;
     let root = spec.root().as_ref().ok_or_else(|| Error::invalid("root", "it is missing"))?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let users = users::of_container(spec)?;
     let paths = |paths: &Option<Vec<String>>| -> Result<Vec<CString>> {
         paths.iter().flatten().map(|path| absolute("linux: a masked or read-only path", Path::new(path))).collect()
     };
@@ -48,7 +50,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         new_cgroup_namespace: own(LinuxNamespaceType::Cgroup) && !joins_cgroup,
         rootfs: rootfs(root.path())?,
         readonly_rootfs: root.readonly().unwrap_or(false),
-        mounts: mounts::steps(mounts, own(LinuxNamespaceType::Cgroup))?,
+        mounts: mounts::steps(mounts, own(LinuxNamespaceType::Cgroup), users.as_ref())?,
         devices: devices::nodes(linux.devices().as_deref().unwrap_or_default())?,
         known_devices_only: device_rules::known_only(linux)?,
         fill_dev: mounts::has_fresh_dev(mounts),
@@ -115,13 +117,14 @@ pub(crate) fn namespaces(spec: &Spec) -> Result<Namespaces> {
 }
 
 /// What can be new, with the names of the specification.
-const NAMESPACES: [(LinuxNamespaceType, i32, &str); 6] = [
+const NAMESPACES: [(LinuxNamespaceType, i32, &str); 7] = [
     (LinuxNamespaceType::Mount, libc::CLONE_NEWNS, "mount"),
     (LinuxNamespaceType::Pid, libc::CLONE_NEWPID, "pid"),
     (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS, "uts"),
     (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC, "ipc"),
     (LinuxNamespaceType::Network, libc::CLONE_NEWNET, "network"),
     (LinuxNamespaceType::Cgroup, libc::CLONE_NEWCGROUP, "cgroup"),
+    (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
 ];
 
 fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {

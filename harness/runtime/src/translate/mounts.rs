@@ -4,10 +4,10 @@ use std::{ffi::CString, path::Path};
 
 use oci_spec::runtime::Mount;
 
-use super::{absolute, c_string, cgroups};
+use super::{absolute, c_string, cgroups, users};
 use crate::{
     Error, Result,
-    plan::{MountStep, Propagation, Setting, Source},
+    plan::{Mapping, MountStep, Propagation, Setting, Source},
 };
 
 /// Options that are attributes of a mount: name, bits set, bits cleared.
@@ -34,14 +34,14 @@ pub(super) fn has_fresh_dev(mounts: &[Mount]) -> bool {
     mounts.iter().any(|mount| mount.destination() == Path::new("/dev") && mount.typ().as_deref() == Some("tmpfs"))
 }
 
-/// The steps for `mounts`, in order.
-pub(super) fn steps(mounts: &[Mount], own_cgroup_namespace: bool) -> Result<Vec<MountStep>> {
+/// The steps for `mounts`, in order, for a container that has the ids of `users`.
+pub(super) fn steps(mounts: &[Mount], own_cgroup_namespace: bool, users: Option<&Mapping>) -> Result<Vec<MountStep>> {
     let mut steps = Vec::with_capacity(mounts.len());
     for mount in mounts {
         if cgroups::is_view(mount) {
             cgroups::steps(mount, own_cgroup_namespace, &mut steps)?;
         } else {
-            steps.push(step(mount)?);
+            steps.push(step_for(mount, users)?);
         }
     }
     Ok(steps)
@@ -64,17 +64,21 @@ struct Options {
     recursive_bind: bool,
     propagation: Option<Propagation>,
     copy_up: bool,
+    /// `idmap` or `ridmap`.
+    mapping: Option<String>,
     /// For the file system.
     data: Vec<Setting>,
 }
 
 pub(super) fn step(mount: &Mount) -> Result<MountStep> {
+    step_for(mount, None)
+}
+
+fn step_for(mount: &Mount, users: Option<&Mapping>) -> Result<MountStep> {
     let what = format!("the mount on {}", mount.destination().display());
     let target = absolute("mounts.destination", mount.destination())?;
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(Error::Unsupported { what: format!("id mappings of {what}"), remedy: "" });
-    }
     let options = options(mount, &what)?;
+    let mapping = users::of_mount(mount, options.mapping.as_deref(), users, &what)?;
     let fstype = mount.typ().as_deref().unwrap_or_default();
     let bind = options.bind || fstype == "bind";
     if !bind && (fstype.is_empty() || fstype == "none") {
@@ -85,11 +89,14 @@ pub(super) fn step(mount: &Mount) -> Result<MountStep> {
     if copy_up && fstype != "tmpfs" {
         return Err(Error::invalid(what, "the option tmpcopyup is for a tmpfs"));
     }
+    if !bind && mapping.is_some() {
+        return Err(Error::invalid(what, "only bind mounts can have mappings of ids"));
+    }
     if !bind {
         let name = source.map_or(fstype.as_bytes(), |source| source.as_os_str().as_encoded_bytes());
         let new =
             Source::New { fstype: c_string(&what, fstype.as_bytes())?, name: c_string(&what, name)?, options: data };
-        return Ok(MountStep { target, source: new, set, clear, recursive, propagation, copy_up });
+        return Ok(MountStep { target, source: new, set, clear, recursive, propagation, copy_up, mapping });
     }
     if let Some(option) = data.first() {
         return Err(Error::invalid(what, format!("the option {:?} means nothing for a bind mount", option.key)));
@@ -107,6 +114,7 @@ pub(super) fn step(mount: &Mount) -> Result<MountStep> {
         recursive,
         propagation,
         copy_up: false,
+        mapping,
     })
 }
 
@@ -124,7 +132,8 @@ fn options(mount: &Mount, what: &str) -> Result<Options> {
             "bind" => parsed.bind = true,
             "rbind" => (parsed.bind, parsed.recursive_bind) = (true, true),
             "tmpcopyup" => parsed.copy_up = true,
-            "idmap" | "ridmap" | "remount" => {
+            "idmap" | "ridmap" => parsed.mapping = Some(option.clone()),
+            "remount" => {
                 return Err(Error::Unsupported { what: format!("the option {option} of {what}"), remedy: "" });
             }
             data => parsed.data.push(setting(what, data)?),

@@ -37,8 +37,6 @@ pub(super) fn unsupported(spec: &Spec) -> Result<()> {
     let some = |list: Option<usize>| list.is_some_and(|n| n > 0);
     let present = [
         ("linux.netDevices", some(linux.net_devices().as_ref().map(HashMap::len))),
-        ("linux.uidMappings", some(linux.uid_mappings().as_ref().map(Vec::len))),
-        ("linux.gidMappings", some(linux.gid_mappings().as_ref().map(Vec::len))),
         ("linux.mountLabel", linux.mount_label().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
@@ -80,13 +78,10 @@ fn namespaces(spec: &Spec) -> Result<()> {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
     for namespace in namespaces.into_iter().flatten() {
         let kind = namespace.typ();
-        if matches!(kind, LinuxNamespaceType::User | LinuxNamespaceType::Time) {
-            return Err(Error::Unsupported {
-                what: format!("a new {kind} namespace"),
-                remedy: "start this program in one instead (unshare -Ur)",
-            });
+        if kind == LinuxNamespaceType::Time {
+            return Err(Error::Unsupported { what: format!("a new {kind} namespace"), remedy: "leave it out" });
         }
-        let alone = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid);
+        let alone = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid | LinuxNamespaceType::User);
         if alone && namespace.path().is_some() {
             return Err(Error::Unsupported {
                 what: format!("joining a {kind} namespace by linux.namespaces.path"),

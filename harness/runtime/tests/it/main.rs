@@ -18,6 +18,7 @@ mod running;
 mod specification;
 mod streams;
 mod terminal;
+mod users;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -43,6 +44,7 @@ fn main() {
         specification::tests(),
         streams::tests(),
         terminal::tests(),
+        users::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|(name, test)| {
         Trial::test(name, move || {
