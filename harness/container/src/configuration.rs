@@ -21,6 +21,10 @@ pub struct Configuration {
     pub workdir: String,
     /// Who runs it, if not root.
     pub user: Option<String>,
+    /// The ids of its own user namespace: first in the container, first on the host, how many. None for the host's.
+    pub uid_map: Vec<(u32, u32, u32)>,
+    /// The same of groups.
+    pub gid_map: Vec<(u32, u32, u32)>,
     /// Further groups.
     pub group_add: Vec<String>,
     /// The host name; the beginning of the id by default.

@@ -13,7 +13,7 @@ use harness_runtime::{
 use oci_spec::runtime::{Capability, Spec};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes, network};
+use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes, network, users};
 
 /// What the runtime is to start on the tree at `rootfs`. Volumes are made and filled on the way.
 pub(crate) fn launch(
@@ -23,9 +23,13 @@ pub(crate) fn launch(
     stdio: Stdio,
     accounting: bool,
 ) -> Result<Launch> {
-    let spec = specification(record, rootfs, volumes)?;
-    let init = record.configuration.init;
-    Ok(Launch { stdio, init, accounting, ..Launch::new(record.id.as_str(), spec) })
+    let mut spec = specification(record, rootfs, volumes)?;
+    let wanted = &record.configuration;
+    let map_root = !wanted.uid_map.is_empty();
+    if map_root {
+        users::own_volumes(&mut spec, volumes.root());
+    }
+    Ok(Launch { stdio, init: wanted.init, accounting, map_root, ..Launch::new(record.id.as_str(), spec) })
 }
 
 fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Spec> {
@@ -37,6 +41,8 @@ fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Sp
     }
     config.user.clone_from(&wanted.user);
     config.group_add.clone_from(&wanted.group_add);
+    config.uid_map.clone_from(&wanted.uid_map);
+    config.gid_map.clone_from(&wanted.gid_map);
     config.hostname = Some(wanted.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()));
     config.tty = wanted.tty;
     config.read_only = wanted.read_only;
@@ -153,6 +159,7 @@ fn seccomp(wanted: &Seccomp) -> Result<RuntimeSeccomp> {
 /// # Errors
 /// [`Error::Invalid`] for what does not.
 pub(crate) fn check(configuration: &Configuration) -> Result<()> {
+    users::check(configuration)?;
     capabilities(&configuration.cap_add)?;
     capabilities(&configuration.cap_drop)?;
     seccomp(&configuration.seccomp)?;

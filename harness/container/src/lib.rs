@@ -32,6 +32,7 @@ pub mod signal;
 mod store;
 mod streams;
 mod supervisor;
+mod users;
 mod volumes;
 
 pub use client::{Attached, Client};

@@ -55,6 +55,11 @@ impl Volumes {
         self.dir.join(name).join(DATA)
     }
 
+    /// Where they are.
+    pub(crate) fn root(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes a volume; one that is there is left as it is. Whether it was made.
     ///
     /// # Errors

@@ -71,6 +71,10 @@ pub struct ContainerConfig {
     pub privileged: bool,
     /// The filter of system calls.
     pub seccomp: Seccomp,
+    /// The ids of its own user namespace: first in the container, first on the host, how many; the host's for none.
+    pub uid_map: Vec<(u32, u32, u32)>,
+    /// The same of groups.
+    pub gid_map: Vec<(u32, u32, u32)>,
     /// Whether programs can gain privileges by executing others (set-user-ID and the like). Docker lets them; this
     /// runtime does not by default.
     pub no_new_privileges: bool,
@@ -96,6 +100,8 @@ impl ContainerConfig {
             env: Vec::new(),
             cwd: "/".into(),
             user: None,
+            uid_map: Vec::new(),
+            gid_map: Vec::new(),
             group_add: Vec::new(),
             hostname: None,
             tty: false,

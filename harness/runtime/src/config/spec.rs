@@ -4,10 +4,11 @@ use oci_spec::{
     OciSpecError,
     runtime::{
         Capabilities as CapabilitySet, Capability, Linux, LinuxBlockIoBuilder, LinuxBuilder, LinuxCapabilitiesBuilder,
-        LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory,
-        LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
-        LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
-        PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+        LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMapping,
+        LinuxIdMappingBuilder, LinuxMemory, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+        LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder,
+        PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+        UserBuilder,
     },
 };
 
@@ -193,10 +194,13 @@ fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux
     let (masked, read_only) = if config.privileged { (&[][..], &[][..]) } else { (&MASKED[..], &READ_ONLY[..]) };
     let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
     let mut builder = LinuxBuilder::default()
-        .namespaces(namespaces(&config.network)?)
+        .namespaces(namespaces(config)?)
         .masked_paths(owned(masked))
         .readonly_paths(owned(read_only))
         .sysctl(sysctls);
+    if !config.uid_map.is_empty() {
+        builder = builder.uid_mappings(id_mappings(&config.uid_map)?).gid_mappings(id_mappings(&config.gid_map)?);
+    }
     if config.privileged {
         builder = builder.devices(host_devices::all()?);
     }
@@ -215,11 +219,22 @@ fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Opt
     }
 }
 
-fn namespaces(network: &Network) -> Result<Vec<LinuxNamespace>> {
+fn id_mappings(ranges: &[(u32, u32, u32)]) -> Result<Vec<LinuxIdMapping>> {
+    let mapping = |&(inside, outside, size): &(u32, u32, u32)| {
+        let builder = LinuxIdMappingBuilder::default().container_id(inside).host_id(outside).size(size);
+        builder.build().map_err(invalid)
+    };
+    ranges.iter().map(mapping).collect()
+}
+
+fn namespaces(config: &ContainerConfig) -> Result<Vec<LinuxNamespace>> {
     let kinds = [LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
     let mut namespaces: Vec<_> = kinds.map(|kind| LinuxNamespaceBuilder::default().typ(kind)).into();
     let own = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Network);
-    match network {
+    if !config.uid_map.is_empty() {
+        namespaces.push(LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User));
+    }
+    match &config.network {
         Network::None | Network::Prepared => namespaces.push(own),
         Network::Joined(path) => namespaces.push(own.path(path)),
         Network::Host => {}

@@ -63,6 +63,16 @@ pub struct ContainerOptions {
     /// Mount something: type=bind|volume|tmpfs,source=...,target=...[,readonly][,volume-nocopy][,tmpfs-size=...]
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub mount: Vec<String>,
+    /// Give the container users of its own: which of its ids are which of the host's (on vfs and btrfs; root only); may be
+    /// given several times
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", value_parser = id_map)]
+    pub uidmap: Vec<(u32, u32, u32)>,
+    /// The same of groups [default: as --uidmap]
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", value_parser = id_map, requires = "uidmap")]
+    pub gidmap: Vec<(u32, u32, u32)>,
+    /// Whose users it has otherwise: host
+    #[arg(long, value_name = "HOST", value_parser = ["host"], conflicts_with = "uidmap")]
+    pub userns: Option<String>,
     /// Mount an empty tmpfs
     #[arg(long, value_name = "DIR[:OPTIONS]")]
     pub tmpfs: Vec<String>,
@@ -202,6 +212,8 @@ impl ContainerOptions {
             env: self.environment(image)?,
             workdir: self.workdir.clone().or_else(|| of_image?.working_dir().clone()).unwrap_or_default(),
             user: self.user.clone().or_else(|| of_image?.user().clone()).filter(|user| !user.is_empty()),
+            uid_map: self.uidmap.clone(),
+            gid_map: if self.gidmap.is_empty() { self.uidmap.clone() } else { self.gidmap.clone() },
             group_add: self.group_add.clone(),
             hostname: self.hostname.clone(),
             tty: self.tty,
@@ -366,6 +378,14 @@ fn pair(option: &str, text: &str) -> Result<(String, String)> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn id_map(text: &str) -> Result<(u32, u32, u32), String> {
+    let numbers: Vec<_> = text.split(':').map(str::parse::<u32>).collect();
+    match numbers.as_slice() {
+        [Ok(inside), Ok(outside), Ok(size)] if *size > 0 => Ok((*inside, *outside, *size)),
+        _ => Err("three numbers are needed, such as 0:100000:65536".to_owned()),
+    }
+}
+
 fn ulimit(text: &str) -> Result<(String, u64, u64)> {
     let wrong =
         || Failure::usage(format!("--ulimit takes NAME=SOFT[:HARD] with numbers, -1 for no limit, not {text:?}"));
@@ -392,6 +412,14 @@ mod tests {
         assert_eq!(ulimit("core=-1").unwrap(), ("core".to_owned(), u64::MAX, u64::MAX));
         for text in ["nofile", "nofile=x", "nofile=3:2"] {
             assert!(ulimit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mappings_are_three_numbers() {
+        assert_eq!(id_map("0:100000:65536"), Ok((0, 100_000, 65536)));
+        for text in ["", "0", "0:1", "0:1:0", "0:1:2:3", "a:1:2", "0:-1:2", "0:1:2 "] {
+            assert!(id_map(text).is_err(), "{text}");
         }
     }
 
