@@ -33,6 +33,9 @@ const TRIALS: [&str; 2] = ["privileged_devicemapper-xfs::fidelity", "privileged_
 /// Every step of these operations of devicemapper's under these faults; all of it takes hours.
 const FAULTS: [(&str, &str); 1] = [("kill,enospc", "create-on,seal,remove-sealed")];
 
+/// The gate's seeded fault that only devicemapper can have.
+const SEEDED: &str = "chunk-512k";
+
 /// Where udev is, whose rules look at devices when they come.
 const UDEV: &str = "/lib/systemd/systemd-udevd";
 
@@ -71,6 +74,8 @@ pub fn all(kernel: Option<&str>) -> Result<()> {
         let command = format!("{harness} faults --driver devicemapper --fault {faults} --operation {operations}");
         part(&format!("devicemapper: {faults} in {operations}"), &command);
     }
+    let command = format!("{harness} compare --faults={SEEDED} --out \"$TMPDIR/faults\"");
+    part(&format!("the gate sees {SEEDED}"), &command);
     part("from driver to driver", &format!("migrate {harness}"));
     let run = out.path().join("run");
     let run_word = word(&run)?;

@@ -46,6 +46,17 @@ fn privileged_runs_with_other_contents_are_refused_with_the_way_out() {
     assert!(said.contains("seed") && said.contains("--rebase"), "{said}");
 }
 
+/// A check of one fault that tries nothing must not look like one that caught it.
+#[test]
+fn privileged_a_fault_asked_for_by_name_that_cannot_run_here_is_no_pass() {
+    let place = Place::new();
+    let mut command = place.command(&["compare", "--faults=copy-for-reflink", "--out", "faults"]);
+    // Where no mkfs.xfs is found.
+    let answer = Answer::of(&command.env("PATH", place.dir.path()).output().unwrap()).status_is(2);
+    assert!(answer.out.contains("cannot run here: "), "{answer:?}");
+    answer.says("cannot run here: copy-for-reflink");
+}
+
 /// What two runs of one program may differ by: bytes by 1 % or 64 KiB, requests and flushes by 2 % or 2.
 fn may_differ(unit: &str, median: f64) -> f64 {
     if unit == "bytes" { (0.01 * median).max(65_536.0) } else { (0.02 * median).max(2.0) }

@@ -132,12 +132,13 @@ fn chosen(names: &str) -> Result<Vec<&'static Fault>> {
     names.split(',').map(find).collect()
 }
 
-/// Runs the faults that this machine can run against this program without them; `common` is for both sides.
+/// Runs the faults that this machine can run against this program without them; `common` is for both sides. One that was asked for
+/// by name and cannot run here is a failure, lest a gate passes by trying nothing.
 pub fn faults(names: &str, out: &Path, common: &[OsString]) -> Result {
     let chosen = chosen(names)?;
     let stop = signals::stop_flag()?;
     let mut text = format!("{:<18} {:>7}  by\n", "fault", "caught");
-    let mut missed = Vec::new();
+    let (mut missed, mut impossible) = (Vec::new(), Vec::new());
     for fault in chosen {
         let args: Vec<OsString> = common.iter().cloned().chain(fault.args.split(' ').map(Into::into)).collect();
         say(fault.name);
@@ -147,6 +148,7 @@ pub fn faults(names: &str, out: &Path, common: &[OsString]) -> Result {
             // Such as devicemapper on a kernel without it.
             Err(Failure::Environment(why)) => {
                 _ = writeln!(text, "{:<18} {:>7}  cannot run here: {why}", fault.name, "-");
+                impossible.push(fault.name);
                 continue;
             }
             caught => caught?,
@@ -158,11 +160,13 @@ pub fn faults(names: &str, out: &Path, common: &[OsString]) -> Result {
         }
     }
     print(&text)?;
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::failed(format!("the gate lets through: {}", missed.join(", "))))
+    if !missed.is_empty() {
+        return Err(Failure::failed(format!("the gate lets through: {}", missed.join(", "))));
     }
+    if names != "all" && !impossible.is_empty() {
+        return Err(Failure::usage(format!("cannot run here: {}; the table says why", impossible.join(", "))));
+    }
+    Ok(())
 }
 
 /// The cell that saw it, and how; `None` if none of those that should did.
