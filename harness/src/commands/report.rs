@@ -27,16 +27,41 @@ pub struct ReportArgs {
     /// The page [default: report.html in the first run's directory]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the charts into this directory, too, as SVG and PNG; those of several runs into one named after each run
+    #[arg(long, value_name = "DIR")]
+    pub charts: Option<PathBuf>,
 }
 
 pub fn run(args: &ReportArgs) -> Result {
     let runs = args.runs.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    if let Some(dir) = &args.charts {
+        write_charts(&args.runs, dir).map_err(Failure::Environment)?;
+    }
     let out = args.out.clone().or_else(|| Some(args.runs.first()?.join("report.html")));
     let out = out.ok_or_else(|| Failure::usage("name a run directory"))?;
     let written = fs::write(&out, report::page(&runs)).with_context(|| format!("cannot write {}", out.display()));
     written.map_err(Failure::Environment)?;
     say(&format!("report in {}", out.display()));
     Ok(())
+}
+
+fn write_charts(runs: &[PathBuf], dir: &Path) -> anyhow::Result<()> {
+    for path in runs {
+        let run = Recorded::read(path)?;
+        let dir = if runs.len() > 1 { dir.join(file_name(&run.record.run)) } else { dir.to_owned() };
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let pictures = charts::draw(&run).with_context(|| format!("cannot draw the charts of {}", path.display()))?;
+        for picture in &pictures {
+            charts::write(picture, &dir)?;
+        }
+        say(&format!("{} charts in {}", pictures.len(), dir.display()));
+    }
+    Ok(())
+}
+
+/// A run's id may be a stranger's text.
+fn file_name(run: &str) -> String {
+    run.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect()
 }
 
 fn read(path: &Path) -> Result<Run> {

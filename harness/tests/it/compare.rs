@@ -1,6 +1,8 @@
 //! The gate on real measurements: a run twice passes, a driver that became dearer does not.
 
-use crate::place::{Answer, Place};
+use std::process::Command;
+
+use crate::place::{Answer, Place, program};
 
 /// As many rounds as the gate fails by.
 const WORKLOAD: [&str; 6] = ["--workload", "diff", "--quick", "--runs", "3", "--format"];
@@ -50,9 +52,12 @@ fn privileged_runs_with_other_contents_are_refused_with_the_way_out() {
 #[test]
 fn privileged_a_fault_asked_for_by_name_that_cannot_run_here_is_no_pass() {
     let place = Place::new();
-    let mut command = place.command(&["compare", "--faults=copy-for-reflink", "--out", "faults"]);
-    // Where no mkfs.xfs is found.
-    let answer = Answer::of(&command.env("PATH", place.dir.path()).output().unwrap()).status_is(2);
+    // Where there is no mkfs.xfs.
+    let script = "mount --bind /dev/null \"$(PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs)\" && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(program()).arg("--root").arg(place.root());
+    command.args(["compare", "--faults=copy-for-reflink", "--out"]).arg(place.dir.path().join("faults"));
+    let answer = Answer::of(&command.output().unwrap()).status_is(2);
     assert!(answer.out.contains("cannot run here: "), "{answer:?}");
     answer.says("cannot run here: copy-for-reflink");
 }

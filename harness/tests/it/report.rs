@@ -8,7 +8,10 @@ use std::{
 use results::{DriverRecord, Fingerprint, Kind, Params, RunDir, RunRecord, SCHEMA, Sample, Unit};
 use serde_json::Value;
 
-use crate::{browser::Browser, place::Place};
+use crate::{
+    browser::Browser,
+    place::{Answer, Place},
+};
 
 /// Would run, or end what it stands in, if it were not escaped everywhere.
 const HOSTILE: &str = "</script><img src=http://127.0.0.1:9/x onerror=\"document.title='taken'\"><!--";
@@ -258,4 +261,29 @@ fn what_is_no_run_is_named() {
     fs::write(run.join("samples.csv"), "no samples\n1\n").unwrap();
     place.run(&["report", run.to_str().unwrap()]).says("samples.csv is damaged");
     assert!(!run.join("report.html").exists());
+}
+
+/// A run's id is part of its files, which may be a stranger's.
+#[test]
+fn charts_are_drawn_anew_and_only_where_they_are_asked_for() {
+    let place = Place::new();
+    let runs = ["one", "two"].map(|name| run_dir(&place, name, "6.1"));
+    let mut record = RunDir::open(&runs[1]).read_record().unwrap();
+    record.run = "../../stranger".into();
+    RunDir::open(&runs[1]).write_record(&record).unwrap();
+    let drawn = place.dir.path().join("drawn");
+    let mut command = place.command(&["report", "--out", "page.html", "--charts", "drawn"]);
+    Answer::of(&command.args(&runs).output().unwrap()).ok();
+    let files = |dir: &str| -> Vec<_> {
+        let files = fs::read_dir(drawn.join(dir)).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|file| fs::metadata(file).unwrap().len() > 1_000).collect()
+    };
+    for dir in ["one", "______stranger"] {
+        let endings = |ending: &str| files(dir).iter().filter(|file| file.extension().unwrap() == ending).count();
+        assert!(endings("svg") > 0 && endings("svg") == endings("png"), "{:?}", files(dir));
+    }
+    assert!(!runs[0].join("charts").exists() && !place.dir.path().join("stranger").exists());
+    let mut command = place.command(&["report", "--out", "page.html", "--charts", "alone"]);
+    Answer::of(&command.arg(&runs[0]).output().unwrap()).ok();
+    assert!(place.dir.path().join("alone/copyup-time.png").exists());
 }

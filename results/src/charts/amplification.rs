@@ -2,8 +2,8 @@
 
 use super::{
     bars::{Bar, Bars, Group},
-    colours,
-    view::{View, drivers, legend},
+    looks::Looks,
+    view::{View, drivers},
 };
 use crate::Summary;
 
@@ -39,13 +39,13 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
         let mine: Vec<&Summary> =
             view.summaries.iter().filter(|summary| summary.metric == metric && shown(summary)).collect();
         let unit = mine.first()?.unit;
-        let groups = groups(&mine);
+        let groups = groups(&mine, &view.looks());
         let how = "Medians of exact counters; whiskers: 95 % bootstrap interval, where rounds differ";
         let drivers = drivers(&mine);
         let frame = super::canvas::Frame {
             title: title.to_owned(),
             subtitle: subtitle.to_owned(),
-            legend: legend(&drivers),
+            legend: view.legend(&drivers),
             caption: view.caption(&mine, &drivers, how, "page cache warm"),
         };
         Some((name.to_owned(), Bars { frame, unit, groups }))
@@ -53,14 +53,14 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
     kinds.into_iter().filter_map(chart).collect()
 }
 
-fn groups(mine: &[&Summary]) -> Vec<Group> {
+fn groups(mine: &[&Summary], looks: &Looks<'_>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for summary in mine {
         let case = summary.params.to_string().replace(';', ", ");
         let label = format!("{} {case} {}", summary.workload, summary.phase).replace("  ", " ");
         let bar = Bar {
             driver: summary.driver.clone(),
-            parts: vec![(summary.median, colours::driver(&summary.driver))],
+            parts: vec![(summary.median, looks.driver(&summary.driver))],
             interval: Some((summary.ci_low, summary.ci_high)),
             points: Vec::new(),
         };

@@ -1,10 +1,11 @@
 //! Horizontal bars in groups: one group a row of the table behind it, one bar a driver.
 
-use plotters::style::{RGBColor, text_anchor::HPos};
+use plotters::style::text_anchor::HPos;
 
 use super::{
-    canvas::{Canvas, Chart, Drawn, Frame, MARGIN, TOP, WIDTH, faint, fitting, font, short},
+    canvas::{Canvas, Chart, Drawn, Frame, MARGIN, TOP, WIDTH, faint, fitting, font, short, width},
     colours,
+    looks::Look,
     scale::Scale,
 };
 use crate::{Unit, table::quantity};
@@ -27,7 +28,7 @@ pub struct Group {
 pub struct Bar {
     pub driver: String,
     /// One after the other; one for a plain bar.
-    pub parts: Vec<(f64, RGBColor)>,
+    pub parts: Vec<(f64, Look)>,
     pub interval: Option<(f64, f64)>,
     /// The single measurements.
     pub points: Vec<f64>,
@@ -106,7 +107,9 @@ impl Bars {
         let several = self.groups.iter().any(|group| group.bars.len() > 1);
         let mut y = TOP;
         for group in &self.groups {
-            let room = if several { LEFT - MARGIN - 96 } else { LEFT - MARGIN - 14 };
+            // The first driver's name stands on the same line.
+            let beside = group.bars.first().filter(|_| several).map_or(0, |bar| width(&bar.driver, 12).max(82));
+            let room = LEFT - MARGIN - 14 - beside;
             canvas.text(&fitting(&group.label, room, 13), MARGIN, y + 1, &font(13, false), HPos::Left)?;
             for bar in &group.bars {
                 if several {
@@ -124,11 +127,11 @@ impl Bars {
 
     fn draw_bar(&self, canvas: &Canvas<'_>, scale: &Scale, bar: &Bar, y: i32) -> Drawn {
         let mut sum = 0.0;
-        for (value, colour) in &bar.parts {
+        for (value, look) in &bar.parts {
             let (from, to) = (place(scale, sum), place(scale, sum + value));
             sum += value;
             if to > from {
-                canvas.rectangle(from.max(LEFT), y, to, y + BAR, *colour)?;
+                canvas.bar(from.max(LEFT), y, to, y + BAR, *look)?;
             }
         }
         let middle = y + BAR / 2;

@@ -81,6 +81,7 @@ impl Builds<'_> {
     }
 
     fn steps(&self, dockerfile: &str) -> Bars {
+        let looks = self.view.looks();
         let group = |step: &str| Group {
             label: step.to_owned(),
             bars: self
@@ -92,7 +93,7 @@ impl Builds<'_> {
                         .iter()
                         .filter_map(|phase| {
                             let found = self.find(driver, dockerfile, Some(step), phase, "wall")?;
-                            Some((found.median, colours::phase(phase)))
+                            Some((found.median, looks.part(driver, colours::phase(phase))))
                         })
                         .collect(),
                     interval: None,
@@ -105,12 +106,13 @@ impl Builds<'_> {
             "prepare the writable layer, mount it, run the instruction, write the layer tar, seal and record",
             "Medians of each phase; the number is their sum",
         );
-        frame.legend = PHASES.iter().map(|phase| ((*phase).to_owned(), colours::phase(phase))).collect();
+        frame.legend = PHASES.iter().map(|phase| ((*phase).to_owned(), colours::phase(phase).into())).collect();
         let groups = self.step_names(dockerfile).into_iter().map(group).collect();
         Bars { frame, unit: Unit::Seconds, groups }
     }
 
     fn counted(&self, dockerfile: &str, metric: &str, subtitle: &str) -> Option<Bars> {
+        let looks = self.view.looks();
         let group = |step: &str| Group {
             label: step.to_owned(),
             bars: self
@@ -120,7 +122,7 @@ impl Builds<'_> {
                     let found = self.find(driver, dockerfile, Some(step), "total", metric)?;
                     Some(Bar {
                         driver: driver.to_owned(),
-                        parts: vec![(found.median, colours::driver(driver))],
+                        parts: vec![(found.median, looks.driver(driver))],
                         interval: Some((found.ci_low, found.ci_high)),
                         points: Vec::new(),
                     })
@@ -142,6 +144,7 @@ impl Builds<'_> {
     }
 
     fn comparison(&self, dockerfiles: &BTreeSet<&str>) -> Bars {
+        let looks = self.view.looks();
         let kinds = [("build", "build"), ("container", "run the image")];
         let mut groups = Vec::new();
         for dockerfile in dockerfiles {
@@ -150,7 +153,7 @@ impl Builds<'_> {
                     let found = self.find(driver, dockerfile, None, phase, "wall")?;
                     Some(Bar {
                         driver: driver.to_owned(),
-                        parts: vec![(found.median, colours::driver(driver))],
+                        parts: vec![(found.median, looks.driver(driver))],
                         interval: Some((found.ci_low, found.ci_high)),
                         points: self.points(driver, dockerfile, phase),
                     })

@@ -13,7 +13,10 @@ use plotters::{
     },
 };
 
-use super::{FONT, colours};
+use super::{
+    FONT, colours,
+    looks::{Look, Pattern},
+};
 use crate::{Unit, table::quantity};
 
 pub type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
@@ -45,8 +48,8 @@ pub struct Frame {
     pub title: String,
     /// What is shown.
     pub subtitle: String,
-    /// Names and colours.
-    pub legend: Vec<(String, RGBColor)>,
+    /// Names, and what has them.
+    pub legend: Vec<(String, Look)>,
     /// Below the chart: how and where it was measured.
     pub caption: Vec<String>,
 }
@@ -66,8 +69,8 @@ impl Frame {
         canvas.text(&self.title, MARGIN, 20, &font(21, true), HPos::Left)?;
         canvas.text(&self.subtitle, MARGIN, 48, &font(14, false), HPos::Left)?;
         let mut x = MARGIN;
-        for (name, colour) in &self.legend {
-            canvas.rectangle(x, 76, x + 14, 90, *colour)?;
+        for (name, look) in &self.legend {
+            canvas.bar(x, 76, x + 14, 90, *look)?;
             canvas.text(name, x + 20, 75, &font(13, false), HPos::Left)?;
             x += 20 + width(name, 13) + 26;
         }
@@ -116,8 +119,34 @@ impl Canvas<'_> {
         self.area.draw(&PathElement::new(points, style))
     }
 
-    pub fn disc(&self, x: i32, y: i32, radius: i32, colour: RGBColor) -> Drawn {
-        self.area.draw(&Circle::new((x, y), radius, colour.filled()))
+    /// A rectangle in its colour, hatched where its pattern is not plain.
+    pub fn bar(&self, left: i32, top: i32, right: i32, bottom: i32, look: Look) -> Drawn {
+        let Look { colour, pattern } = look;
+        if pattern == Pattern::Plain {
+            return self.rectangle(left, top, right, bottom, colour);
+        }
+        let ends = [(left, top), (right, bottom)];
+        self.area.draw(&Rectangle::new(ends, colour.mix(0.2).filled()))?;
+        self.area.draw(&Rectangle::new(ends, colour.stroke_width(1)))?;
+        let hatching = pattern.hatching(left, top, right, bottom);
+        hatching.into_iter().try_for_each(|line| self.line(line, colour, 1))
+    }
+
+    /// A line in its colour, dashed where its pattern is not plain.
+    pub fn course(&self, points: &[(i32, i32)], look: Look, thickness: u32) -> Drawn {
+        look.pattern.pieces(points).into_iter().try_for_each(|piece| self.line(piece, look.colour, thickness))
+    }
+
+    /// Of one point of a line.
+    pub fn mark(&self, x: i32, y: i32, radius: i32, look: Look) -> Drawn {
+        let (filled, hollow) = (look.colour.filled(), look.colour.stroke_width(2));
+        let square = [(x - radius, y - radius), (x + radius, y + radius)];
+        match look.pattern {
+            Pattern::Plain => self.area.draw(&Circle::new((x, y), radius, filled)),
+            Pattern::Rising => self.area.draw(&Circle::new((x, y), radius + 1, hollow)),
+            Pattern::Falling => self.area.draw(&Rectangle::new(square, filled)),
+            Pattern::Crossed => self.area.draw(&Rectangle::new(square, hollow)),
+        }
     }
 
     /// A single value; hollow where it is an outlier.

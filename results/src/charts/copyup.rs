@@ -1,7 +1,6 @@
 //! The first write to a file of the parent, against the file's size.
 
 use super::{
-    colours,
     panels::{Axis, Of, Panel, Panels, Point, Series},
     view::{View, counted, drivers, param, values},
 };
@@ -63,6 +62,7 @@ fn chart(view: &View<'_>, first: &[&Summary], depth: &str, metric: &str, (title,
             *name = format!("{name} (append: {slope})");
         }
     }
+    let looks = view.looks();
     let panel = |operation: &&str| Panel {
         title: (*operation).to_owned(),
         of: None,
@@ -70,7 +70,7 @@ fn chart(view: &View<'_>, first: &[&Summary], depth: &str, metric: &str, (title,
             .into_iter()
             .map(|driver| Series {
                 name: driver.to_owned(),
-                colour: colours::driver(driver),
+                look: looks.driver(driver),
                 points: points(first, driver, operation, depth, metric),
                 steps: false,
             })

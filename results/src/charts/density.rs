@@ -2,8 +2,8 @@
 
 use super::{
     bars::{Bar, Bars, Group},
-    colours,
-    view::{View, drivers, legend, param},
+    looks::Looks,
+    view::{View, drivers, param},
 };
 use crate::{Summary, Unit};
 
@@ -16,9 +16,14 @@ const HELD: [(&str, &str); 3] = [
 /// Names and charts.
 pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
     let mine: Vec<&Summary> = view.of("density").into_iter().filter(|summary| summary.phase == "alive").collect();
+    let looks = view.looks();
     let group = |(metric, label): (&str, &str)| Group {
         label: label.to_owned(),
-        bars: mine.iter().filter(|summary| summary.metric == metric).filter_map(|summary| bar(summary)).collect(),
+        bars: mine
+            .iter()
+            .filter(|summary| summary.metric == metric)
+            .filter_map(|summary| bar(summary, &looks))
+            .collect(),
     };
     let groups: Vec<Group> = HELD.map(group).into_iter().filter(|group| !group.bars.is_empty()).collect();
     if groups.is_empty() {
@@ -31,19 +36,19 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
     let frame = super::canvas::Frame {
         title: "What one container holds that is alive".to_owned(),
         subtitle: "Memory and disk of many containers, for each of them".to_owned(),
-        legend: legend(&drivers),
+        legend: view.legend(&drivers),
         caption,
     };
     vec![("held".to_owned(), Bars { frame, unit: Unit::Bytes, groups })]
 }
 
-fn bar(summary: &Summary) -> Option<Bar> {
+fn bar(summary: &Summary, looks: &Looks<'_>) -> Option<Bar> {
     let containers = param(&summary.params, "containers").filter(|containers| *containers > 0.0)?;
     // What something else on the machine gave back meanwhile can be more than they took.
     let each = |value: f64| value.max(0.0) / containers;
     Some(Bar {
         driver: summary.driver.clone(),
-        parts: vec![(each(summary.median), colours::driver(&summary.driver))],
+        parts: vec![(each(summary.median), looks.driver(&summary.driver))],
         interval: Some((each(summary.ci_low), each(summary.ci_high))),
         points: Vec::new(),
     })

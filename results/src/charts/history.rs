@@ -2,7 +2,7 @@
 
 use super::{
     canvas::{Frame, svg},
-    colours,
+    looks::Looks,
     panels::{Axis, Mark, Of, Panel, Panels, Point, Series},
 };
 use crate::{Error, Result, RunRecord, Unit, compare};
@@ -46,7 +46,8 @@ pub fn is_continued(earlier: &RunRecord, later: &RunRecord) -> bool {
 /// [`Error::Chart`].
 pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>> {
     super::register_fonts();
-    let panels: Vec<Panel> = cells.iter().map(panel).filter(has_line).collect();
+    let looks = Looks::of(cells.iter().flat_map(|cell| &cell.moments).map(|moment| moment.driver.as_str()));
+    let panels: Vec<Panel> = cells.iter().map(|cell| panel(cell, &looks)).filter(has_line).collect();
     let Some(last) = runs.last().filter(|_| !panels.is_empty()) else { return Ok(None) };
     let drivers: std::collections::BTreeSet<_> =
         panels.iter().flat_map(|panel| &panel.series).map(|series| series.name.as_str()).collect();
@@ -60,7 +61,7 @@ pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>>
             subtitle:
                 "Grey lines: another commit of the program; red lines: another kernel. Each panel has its own axis"
                     .to_owned(),
-            legend: super::view::legend(&drivers),
+            legend: drivers.iter().map(|driver| ((*driver).to_owned(), looks.driver(driver))).collect(),
             caption: vec![
                 format!(
                     "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {rounds} rounds a run; {}, {} CPUs.",
@@ -78,7 +79,7 @@ pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>>
     svg(&chart).map(Some).map_err(|error| Error::Chart { path: "history".into(), why: error.to_string() })
 }
 
-fn panel(cell: &History) -> Panel {
+fn panel(cell: &History, looks: &Looks<'_>) -> Panel {
     let mut series: Vec<Series> = Vec::new();
     for moment in &cell.moments {
         let point = Point { x: f64::from(moment.run), y: moment.median, interval: Some(moment.interval) };
@@ -86,7 +87,7 @@ fn panel(cell: &History) -> Panel {
             Some(series) => series.points.push(point),
             None => series.push(Series {
                 name: moment.driver.clone(),
-                colour: colours::driver(&moment.driver),
+                look: looks.driver(&moment.driver),
                 points: vec![point],
                 steps: false,
             }),

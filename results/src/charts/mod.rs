@@ -13,6 +13,7 @@ mod density;
 mod forest;
 mod heatmap;
 mod history;
+mod looks;
 mod overview;
 mod panels;
 mod phases;
@@ -31,8 +32,9 @@ use std::{
 
 use plotters::style::{FontStyle, register_font};
 
-pub(crate) use self::colours::driver as driver_colour;
+pub(crate) use self::looks::{Looks, Pattern};
 pub(crate) use self::overview::key_figures;
+pub(crate) use self::view::on_kernel;
 use self::{
     canvas::{Chart, svg},
     view::View,

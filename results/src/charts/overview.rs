@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     heatmap::{Cell, Heatmap, Row},
-    view::{View, legend, values},
+    view::{View, values},
 };
 use crate::{Summary, Unit, table::quantity};
 
@@ -88,7 +88,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Heatmap)> {
     let frame = super::canvas::Frame {
         title: "What each driver costs".to_owned(),
         subtitle: "Multiples of the best driver's cost, row by row; the darker, the dearer".to_owned(),
-        legend: legend(&BTreeSet::new()),
+        legend: Vec::new(),
         caption: view.caption(&shown, &drivers, how, "page cache warm but where the row says cold"),
     };
     let columns = drivers.into_iter().map(str::to_owned).collect();

@@ -1,10 +1,11 @@
 //! Lines in small panels with the same axes: one panel a case, one line a driver.
 
-use plotters::style::{RGBColor, text_anchor::HPos};
+use plotters::style::text_anchor::HPos;
 
 use super::{
     canvas::{Canvas, Chart, Drawn, Frame, MARGIN, TOP, WIDTH, binary, faint, fitting, font, short},
     colours,
+    looks::Look,
     range::Range,
 };
 use crate::{Unit, table::quantity};
@@ -60,7 +61,7 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     pub name: String,
-    pub colour: RGBColor,
+    pub look: Look,
     /// By `x`.
     pub points: Vec<Point>,
     /// From point to point in steps: a distribution, with marks at its median and its 99th percentile.
@@ -225,21 +226,21 @@ impl Panels {
             }
             line.push((px, py));
         }
-        canvas.line(line, series.colour, 2)?;
+        canvas.course(&line, series.look, 2)?;
         let of = panel.of.unwrap_or(self.y.of);
         for (share, name) in [(0.5, "half"), (0.99, "99 %")].into_iter().filter(|_| series.steps) {
             let Some(point) = series.points.iter().find(|point| point.y >= share) else { continue };
             let (px, py) = spot(point);
-            canvas.disc(px, py, 4, series.colour)?;
+            canvas.mark(px, py, 4, series.look)?;
             let tip = format!("{}, {}: {name} within {}", panel.title, series.name, self.x.of.said(point.x));
             canvas.tip(px - 6, py - 6, px + 6, py + 6, &tip);
         }
         for point in series.points.iter().filter(|_| !series.steps) {
             let (px, py) = spot(point);
             if let Some((low, high)) = point.interval.filter(|(low, high)| high > low) {
-                canvas.line(vec![(px, at.y(y.place(low))), (px, at.y(y.place(high)))], series.colour, 1)?;
+                canvas.line(vec![(px, at.y(y.place(low))), (px, at.y(y.place(high)))], series.look.colour, 1)?;
             }
-            canvas.disc(px, py, 3, series.colour)?;
+            canvas.mark(px, py, 3, series.look)?;
             let interval = point
                 .interval
                 .map_or_else(String::new, |(low, high)| format!(" ({} to {})", of.said(low), of.said(high)));

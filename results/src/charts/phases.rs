@@ -16,6 +16,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
         .into_iter()
         .filter(|summary| summary.metric == "wall" && summary.params.get("level") == Some("container"))
         .collect();
+    let looks = view.looks();
     let group = |parallel: &&str| {
         let bar = |driver: &str| {
             let step = |step: &&str| {
@@ -24,7 +25,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
                         && summary.phase == *step
                         && summary.params.get("parallel") == Some(*parallel)
                 })?;
-                Some((found.median, colours::phase(step)))
+                Some((found.median, looks.part(driver, colours::phase(step))))
             };
             let parts: Vec<_> = STEPS.iter().filter_map(step).collect();
             (!parts.is_empty()).then(|| Bar { driver: driver.to_owned(), parts, interval: None, points: Vec::new() })
@@ -47,6 +48,6 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
         "Medians of each step; the number is their sum",
         "page cache warm",
     );
-    frame.legend = STEPS.iter().map(|step| ((*step).to_owned(), colours::phase(step))).collect();
+    frame.legend = STEPS.iter().map(|step| ((*step).to_owned(), colours::phase(step).into())).collect();
     vec![("lifecycle".to_owned(), Bars { frame, unit: Unit::Seconds, groups })]
 }

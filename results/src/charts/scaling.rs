@@ -1,7 +1,6 @@
 //! Cost against the number of layers below, and of containers alive or reading.
 
 use super::{
-    colours,
     panels::{Axis, Of, Panel, Panels, Point, Series},
     view::{View, drivers, param},
 };
@@ -125,6 +124,7 @@ impl Question {
         if titles.is_empty() {
             return None;
         }
+        let looks = view.looks();
         let panel = |title: &&str| Panel {
             title: title.replace('_', " "),
             of: mine.iter().find(|s| self.cells.title(s) == *title).map(|summary| Of::Quantity(summary.unit)),
@@ -132,7 +132,7 @@ impl Question {
                 .into_iter()
                 .map(|driver| Series {
                     name: driver.to_owned(),
-                    colour: colours::driver(driver),
+                    look: looks.driver(driver),
                     points: self.points(&mine, driver, title),
                     steps: false,
                 })

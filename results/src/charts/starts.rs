@@ -1,7 +1,6 @@
 //! How long containers took to start, all of them: the tail is what users feel.
 
 use super::{
-    colours,
     panels::{Axis, Of, Panel, Panels, Point, Series},
     view::{View, drivers, number, values},
 };
@@ -14,6 +13,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
         .into_iter()
         .filter(|summary| summary.metric == "wall" && summary.phase == "start")
         .collect();
+    let looks = view.looks();
     let panel = |parallel: &&str| Panel {
         of: None,
         title: match number(parallel) {
@@ -24,7 +24,7 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Panels)> {
             .into_iter()
             .map(|driver| Series {
                 name: driver.to_owned(),
-                colour: colours::driver(driver),
+                look: looks.driver(driver),
                 points: distribution(view.samples, driver, parallel),
                 steps: true,
             })

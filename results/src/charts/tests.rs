@@ -130,6 +130,51 @@ fn a_run_on_several_kernels_names_each_driver_once_and_says_that_kernels_took_tu
     );
 }
 
+/// Both were drawn alike once: two bars, or two lines, of one colour.
+#[test]
+fn kernels_of_one_driver_look_different_in_every_chart() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = [("6.1", other_workloads(&dir.path().join("a"))), ("6.12", other_workloads(&dir.path().join("b")))];
+    let into = RunDir::create(&dir.path().join("both")).unwrap();
+    crate::merge(&parts, &into, parts[0].1.read_record().unwrap()).unwrap();
+    let of = |run: &RunDir| draw(&Recorded::read(run.path()).unwrap()).unwrap();
+    let (one, both) = (of(&parts[0].1), of(&into));
+    assert_eq!(one.len(), both.len());
+    // Cells of the heat map have no driver's colour.
+    for (one, both) in one.iter().zip(&both).filter(|(one, _)| one.name != "overview") {
+        let (filled, hollow) = shapes(&one.svg);
+        assert!(filled > 0 && hollow == 0, "{}: {hollow} shapes of the only kernel are not plain", one.name);
+        assert_eq!(
+            shapes(&both.svg),
+            (filled, filled),
+            "{}: filled of the first kernel, hollow of the second",
+            one.name
+        );
+        let (before, now) = (lines(&one.svg), lines(&both.svg));
+        assert!(before == 0 || now > 3 * before, "{}: {before} lines, and then {now} with their dashes", one.name);
+    }
+}
+
+/// Bars and marks in colours of drivers and phases, those of the legend apart: how many are filled, and how many an outline.
+fn shapes(svg: &str) -> (usize, usize) {
+    let shapes = || svg.lines().filter(|line| line.starts_with("<rect") || line.starts_with("<circle"));
+    let shapes = || shapes().filter(|line| !line.contains("y=\"76\""));
+    let filled = shapes().filter(|line| line.contains("opacity=\"1\"") && is_coloured(line, "fill"));
+    (filled.count(), shapes().filter(|line| is_coloured(line, "stroke")).count())
+}
+
+/// Lines of series, and their dashes.
+fn lines(svg: &str) -> usize {
+    let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("stroke-width=\"2\""));
+    lines.filter(|line| is_coloured(line, "stroke")).count()
+}
+
+/// Neither paper nor text nor grid.
+fn is_coloured(line: &str, attribute: &str) -> bool {
+    let value = line.split_once(&format!("{attribute}=\"#")).and_then(|(_, rest)| rest.get(..6));
+    value.is_some_and(|value| [&value[..2], &value[2..4], &value[4..]].iter().any(|part| *part != &value[..2]))
+}
+
 /// Of the chart of building and running, in one line.
 fn caption_of(run: &RunDir) -> String {
     let mut record = run.read_record().unwrap();

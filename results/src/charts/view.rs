@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plotters::style::RGBColor;
-
-use super::{canvas::Frame, colours};
+use super::{
+    canvas::Frame,
+    looks::{Look, Looks},
+};
 use crate::{Params, RunRecord, Sample, Summary};
 
 /// A run, and what it comes to.
@@ -21,6 +22,17 @@ impl<'a> View<'a> {
         self.summaries.iter().filter(|summary| summary.workload == workload).collect()
     }
 
+    /// How each driver of the run is drawn, the same in all its charts.
+    pub fn looks(&self) -> Looks<'a> {
+        Looks::of(self.summaries.iter().map(|summary| summary.driver.as_str()))
+    }
+
+    /// Names and looks.
+    pub fn legend(&self, drivers: &BTreeSet<&str>) -> Vec<(String, Look)> {
+        let looks = self.looks();
+        drivers.iter().map(|driver| ((*driver).to_owned(), looks.driver(driver))).collect()
+    }
+
     /// Title and caption; `how` says what is drawn, `state` whether caches were warm.
     pub fn frame(&self, workload: &str, title: &str, subtitle: &str, how: &str, state: &str) -> Frame {
         let mine = self.of(workload);
@@ -28,7 +40,7 @@ impl<'a> View<'a> {
         Frame {
             title: title.to_owned(),
             subtitle: subtitle.to_owned(),
-            legend: legend(&drivers),
+            legend: self.legend(&drivers),
             caption: self.caption(&mine, &drivers, how, state),
         }
     }
@@ -78,7 +90,7 @@ impl<'a> View<'a> {
 }
 
 /// A driver's name, and its kernel in a run on several: `overlay2@6.1` ([`merge`](crate::merge())).
-fn on_kernel(driver: &str) -> (&str, Option<&str>) {
+pub fn on_kernel(driver: &str) -> (&str, Option<&str>) {
     driver.split_once('@').map_or((driver, None), |(name, kernel)| (name, Some(kernel)))
 }
 
@@ -86,11 +98,6 @@ fn on_kernel(driver: &str) -> (&str, Option<&str>) {
 fn order(drivers: &BTreeSet<&str>) -> &'static str {
     let kernels: BTreeSet<_> = drivers.iter().filter_map(|driver| on_kernel(driver).1).collect();
     if kernels.len() > 1 { "kernels in turn, drivers interleaved" } else { "drivers interleaved" }
-}
-
-/// Names and colours.
-pub fn legend(drivers: &BTreeSet<&str>) -> Vec<(String, RGBColor)> {
-    drivers.iter().map(|driver| ((*driver).to_owned(), colours::driver(driver))).collect()
 }
 
 /// The drivers of these, in order.

@@ -8,7 +8,10 @@ use super::{
     cells::{Answer, KEYS, is_interval, shown, shown_whole},
     words::capital,
 };
-use crate::{Summary, charts};
+use crate::{
+    Summary,
+    charts::{Looks, Pattern, on_kernel},
+};
 
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 120.0;
@@ -22,41 +25,70 @@ pub fn all(runs: &[Named<'_>]) -> Markup {
             "logarithmic, which is said. Point at a bar for its numbers." }
         @for named in runs {
             @if !named.label.is_empty() { h3 { (named.label) } }
+            @let looks = Looks::of(named.run.summaries.iter().map(|summary| summary.driver.as_str()));
             div.figures {
-                @for answer in KEYS.iter().filter_map(|key| key.answer(named.run)) { (figure(&answer)) }
+                @for answer in KEYS.iter().filter_map(|key| key.answer(named.run)) { (figure(&answer, &looks)) }
             }
         }
     }
 }
 
-fn figure(answer: &Answer<'_>) -> Markup {
+fn figure(answer: &Answer<'_>, looks: &Looks<'_>) -> Markup {
     let scale = Scale::of(&answer.cells);
     let height = LINE * answer.cells.len() as f64 + 4.0;
     html! {
         figure.key {
             figcaption { (capital(&answer.what)) @if scale.is_log() { span.note { " (logarithmic)" } } }
             svg viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label={ (answer.what) ": " (spoken(answer)) } {
-                @for (index, cell) in answer.cells.iter().enumerate() { (bar(cell, index as f64 * LINE + 2.0, &scale)) }
+                @for (index, cell) in answer.cells.iter().enumerate() { (bar(cell, index as f64 * LINE + 2.0, &scale, looks)) }
             }
         }
     }
 }
 
-fn bar(cell: &Summary, top: f64, scale: &Scale) -> Markup {
-    let RGBColor(r, g, b) = charts::driver_colour(&cell.driver);
+fn bar(cell: &Summary, top: f64, scale: &Scale, looks: &Looks<'_>) -> Markup {
+    let look = looks.driver(&cell.driver);
+    let RGBColor(r, g, b) = look.colour;
+    let colour = format!("rgb({r},{g},{b})");
+    let is_plain = look.pattern == Pattern::Plain;
     let middle = top + LINE / 2.0;
+    let width = round(scale.at(cell.median) - LEFT);
     let (low, high) = (scale.at(cell.ci_low), scale.at(cell.ci_high));
     html! {
         g {
             title { (cell.driver) ": " (shown_whole(cell)) "; " (cell.workload) " " (cell.params) ", " (cell.phase) }
             rect x="0" y=(top) width=(WIDTH) height=(LINE) fill="transparent" {}
-            text.name x=(LEFT - 10.0) y=(middle + 5.0) text-anchor="end" { (short(&cell.driver)) }
-            rect x=(LEFT) y=(top + 5.0) width=(round(scale.at(cell.median) - LEFT)) height=(LINE - 10.0) rx="2"
-                fill={ "rgb(" (r) "," (g) "," (b) ")" } {}
+            (name(&cell.driver, middle))
+            rect x=(LEFT) y=(top + 5.0) width=(width) height=(LINE - 10.0) rx="2" fill=(colour)
+                fill-opacity=(if is_plain { "1" } else { "0.2" }) {}
+            @if !is_plain { path.hatching d=(hatching(look.pattern, top, width)) stroke=(colour) {} }
             @if is_interval(cell) { path.whisker d=(whisker(low, high, middle)) {} }
             text.value x=(round(scale.at(cell.ci_high.max(cell.median)) + 8.0)) y=(middle + 5.0) { (shown(cell)) }
         }
     }
+}
+
+/// A kernel has a line of its own below the driver's.
+fn name(driver: &str, middle: f64) -> Markup {
+    let (driver, kernel) = on_kernel(driver);
+    let x = LEFT - 10.0;
+    html! {
+        text.name x=(x) y=(if kernel.is_some() { middle } else { middle + 5.0 }) text-anchor="end" { (short(driver, 15)) }
+        @if let Some(kernel) = kernel { text.kernel x=(x) y=(middle + 12.0) text-anchor="end" { (short(kernel, 16)) } }
+    }
+}
+
+/// A bar's outline and what fills it.
+fn hatching(pattern: Pattern, top: f64, width: f64) -> String {
+    let edge = |value: f64| value.round() as i32;
+    let (left, right) = (edge(LEFT), edge(LEFT + width));
+    let (top, bottom) = (edge(top + 5.0), edge(top + LINE - 5.0));
+    let mut path = format!("M{left} {top}H{right}V{bottom}H{left}Z");
+    for line in pattern.hatching(left, top, right, bottom) {
+        let points: Vec<_> = line.iter().map(|(x, y)| format!("{x} {y}")).collect();
+        path += &format!("M{}", points.join("L"));
+    }
+    path
 }
 
 fn whisker(low: f64, high: f64, middle: f64) -> String {
@@ -99,8 +131,8 @@ fn spoken(answer: &Answer<'_>) -> String {
     each.join(", ")
 }
 
-fn short(name: &str) -> String {
-    let mut short: String = name.chars().take(15).collect();
+fn short(name: &str, most: usize) -> String {
+    let mut short: String = name.chars().take(most).collect();
     if short.len() < name.len() {
         short.push('…');
     }

@@ -54,6 +54,21 @@ pub fn run_of(samples: Vec<Sample>) -> Run {
     run(record("6.1"), samples)
 }
 
+#[test]
+fn key_figures_of_one_driver_on_two_kernels_can_be_told_apart() {
+    let page = |drivers: [&str; 2]| {
+        let samples = drivers.map(|driver| first_writes(driver, &[1.0, 1.1, 1.2])).concat();
+        page(&[run(record("6.1, 6.12"), samples)])
+    };
+    let kernels = page(["devicemapper@6.1.0-57-amd64", "devicemapper@6.12.117+deb12-amd64"]);
+    assert_eq!(kernels.matches("class=\"hatching\"").count(), 1);
+    for part in [">devicemapper</text>", ">6.1.0-57-amd64</text>", ">6.12.117+deb12-a…</text>"] {
+        assert!(kernels.contains(part), "no {part}");
+    }
+    let drivers = page(["overlay2", "vfs"]);
+    assert!(!drivers.contains("class=\"hatching\"") && !drivers.contains("class=\"kernel\""));
+}
+
 fn said(samples: Vec<Sample>) -> String {
     words::summary(&named(&[run(record("6.1"), samples)])).into_string()
 }
