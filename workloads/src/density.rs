@@ -62,8 +62,9 @@ impl Workload for Density {
         cell("start").put_cost(recorder, &cost)?;
         let held = engine.holdings()? - before;
         check_held(&crowd, held)?;
-        record_each(&crowd, recorder)?;
-        record_held(&crowd, held, &cell("alive"), recorder)?;
+        let memory = crowd.memory()?;
+        record_each(&crowd, memory.as_deref(), recorder)?;
+        record_held(held, memory.as_deref(), &cell("alive"), recorder)?;
         crowd.check_alive()?;
         cell("stop").measure(engine, recorder, |_| crowd.stop())?;
         cell("remove").measure(engine, recorder, |_| crowd.remove())?;
@@ -89,6 +90,8 @@ struct Crowd {
     alive: Vec<Box<dyn Container>>,
     /// From nothing to a running program, each.
     times: Vec<Duration>,
+    /// What the machine had available after each.
+    available: Vec<Bytes>,
 }
 
 impl Crowd {
@@ -105,6 +108,7 @@ impl Crowd {
             container.start(&STAY, accounting)?;
             crowd.times.push(started.elapsed());
             crowd.alive.push(container);
+            crowd.available.extend(engine.memory_available()?);
         }
         Ok(crowd)
     }
@@ -120,10 +124,9 @@ impl Crowd {
         Ok(())
     }
 
-    /// What their cgroups count, if they have any.
-    fn memory(&self) -> Result<Option<Bytes>> {
-        let each: Option<Vec<Bytes>> = self.alive.iter().map(|container| container.memory()).collect::<Result<_>>()?;
-        Ok(each.map(|each| each.into_iter().sum()))
+    /// What the cgroup of each counts, if they have any.
+    fn memory(&self) -> Result<Option<Vec<Bytes>>> {
+        self.alive.iter().map(|container| container.memory()).collect()
     }
 
     fn stop(&mut self) -> Result<()> {
@@ -158,17 +161,21 @@ fn check_gone(before: Holdings, after: Holdings) -> Result<()> {
     Ok(())
 }
 
-/// The time of each, by how many were alive then: cells for 1, 2, 3 to 4, 5 to 8, ...
-fn record_each(crowd: &Crowd, recorder: &mut dyn Recorder) -> Result<()> {
-    for (number, time) in (1_u64..).zip(&crowd.times) {
-        let alive = format!("{:04}", number.next_power_of_two());
-        let params = [("alive", alive.as_str())];
-        Cell { params: &params, phase: "one more" }.put(recorder, "wall", Quantity::Time(*time))?;
-    }
-    Ok(())
+/// Of each its time and memory, by how many were alive then: cells for 1, 2, 3 to 4, 5 to 8, ...
+fn record_each(crowd: &Crowd, memory: Option<&[Bytes]>, recorder: &mut dyn Recorder) -> Result<()> {
+    let mut put = |metric: &str, each: &mut dyn Iterator<Item = Quantity>| {
+        (1_u64..).zip(each).try_for_each(|(number, quantity)| {
+            let alive = format!("{:04}", number.next_power_of_two());
+            let params = [("alive", alive.as_str())];
+            Cell { params: &params, phase: "one more" }.put(recorder, metric, quantity)
+        })
+    };
+    put("wall", &mut crowd.times.iter().copied().map(Quantity::Time))?;
+    put("memory_available_bytes", &mut crowd.available.iter().copied().map(Quantity::Noisy))?;
+    put("memory_cgroup_bytes", &mut memory.unwrap_or_default().iter().copied().map(Quantity::Noisy))
 }
 
-fn record_held(crowd: &Crowd, held: Holdings, cell: &Cell<'_>, recorder: &mut dyn Recorder) -> Result<()> {
+fn record_held(held: Holdings, memory: Option<&[Bytes]>, cell: &Cell<'_>, recorder: &mut dyn Recorder) -> Result<()> {
     for (name, count) in held.counts() {
         cell.put(recorder, name, Quantity::Count(count))?;
     }
@@ -178,8 +185,8 @@ fn record_held(crowd: &Crowd, held: Holdings, cell: &Cell<'_>, recorder: &mut dy
     if let Some(memory) = held.memory_available {
         cell.put(recorder, "memory_taken_bytes", Quantity::Noisy(memory))?;
     }
-    if let Some(memory) = crowd.memory()? {
-        cell.put(recorder, "memory_cgroup_bytes", Quantity::Noisy(memory))?;
+    if let Some(memory) = memory {
+        cell.put(recorder, "memory_cgroup_bytes", Quantity::Noisy(memory.iter().copied().sum()))?;
     }
     Ok(())
 }

@@ -53,6 +53,13 @@ pub trait Engine {
     /// When the kernel does not tell.
     fn holdings(&mut self) -> Result<Holdings>;
 
+    /// Memory that the machine could still give to programs; `None` where that cannot be told. Unlike [`holdings`](Self::holdings) it
+    /// syncs nothing, so it can be asked in the middle of work.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    fn memory_available(&mut self) -> Result<Option<Bytes>>;
+
     /// What is left where the driver keeps its layers; `None` where that cannot be told.
     ///
     /// # Errors

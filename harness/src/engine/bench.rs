@@ -144,6 +144,10 @@ impl Engine for BenchEngine {
         holdings::count(self.driver(), self.testbed.path(), own_device).map_err(engine)
     }
 
+    fn memory_available(&mut self) -> Result<Option<Bytes>> {
+        holdings::memory_available().map_err(engine)
+    }
+
     fn space(&mut self) -> Result<Option<Space>> {
         space::of(self.driver(), &self.testbed).map(Some).map_err(engine)
     }

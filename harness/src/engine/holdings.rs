@@ -33,7 +33,7 @@ fn used(path: &Path) -> io::Result<Bytes> {
 }
 
 /// `MemAvailable` of /proc/meminfo, see proc_meminfo(5).
-fn memory_available() -> io::Result<Option<Bytes>> {
+pub fn memory_available() -> io::Result<Option<Bytes>> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());

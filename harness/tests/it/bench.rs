@@ -154,3 +154,22 @@ fn privileged_a_machine_without_make_is_told() {
     assert!(record.contains("apt-get install make"), "{record}");
     nothing_is_left(&place);
 }
+
+/// A page cache of one's own is what containers on btrfs cost, and no mean over those of a crowd shows it so plainly.
+#[test]
+fn privileged_the_memory_of_one_more_container_is_a_slope() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    let args = ["--driver", "overlay2,btrfs", "--workload", "density", "--quick", "--runs", "1", "--format", "csv"];
+    let answer = bench(&place, &out, &args).ok();
+    let slope = |driver: &str, metric: &str| -> f64 {
+        let start = format!("{driver},density,,one more,{metric},bytes,time,1,");
+        let line = answer.out.lines().find_map(|line| line.strip_prefix(&start));
+        let line = line.unwrap_or_else(|| panic!("no {start}: {}", answer.out));
+        line.split(',').next().unwrap().parse().unwrap()
+    };
+    let (overlay2, btrfs) = (slope("overlay2", "memory_cgroup_slope"), slope("btrfs", "memory_cgroup_slope"));
+    assert!(overlay2 > 50_000.0 && btrfs > 3.0 * overlay2, "{overlay2} bytes and {btrfs} bytes");
+    slope("overlay2", "memory_taken_slope");
+    assert!(out.join("charts/held.svg").exists());
+}

@@ -7,29 +7,40 @@ use super::{
 };
 use crate::{Summary, Unit};
 
+/// Of all of them together, by their number.
 const HELD: [(&str, &str); 3] = [
     ("memory_taken_bytes", "memory that is not available any more"),
     ("memory_cgroup_bytes", "memory by its cgroup"),
     ("disk_bytes", "bytes on the testbed"),
 ];
 
+/// Of each further one: without what the first one needs for all.
+const ONE_MORE: [(&str, &str); 2] = [
+    ("memory_taken_slope", "one more: memory that is not available"),
+    ("memory_cgroup_slope", "one more: memory by its cgroup"),
+];
+
 /// Names and charts.
 pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
-    let mine: Vec<&Summary> = view.of("density").into_iter().filter(|summary| summary.phase == "alive").collect();
+    let all = view.of("density");
+    let mine: Vec<&Summary> = all.iter().copied().filter(|summary| summary.phase == "alive").collect();
     let looks = view.looks();
-    let group = |(metric, label): (&str, &str)| Group {
+    let group = |from: &[&Summary], (metric, label): (&str, &str)| Group {
         label: label.to_owned(),
-        bars: mine
+        bars: from
             .iter()
             .filter(|summary| summary.metric == metric)
             .filter_map(|summary| bar(summary, &looks))
             .collect(),
     };
-    let groups: Vec<Group> = HELD.map(group).into_iter().filter(|group| !group.bars.is_empty()).collect();
+    let held = HELD.map(|what| group(&mine, what));
+    let one_more = ONE_MORE.map(|what| group(&all, what));
+    let groups: Vec<Group> = held.into_iter().chain(one_more).filter(|group| !group.bars.is_empty()).collect();
     if groups.is_empty() {
         return Vec::new();
     }
-    let how = "Medians of what all of them hold, by their number; whiskers: 95 % bootstrap interval of the median";
+    let how = "Medians of what all of them hold, by their number; one more: slope over their number; whiskers: 95 % bootstrap \
+               interval of the median";
     let drivers = drivers(&mine);
     let mut caption = view.caption(&mine, &drivers, how, "page cache warm");
     caption.insert(0, mounts(&mine));
@@ -43,7 +54,9 @@ pub fn charts(view: &View<'_>) -> Vec<(String, Bars)> {
 }
 
 fn bar(summary: &Summary, looks: &Looks<'_>) -> Option<Bar> {
-    let containers = param(&summary.params, "containers").filter(|containers| *containers > 0.0)?;
+    let is_slope = summary.metric.ends_with("_slope");
+    let containers =
+        if is_slope { 1.0 } else { param(&summary.params, "containers").filter(|containers| *containers > 0.0)? };
     // What something else on the machine gave back meanwhile can be more than they took.
     let each = |value: f64| value.max(0.0) / containers;
     Some(Bar {

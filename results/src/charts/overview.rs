@@ -38,6 +38,7 @@ const QUESTIONS: &[Question] = &[
     ),
     question!("a container's life, many at once", "lifecycle", "life", "wall", "level" = "container", "parallel" = "*"),
     question!("a layer's life without a program", "lifecycle", "life", "wall", "level" = "driver", "parallel" = "01"),
+    question!("memory that one more container takes", "density", "one more", "memory_cgroup_slope"),
     question!("first write to the largest file: append", "copyup", "first", "wall", "op" = "append", "size" = "*"),
     question!("... space taken", "copyup", "first", "allocated_bytes", "op" = "append", "size" = "*"),
     question!("second write to it", "copyup", "second", "wall", "op" = "append", "size" = "*"),

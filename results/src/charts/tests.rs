@@ -224,6 +224,10 @@ fn other_workloads(dir: &Path) -> RunDir {
         for alive in [1, 2, 4] {
             put(driver, "density", &format!("alive={alive}"), "one more", "wall", factor * 1e-3, Unit::Seconds);
         }
+        for (number, memory) in [9e6, 2e6, 2e6, 2e6, 2e6].into_iter().enumerate() {
+            let params = format!("alive={}", (number + 1).next_power_of_two());
+            put(driver, "density", &params, "one more", "memory_cgroup_bytes", factor * memory, Unit::Bytes);
+        }
         for parallel in ["01", "08"] {
             let params = format!("level=container;parallel={parallel}");
             for step in ["create", "mount", "start", "exec", "exit", "unmount", "remove", "life"] {
@@ -266,6 +270,7 @@ fn every_workload_has_its_charts_and_every_mark_says_its_value() {
     assert!(picture("density").contains("containers alive"));
     let held = picture("held");
     assert!(held.contains("memory by its cgroup, vfs: 1.00 MB"), "{held}");
+    assert!(held.contains("one more: memory by its cgroup, vfs: 4.00 MB"), "{held}");
     assert!(held.contains("mounts while they are alive: 8 of btrfs"), "{held}");
     assert!(
         picture("sharing").contains("device read factor, vfs, containers that read the same image at once 8: 8.00")

@@ -21,7 +21,7 @@ pub use self::{
     paired::ratio,
     verdict::{Judgement, Ratio, Side, Verdict},
 };
-use crate::{Kind, Recorded, growth::SLOPE, rates::is_rate};
+use crate::{Kind, Recorded, growth::is_slope, rates::is_rate};
 
 /// From which growth of a time on it is told, and from which on it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -121,7 +121,8 @@ pub fn compare(base: &Recorded, new: &Recorded, options: &Options) -> Comparison
         let group = (cell.driver.clone(), cell.workload.clone());
         // What is a counter by another, or a line through them: they are judged themselves.
         let made = cell.metric.ends_with("_amplification")
-            || ["device_written_slope", SLOPE].contains(&&*cell.metric)
+            || cell.metric == "device_written_slope"
+            || is_slope(&cell.metric)
             || is_rate(&cell.metric);
         let judged = (cell.kind != Kind::Time || comparison.paired) && !made;
         if judged && has_old.contains(&group) && has_now.contains(&group) {

@@ -93,7 +93,7 @@ fn what_is_made_of_times_that_are_judged_is_not_judged_again() {
         recorded(samples)
     };
     let (flat, steep) = (transactions(0.001), transactions(0.002));
-    assert!(flat.with_derived().iter().any(|sample| sample.metric == SLOPE));
+    assert!(flat.with_derived().iter().any(|sample| sample.metric == "wall_slope"));
     let comparison = compare(&flat, &steep, &Options { paired: true, ..Options::default() });
     // Twice the slope, and hardly another time.
     assert!(comparison.is_passed(), "{:?}", comparison.judgements);

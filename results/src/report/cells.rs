@@ -31,6 +31,7 @@ pub const KEYS: &[Key] = &[
         "making a container's writable layer".to_owned()
     }),
     key("lifecycle", "start", "wall", &[("level", "container")], None, |_| "start of a container".to_owned()),
+    key("density", "one more", "memory_cgroup_slope", &[], None, |_| "memory that one more container takes".to_owned()),
     key("build", "build", "wall", &[], None, |p| format!("build of {}", p.get("dockerfile").unwrap_or("an image"))),
     key("commit", "all", "wall", &[("case", "many")], None, |_| "commit of many changed files".to_owned()),
     key("apply", "apply", "wall", &[("case", "many")], None, |_| "apply of a layer of many files".to_owned()),

@@ -38,6 +38,9 @@ impl Engine for Mock {
     fn holdings(&mut self) -> Result<Holdings> {
         Ok(Holdings::default())
     }
+    fn memory_available(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
     fn space(&mut self) -> Result<Option<Space>> {
         Ok(None)
     }

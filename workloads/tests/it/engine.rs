@@ -92,6 +92,9 @@ impl Engine for Bare {
         }
         Ok(Holdings { layers: layers.len() as u64, disk: Some(disk), ..Holdings::default() })
     }
+    fn memory_available(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
     fn space(&mut self) -> Result<Option<Space>> {
         let sharing = self.driver.capabilities().sharing;
         Ok(self.free.map(|free| Space { free, sharing }))
