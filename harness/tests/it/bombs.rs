@@ -20,7 +20,7 @@ const MOST: u64 = 64 << 20;
 
 /// Makes archives: gzip takes members one after the other, so that a terabyte is as soon made as a megabyte.
 const MAKER: &str = r#"
-import gzip, hashlib, io, json, sys, tarfile
+import gzip, hashlib, io, json, random, subprocess, sys, tarfile
 kind, path = sys.argv[1:]
 zeros = gzip.compress(bytes(16 << 20), 9)
 
@@ -28,6 +28,13 @@ def header(name, size):
     entry = tarfile.TarInfo(name)
     entry.size = size
     return entry.tobuf(tarfile.GNU_FORMAT)
+
+def zstd(content, *options):
+    return subprocess.run(['zstd', '-q', '-c', *options], input=content, stdout=subprocess.PIPE, check=True).stdout
+
+# Without end in sight the window is as large as is asked for, and every byte of it is used.
+def wide(window):
+    return zstd(header('noise', 96 << 20) + random.Random(1).randbytes(96 << 20), '-1', f'--long={window}')
 
 def huge(name, gigabytes, before=b''):
     out = gzip.compress(before + header(name, gigabytes << 30)) + zeros * (gigabytes * 64)
@@ -50,6 +57,12 @@ def image(layer, history=b''):
 
 if kind == 'layer':
     made = image(huge('zeros', 8))
+elif kind == 'zstd layer':
+    made = image(zstd(header('zeros', 8 << 30)) + zstd(bytes(16 << 20)) * 512 + zstd(bytes(1024)))
+elif kind == 'window':
+    made = image(wide(27))
+elif kind == 'widest window':
+    made = image(wide(25))
 elif kind == 'configuration':
     made = image(tar([]), b'{},' * (5 << 20) + b'{}')
 elif kind == 'entry':
@@ -116,6 +129,9 @@ fn privileged_archives_of_images_that_expand() {
     let before = small.holds("vfs");
     for (kind, why) in [
         ("layer", "the size of the tar"),
+        ("zstd layer", "the size of the tar"),
+        ("window", "its zstd window is larger than the 32 MiB"),
+        ("widest window", "there is room for"),
         ("configuration", "values, more than"),
         ("entry", "its entry \"layer.tar\" has 1.10TB, and there is room for"),
     ] {

@@ -43,6 +43,7 @@ pub fn values(json: &[u8]) -> Result<(), String> {
 pub fn archive() -> Limits {
     Limits {
         entries: 16 * 1024,
+        directories: 16 * 1024,
         size: Bytes(1 << 42),
         file_size: Bytes(LAYER),
         path: 512,

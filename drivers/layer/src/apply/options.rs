@@ -60,8 +60,10 @@ pub enum Devices {
 /// The defaults are far above what real images hold and keep the memory that an import takes bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries, whiteouts included.
+    /// Entries, whiteouts included. An apply remembers each until its end, in at most 40 bytes.
     pub entries: u64,
+    /// Directories that entries are in or make. Each is remembered in about 250 bytes.
+    pub directories: u64,
     /// Bytes of the uncompressed tar.
     pub size: Bytes,
     /// Bytes of a file's apparent size, holes included.
@@ -80,6 +82,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 4_000_000,
+            directories: 200_000,
             size: Bytes(1 << 40),
             file_size: Bytes(1 << 43),
             path: 4096,

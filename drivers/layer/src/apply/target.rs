@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -205,7 +205,13 @@ impl<'a> Target<'a> {
         let node: Node = fstat(&fd).map_err(io("examine the directory of"))?.into();
         let ino = node.inode.ino;
         let end = || DirEnd { parent: at.ino, name: name.into(), mtime: node.mtime };
-        self.ends.entry(ino).or_insert_with(end);
+        let (known, limit) = (self.ends.len() as u64, self.options.limits.directories);
+        match self.ends.entry(ino) {
+            Entry::Vacant(_) if known >= limit => {
+                return Err(Fault::TooMuch { what: "the number of directories", found: known + 1, limit });
+            }
+            entry => _ = entry.or_insert_with(end),
+        }
         let place = self.place_of(at, name, fd.as_fd())?;
         let default_acl = has_default_acl(fd.as_fd()).map_err(io("read the ACL of the directory of"))?;
         if self.open.len() >= MOST_OPEN {

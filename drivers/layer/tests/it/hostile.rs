@@ -252,6 +252,13 @@ fn limits_are_kept() {
     let too_much = |answer: Result<_, Error>| matches!(answer, Err(Error::Entry { why: Fault::TooMuch { .. }, .. }));
     assert!(apply(Limits::default()).is_ok());
     assert!(too_much(apply(Limits { entries: 2, ..Limits::default() })));
+    let nested = Tar::default().dir("d").dir("d/e").file("d/e/f", b"").end();
+    let directories = |directories: u64| {
+        let options = ApplyOptions { limits: Limits { directories, ..Limits::default() }, ..ApplyOptions::default() };
+        storage_layer::apply(&Place::new().root.0, &mut nested.as_slice(), &options)
+    };
+    // The root is one of them.
+    assert!(too_much(directories(2)) && directories(3).is_ok());
     assert!(too_much(apply(Limits { file_size: Bytes(9_999), ..Limits::default() })));
     assert!(too_much(apply(Limits { size: Bytes(9_999), ..Limits::default() })));
 }
