@@ -32,9 +32,9 @@ def header(name, size):
 def zstd(content, *options):
     return subprocess.run(['zstd', '-q', '-c', *options], input=content, stdout=subprocess.PIPE, check=True).stdout
 
-# Without end in sight the window is as large as is asked for, and every byte of it is used.
+# Of a stream the window is as large as is asked for, and every byte of it is used.
 def wide(window):
-    return zstd(header('noise', 96 << 20) + random.Random(1).randbytes(96 << 20), '-1', f'--long={window}')
+    return zstd(header('noise', 96 << 20) + random.Random(1).randbytes(1 << 20) * 96, '-1', f'--long={window}')
 
 def huge(name, gigabytes, before=b''):
     out = gzip.compress(before + header(name, gigabytes << 30)) + zeros * (gigabytes * 64)
@@ -131,7 +131,7 @@ fn privileged_archives_of_images_that_expand() {
         ("layer", "the size of the tar"),
         ("zstd layer", "the size of the tar"),
         ("window", "its zstd window is larger than the 32 MiB"),
-        ("widest window", "there is room for"),
+        ("widest window", "the size of the tar"),
         ("configuration", "values, more than"),
         ("entry", "its entry \"layer.tar\" has 1.10TB, and there is room for"),
     ] {
