@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{DRIVERS, Place};
+use crate::place::{DRIVERS, Place, entries};
 
 const DOCKERFILE: &str = "FROM host AS first
 ARG WHO=world
@@ -59,8 +59,8 @@ fn privileged_build_run_list_and_remove() {
         }
         place.run(&["gc", "--cache"]).ok();
         let layers = place.root().join("drivers").join(driver).join("layers");
-        assert_eq!(crate::place::entries(&layers), 0, "layers stay on {driver}");
-        assert_eq!(crate::place::entries(&place.root().join("images/blobs/sha256")), 0, "blobs stay");
+        assert_eq!(entries(&layers), 0, "layers stay on {driver}");
+        assert_eq!(entries(&place.root().join("images/blobs/sha256")), 0, "blobs stay");
     }
 }
 
@@ -139,4 +139,30 @@ fn privileged_a_root_file_system_is_imported() {
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     place.run(&["import", half.to_str().unwrap(), "half"]).status_is(1);
     assert!(!place.run(&["images"]).ok().out.contains("half"));
+}
+
+#[test]
+fn privileged_an_image_is_gone_before_its_layers_are() {
+    for driver in DRIVERS {
+        let place = Place::new();
+        let context = place.context(&[("Dockerfile", "FROM host\nRUN echo x > /x\n")]);
+        let build = ["build", "--driver", driver, "--network", "none", "-t", "app", context.to_str().unwrap()];
+        place.run(&build).ok();
+        // What the cache has, stays.
+        place.run(&["gc", "--cache"]).ok();
+        let layers = place.root().join("drivers").join(driver).join("layers");
+        let (before, answer) = (entries(&layers), place.run(&["rmi", "--no-wait", "app"]).ok());
+        assert!(before > 0 && answer.out.contains("Deleted: sha256:"), "{answer:?}");
+        let images = place.run(&["images"]).ok().out;
+        assert!(!images.contains("app"), "{images}");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while entries(&layers) == before {
+            assert!(std::time::Instant::now() < deadline, "the layers stay");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // Whoever comes next waits for its turn, and finds nothing that was left.
+        place.run(&build).ok();
+        let left = place.run(&["gc"]).ok().out;
+        assert!(!left.contains("layer"), "{left}");
+    }
 }

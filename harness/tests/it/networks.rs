@@ -99,13 +99,20 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     let place = Place::new();
     busybox(&place);
     let namespace = Namespace::new();
-    let serve = ["-d", "--name", "web", "--network", "bridge", "-p", "8080:80", "bb", "sh", "-c", SERVE];
+    let serve = ["-d", "--name", "web", "-p", "8080:80", "bb", "sh", "-c", SERVE];
     namespace.harness(&place, "run", &serve).ok();
     let deadline = Instant::now() + Duration::from_secs(20);
     while !namespace.fetch("127.0.0.1", "8080").ends_with("\nhello\n") {
         assert!(Instant::now() < deadline, "the published port does not answer");
         thread::sleep(Duration::from_millis(50));
     }
+    let image = place.context(&[("Dockerfile", "FROM bb\nEXPOSE 80 81/udp\n")]);
+    place.run(&["build", "-q", "--network", "none", "-t", "exposing", image.to_str().unwrap()]).ok();
+    namespace.harness(&place, "run", &["-d", "--name", "all", "-P", "exposing", "sh", "-c", SERVE]).ok();
+    let all = place.run(&["ps"]).ok().out;
+    let all = all.lines().find(|line| line.contains("exposing")).unwrap().to_owned();
+    assert!(all.contains("->80/tcp") && all.contains("->81/udp"), "{all}");
+    namespace.harness(&place, "rm", &["-f", "all"]).ok();
     let ps = place.run(&["ps"]).ok().out;
     assert!(ps.contains("0.0.0.0:8080->80/tcp"), "{ps}");
     let address = place.run(&["inspect", "-f", "{{.NetworkSettings.address}}", "web"]).ok().out;
@@ -132,7 +139,8 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     let links = namespace.run("ip", &["-brief", "link"]).ok().out;
     assert_eq!(links.lines().count(), 1, "{links}");
     for (options, says) in [
-        (["--publish", "80"], "needs --network bridge"),
+        (["--publish=80", "--network=none"], "needs --network bridge"),
+        (["--publish-all", "--network=host"], "needs --network bridge"),
         (["--network", "container:nobody"], "no such container"),
         (["--add-host", "db"], "name:address"),
     ] {

@@ -159,12 +159,15 @@ pub struct ContainerOptions {
     /// max-size=BYTES and max-file=N begin a new log file, and bound their number
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
-    /// The network: none, host, bridge, or container:NAME
-    #[arg(long, visible_alias = "net", value_name = "NAME", default_value = "none")]
-    pub network: String,
-    /// Publish a container's port on the host (with --network bridge)
+    /// The network: none, host, bridge, or container:NAME [default: bridge where ports are published, else none]
+    #[arg(long, visible_alias = "net", value_name = "NAME")]
+    pub network: Option<String>,
+    /// Publish a container's port on the host
     #[arg(long, short, value_name = "[[IP:]HOST:]PORT[/udp]")]
     pub publish: Vec<String>,
+    /// Publish the ports that the image exposes, on ports that are free
+    #[arg(long, short = 'P')]
+    pub publish_all: bool,
     /// A name server, instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<String>,
@@ -226,7 +229,7 @@ impl ContainerOptions {
             cap_drop: self.cap_drop.clone(),
             privileged: self.privileged,
             network: self.network()?,
-            publish: self.publish.clone(),
+            publish: self.published(image),
             dns: self.dns.clone(),
             add_host: self.add_host.clone(),
             ulimits: self.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
@@ -287,12 +290,21 @@ impl ContainerOptions {
         })
     }
 
+    /// What was asked for, and with `--publish-all` what else the image exposes.
+    fn published(&self, image: &Image) -> Vec<String> {
+        let exposed = image.config.config().as_ref().and_then(|config| config.exposed_ports().clone());
+        let exposed = exposed.into_iter().flatten().filter(|_| self.publish_all);
+        self.publish.iter().cloned().chain(exposed).collect()
+    }
+
     fn network(&self) -> Result<Network> {
-        let network = match self.network.as_str() {
-            "none" => Network::None,
-            "host" => Network::Host,
-            "bridge" | "default" => Network::Bridge,
-            other => match other.strip_prefix("container:") {
+        let publishes = self.publish_all || !self.publish.is_empty();
+        let network = match self.network.as_deref() {
+            None if publishes => Network::Bridge,
+            None | Some("none") => Network::None,
+            Some("host") => Network::Host,
+            Some("bridge" | "default") => Network::Bridge,
+            Some(other) => match other.strip_prefix("container:") {
                 Some(name) => Network::Container(name.to_owned()),
                 None => {
                     let known = "none, host, bridge or container:NAME";
@@ -300,7 +312,7 @@ impl ContainerOptions {
                 }
             },
         };
-        if network != Network::Bridge && !self.publish.is_empty() {
+        if network != Network::Bridge && publishes {
             return Err(Failure::usage("--publish needs --network bridge"));
         }
         Ok(network)
