@@ -167,9 +167,10 @@ fn word(path: &std::path::Path) -> Result<String> {
     Ok(format!("'{}'", text.replace('\'', "'\\''")))
 }
 
-/// Builds the tests that need the lab; returns the programs.
+/// Builds the tests that need the lab; returns the programs. They are those of `cargo test`: to optimise them takes longer than
+/// emulation loses by what they compute.
 fn tests(package: &str, features: &[&str]) -> Result<Vec<PathBuf>> {
-    let built = build(&[&["test", "--no-run", "--release", "--tests", "-p", package], features].concat())?;
+    let built = build(&[&["test", "--no-run", "--tests", "-p", package], features].concat())?;
     let tests: Vec<_> =
         built.into_iter().filter(|artifact| artifact.is_integration_test).map(|built| built.program).collect();
     if tests.is_empty() {

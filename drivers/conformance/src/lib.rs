@@ -39,7 +39,7 @@ pub use context::{Context, id};
 pub use op::{Data, Op};
 pub use pair::{Clock, Origins, Pair};
 pub use report::{Counts, Report};
-pub use run::{CaseReport, Outcome, run, run_case, run_while};
+pub use run::{CaseReport, Outcome, run, run_case};
 pub use stack::Stack;
 pub use subject::{Opener, Subject, memory};
 pub use verdict::{During, Stop, Verdict};

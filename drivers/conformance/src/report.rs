@@ -9,7 +9,7 @@ use crate::{CaseReport, Outcome};
 /// What became of all cases that were run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In the order in which they ran.
+    /// In the order of the drivers, and of the suite.
     pub cases: Vec<CaseReport>,
 }
 

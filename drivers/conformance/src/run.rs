@@ -1,7 +1,10 @@
 use std::{
     fs,
+    num::NonZero,
     os::unix::fs::PermissionsExt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,19 +36,30 @@ pub struct CaseReport {
     pub duration: Duration,
 }
 
-/// Runs the cases whose full name contains `filter` (all for an empty one), one after the other.
+/// Runs the cases whose full name contains `filter` (all for an empty one) on each of the subjects, `jobs` of them at a time,
+/// as long as `go_on` says so before each. The report has them in the order of the subjects, and of the cases.
 ///
 /// A case that fails or panics does not keep the others from running.
 #[must_use]
-pub fn run(subject: &dyn Subject, filter: &str) -> Report {
-    run_while(subject, filter, &|| true)
-}
-
-/// As [`run`], as long as `go_on` says so before each case.
-#[must_use]
-pub fn run_while(subject: &dyn Subject, filter: &str, go_on: &dyn Fn() -> bool) -> Report {
-    let chosen = cases().iter().filter(|case| case.full_name().contains(filter));
-    Report { cases: chosen.take_while(|_| go_on()).map(|case| run_case(subject, case)).collect() }
+pub fn run(subjects: &[&dyn Subject], filter: &str, jobs: NonZero<usize>, go_on: &(dyn Fn() -> bool + Sync)) -> Report {
+    let cases = || cases().iter().filter(|case| case.full_name().contains(filter));
+    let chosen: Vec<_> = subjects.iter().flat_map(|subject| cases().map(move |case| (*subject, case))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while go_on() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((subject, case)) = chosen.get(index) else { break };
+            done.push((index, run_case(*subject, case)));
+        }
+        done
+    };
+    let mut done: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    Report { cases: done.into_iter().map(|(_, case)| case).collect() }
 }
 
 /// Runs one case in a room of its own.

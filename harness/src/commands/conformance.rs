@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
 
 use clap::Args;
 use driver_conformance::{Report, Subject, equality, memory};
@@ -48,7 +48,7 @@ pub fn run(args: &ConformanceArgs) -> Result {
     let go_on = || !signals::stopped(&stop);
     let mut report = Report { cases: Vec::new() };
     if args.driver.iter().any(|name| name == MODEL) {
-        report.extend(driver_conformance::run_while(&memory(), filter, &go_on));
+        report.extend(driver_conformance::run(&[&memory()], filter, jobs(), &go_on));
     } else {
         report.extend(examine(args, filter, &go_on)?);
     }
@@ -67,8 +67,12 @@ pub fn run(args: &ConformanceArgs) -> Result {
     if report.is_ok() { Ok(()) } else { Err(Failure::failed(format!("{} cases failed", report.counts().failed))) }
 }
 
+fn jobs() -> NonZero<usize> {
+    available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
 /// Every driver on its own, then all against each other.
-fn examine(args: &ConformanceArgs, filter: &str, go_on: &dyn Fn() -> bool) -> Result<Report> {
+fn examine(args: &ConformanceArgs, filter: &str, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Report> {
     let place = Place::choose(args.common.root.as_deref());
     let choice = drivers::choose(&args.driver)?;
     let mut beds = Vec::new();
@@ -81,11 +85,8 @@ fn examine(args: &ConformanceArgs, filter: &str, go_on: &dyn Fn() -> bool) -> Re
         }
     }
     let subjects: Vec<_> = beds.iter().map(|(entry, bed)| bed.subject(entry)).collect();
-    let mut report = Report { cases: Vec::new() };
-    for subject in &subjects {
-        report.extend(driver_conformance::run_while(subject, filter, go_on));
-    }
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| subject as &dyn Subject).collect();
+    let mut report = driver_conformance::run(&subjects, filter, jobs(), go_on);
     if go_on() {
         report.extend(equality::run(&subjects, EQUALITY_SEED, filter));
     }
