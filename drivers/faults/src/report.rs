@@ -1,6 +1,6 @@
 //! The report, and its three forms.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -51,6 +51,13 @@ impl Row {
 
     fn fault_name(&self) -> &'static str {
         self.fault.map_or("none", Fault::name)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { driver, operation, tried, survived, .. } = self;
+        write!(f, "{driver}: {} in {operation}: {survived} of {tried} steps survived", self.fault_name())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{io::IsTerminal, path::Path};
 
 use clap::Args;
 use driver_faults::{Choice, Disk, Error, Fault, Opener, Report, Row};
@@ -92,8 +92,10 @@ fn examine(entry: &Entry, options: &Options, wanted: &Choice) -> Result<Report, 
         Some(FileSystem::Raw) => subject.with_disk(Disk::POOL),
         _ => subject,
     };
-    let done = &mut |row: &Row| {
-        tracing::debug!(driver = row.driver, operation = row.operation, fault = ?row.fault, tried = row.tried, "done");
+    // Lines and no bar: that would need a thread, and trials are forked from a process that has one.
+    let done = &mut |row: &Row| match std::io::stderr().is_terminal() {
+        true => say(&row.to_string()),
+        false => tracing::info!("{row}"),
     };
     driver_faults::run(&subject, wanted, done)
 }
