@@ -1,0 +1,140 @@
+//! What needs another kernel than this one, in virtual machines: the tests of devicemapper, and the whole suite for all drivers.
+
+mod built;
+mod named;
+mod script;
+
+use std::{ffi::OsString, io, sync::atomic::AtomicBool, thread, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use harness_lab::{Job, Kernel, Lab, Output};
+
+pub use built::release;
+use built::tests;
+use named::Named;
+use script::{Script, word};
+
+/// Integration tests that run there, also those that other kernels ignore: the package and what of it, all by default. The guest
+/// has cgroups v2, where many hosts still have v1; its btrfs has no simple quotas.
+const CRATES: [(&str, &[&str]); 5] = [
+    ("driver-overlay2", &[]),
+    ("driver-btrfs", &["quota", "limit"]),
+    ("harness-builder", &["privileged_corpus_changes"]),
+    ("harness-network", &[]),
+    ("harness-runtime", &["limited", "counted", "cgroup"]),
+];
+
+/// All four: what is asked for by name and cannot run is a failure.
+const DRIVERS: &str = "overlay2,vfs,btrfs,devicemapper";
+
+/// Those of the suite's trials that `conformance` does not do: another file system, and random operations, of which fewer
+/// than elsewhere, since each is emulated.
+const TRIALS: [&str; 2] = ["privileged_devicemapper-xfs::fidelity", "privileged_devicemapper::property"];
+
+/// Every step of these operations of devicemapper's under these faults; all of it takes hours.
+const FAULTS: [(&str, &str); 1] = [("kill,enospc", "create-on,seal,remove-sealed")];
+
+/// The gate's seeded fault that only devicemapper can have.
+const SEEDED: &str = "chunk-512k";
+
+/// The oldest kernel that is supported, where it is installed: what newer ones have is tried natively and in the harness's own
+/// tests of the lab. This one has no simple quotas on btrfs, for one.
+const OLDER: &str = "6.1";
+
+/// Longer than all of it takes when every instruction is emulated.
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Two machines side by side, of one processor each: two processors of one emulated machine that wait for each other spin, which
+/// costs half as much again as the work.
+pub fn all(kernel: Option<&str>) -> Result<()> {
+    let out = tempfile::tempdir().context("cannot make a directory")?;
+    let run = out.path().join("run");
+    let harness = word(&release("harness", "harness")?)?;
+    let pools = pools(&harness)?.into_command();
+    let others = others(&harness, &word(&run)?)?.into_command();
+    let kernel = kernel.or_else(|| Kernel::find(Some(OLDER)).is_ok().then_some(OLDER));
+    let machine = |name, command, shares| {
+        let output = || Box::new(Named::new(name, io::stdout()));
+        boot(kernel, 1, Job { command, shares, ..Job::default() }, Output { out: output(), err: output() })
+            .context(name)
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| machine("pools", pools, Vec::new()));
+        let ended = machine("others", others, vec![out.path().to_owned()]);
+        beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(ended)
+    })?;
+    crate::checks::check_run(&run, &DRIVERS.split(',').collect::<Vec<_>>())
+}
+
+/// What examines devicemapper alone.
+fn pools(harness: &str) -> Result<Script> {
+    let mut script = Script::new();
+    for test in tests("driver-devicemapper", &["--features", "lab"])? {
+        let test = word(&test)?;
+        script.part("tests of driver-devicemapper", &format!("{test} --include-ignored"));
+        script.part("the same beside udev", &format!("with_udev {test} lifecycle busy"));
+    }
+    script.part("conformance of devicemapper", &format!("{harness} conformance --driver devicemapper"));
+    Ok(script)
+}
+
+/// Everything else; the main job leaves its results in `run`.
+fn others(harness: &str, run: &str) -> Result<Script> {
+    let mut script = Script::new();
+    for (name, filters) in CRATES {
+        for test in tests(name, &[])? {
+            let test = word(&test)?;
+            for filter in if filters.is_empty() { &[""] } else { filters } {
+                script.part(&format!("tests of {name} {filter}"), &format!("{test} --include-ignored {filter}"));
+            }
+        }
+    }
+    for test in tests("driver-conformance", &[])? {
+        for trial in TRIALS {
+            script.part(trial, &format!("env CONFORMANCE_RUNS=4 {} {trial}", word(&test)?));
+        }
+    }
+    script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs"));
+    script.part("equality of all drivers", &format!("{harness} conformance --driver {DRIVERS} --case equality"));
+    script.part("what devicemapper keeps", &format!("keeps {harness}"));
+    for (faults, operations) in FAULTS {
+        let command = format!("{harness} faults --driver devicemapper --fault {faults} --operation {operations}");
+        script.part(&format!("devicemapper: {faults} in {operations}"), &command);
+    }
+    let command = format!("{harness} compare --faults={SEEDED} --out \"$TMPDIR/faults\"");
+    script.part(&format!("the gate sees {SEEDED}"), &command);
+    script.part("from driver to driver", &format!("migrate {harness}"));
+    script.part(
+        "main job",
+        &format!("{harness} --driver {DRIVERS} --workload build --quick --runs 1 --format none --out {run}"),
+    );
+    Ok(script)
+}
+
+/// Any command, for people at work.
+pub fn run(kernel: Option<&str>, command: Vec<OsString>) -> Result<()> {
+    let output = Output { out: Box::new(io::stdout()), err: Box::new(io::stderr()) };
+    boot(kernel, 2, Job { command, ..Job::default() }, output)
+}
+
+fn boot(kernel: Option<&str>, cpus: u32, job: Job, output: Output<'_>) -> Result<()> {
+    let mut lab = Lab::new(Kernel::find(kernel)?);
+    lab.memory = 3 << 30;
+    lab.cpus = cpus;
+    lab.timeout = Some(TIMEOUT);
+    let job = Job {
+        dir: std::env::current_dir().context("cannot find the current directory")?,
+        environment: std::env::vars_os().filter(|(name, _)| passed_on(&name.to_string_lossy())).collect(),
+        ..job
+    };
+    println!("Linux {}", lab.kernel.release());
+    // Ctrl-C ends this program, and the machine with it.
+    match lab.run(&job, output, &AtomicBool::new(false))? {
+        0 => Ok(()),
+        status => bail!("the command in the virtual machine ended with status {status}"),
+    }
+}
+
+fn passed_on(name: &str) -> bool {
+    name.starts_with("HARNESS_") || name.starts_with("CONFORMANCE_") || name.starts_with("RUST_")
+}
