@@ -181,10 +181,10 @@ fn fail(args: &mut ChildArgs<'_>) -> ! {
 }
 
 /// All signals blocked in this thread until dropped.
-struct SignalsBlocked(libc::sigset_t);
+pub(super) struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let mut all = MaybeUninit::uninit();
         // SAFETY: sigfillset(3) initialises the set it is given and cannot fail on a valid pointer.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };

@@ -10,7 +10,7 @@ use rustix::{
     process::{Pid, WaitOptions, waitpid},
 };
 
-use super::spawn::{Spawned, clone_copying};
+use super::spawn::{SignalsBlocked, Spawned, clone_copying};
 use crate::plan::{IdRange, Mapping};
 
 /// The mappings as the kernel reads them.
@@ -109,7 +109,10 @@ pub(super) fn become_root() -> bool {
 pub(crate) fn namespace(maps: &Maps) -> io::Result<OwnedFd> {
     let gate = Gate::new(0)?;
     let mut ends = gate.ends();
+    // Handlers of this program have nothing to do in the child.
+    let blocked = SignalsBlocked::new()?;
     let child = clone_copying(libc::CLONE_NEWUSER, None, wait_and_exit, (&raw mut ends).cast())?;
+    drop(blocked);
     let mapped = maps.write(child.pid);
     let opened = mapped.and_then(|()| fs::File::open(format!("/proc/{}/ns/user", child.pid.as_raw_nonzero())));
     drop(gate);
