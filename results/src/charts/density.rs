@@ -16,7 +16,7 @@ const HELD: [(&str, &str); 3] = [
 
 /// Of each further one: without what the first one needs for all.
 const ONE_MORE: [(&str, &str); 2] = [
-    ("memory_taken_slope", "one more: memory that is not available"),
+    ("memory_taken_slope", "one more: memory not available"),
     ("memory_cgroup_slope", "one more: memory by its cgroup"),
 ];
 
