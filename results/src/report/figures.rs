@@ -74,7 +74,7 @@ fn name(driver: &str, middle: f64) -> Markup {
     let x = LEFT - 10.0;
     html! {
         text.name x=(x) y=(if kernel.is_some() { middle } else { middle + 5.0 }) text-anchor="end" { (short(driver, 15)) }
-        @if let Some(kernel) = kernel { text.kernel x=(x) y=(middle + 12.0) text-anchor="end" { (short(kernel, 16)) } }
+        @if let Some(kernel) = kernel { text.kernel x=(x) y=(middle + 12.0) text-anchor="end" { (short(kernel, 14)) } }
     }
 }
 
