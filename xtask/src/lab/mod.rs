@@ -75,6 +75,12 @@ fn pools(harness: &str) -> Result<Script> {
         script.part("the same beside udev", &format!("with_udev {test} lifecycle busy"));
     }
     script.part("conformance of devicemapper", &format!("{harness} conformance --driver devicemapper"));
+    for test in tests("driver-conformance", &[])? {
+        for trial in TRIALS {
+            script.part(trial, &format!("env CONFORMANCE_RUNS=4 {} {trial}", word(&test)?));
+        }
+    }
+    script.part("what devicemapper keeps", &format!("keeps {harness}"));
     Ok(script)
 }
 
@@ -89,14 +95,8 @@ fn others(harness: &str, run: &str) -> Result<Script> {
             }
         }
     }
-    for test in tests("driver-conformance", &[])? {
-        for trial in TRIALS {
-            script.part(trial, &format!("env CONFORMANCE_RUNS=4 {} {trial}", word(&test)?));
-        }
-    }
     script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs"));
     script.part("equality of all drivers", &format!("{harness} conformance --driver {DRIVERS} --case equality"));
-    script.part("what devicemapper keeps", &format!("keeps {harness}"));
     for (faults, operations) in FAULTS {
         let command = format!("{harness} faults --driver devicemapper --fault {faults} --operation {operations}");
         script.part(&format!("devicemapper: {faults} in {operations}"), &command);
