@@ -89,9 +89,7 @@ impl Bed {
             (Self::Trees, true) => (0.08, 64.0),
         }
     }
-}
 
-impl Bed {
     /// Share and absolute number of bytes that layers hold.
     const fn allocated(self, is_lively: bool) -> (f64, f64) {
         match (self, is_lively) {
