@@ -24,8 +24,8 @@ crate::tests![
 const NONE: [PathBuf; 0] = [];
 
 /// Directories of ours in all hierarchies, with this in their names.
-fn cgroups(id: &str) -> Vec<PathBuf> {
-    let trees = ["", "memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "cpuset"]
+pub fn cgroups(id: &str) -> Vec<PathBuf> {
+    let trees = ["", "memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer", "cpuset"]
         .map(|tree| Path::new("/sys/fs/cgroup").join(tree).join("harness"));
     let entries = trees.iter().filter_map(|tree| fs::read_dir(tree).ok()).flatten().flatten();
     entries
