@@ -22,6 +22,7 @@
 #![deny(missing_docs)]
 
 mod atomic;
+mod delete;
 mod hold;
 mod lock;
 mod mounts;
@@ -34,5 +35,6 @@ mod table;
 mod unread;
 
 pub use atomic::write_atomically;
+pub use delete::delete_tree;
 pub use record::{Durability, Record};
-pub use root::{Root, delete_tree};
+pub use root::Root;

@@ -14,6 +14,7 @@ use storage_driver::{Error, Labels, LayerId, LayerInfo, LayerState, Leftover, Re
 use crate::{
     Durability, Record,
     atomic::sync_directory,
+    delete::delete_tree,
     hold::Found,
     lock::Lock,
     open, rest,
@@ -409,17 +410,6 @@ impl<X: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Root<X> {
         }
         tracing::warn!(path = %trashed.display(), %error, "a removed layer stays in the trash until the next opening");
         Ok(false)
-    }
-}
-
-/// Deletes a directory and all below it; nothing there is fine.
-///
-/// # Errors
-/// What the file system said, with the path.
-pub fn delete_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
     }
 }
 

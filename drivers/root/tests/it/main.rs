@@ -1,5 +1,6 @@
 //! The life-cycle rules that every driver with a root inherits, tried with a driver that keeps one file a layer.
 
+mod delete;
 mod holds;
 mod rest;
 mod settle;
