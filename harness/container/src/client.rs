@@ -43,7 +43,11 @@ impl Client {
     /// # Errors
     /// [`Error::Supervisor`] for what it refuses.
     pub fn ask(self, request: &Request) -> Result<Option<Answer>> {
-        control::send(&self.stream, request).map_err(Error::io("write to", &self.path))?;
+        match control::send(&self.stream, request) {
+            // It ended between the connection and the question.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            sent => sent.map_err(Error::io("write to", &self.path))?,
+        }
         match control::receive(&mut BufReader::new(&self.stream)) {
             Ok(answer) => answer.map(taken).transpose(),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
@@ -120,5 +124,23 @@ impl Write for Input {
 impl Drop for Input {
     fn drop(&mut self) {
         let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// `wait` failed now and then where the container was quick.
+    #[test]
+    fn a_supervisor_that_ends_before_it_is_asked_gives_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SOCKET);
+        let listener = UnixListener::bind(&path).unwrap();
+        let stream = UnixStream::connect(&path).unwrap();
+        drop(listener);
+        assert!(Client { stream, path }.ask(&Request::Wait).unwrap().is_none());
     }
 }
