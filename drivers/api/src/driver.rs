@@ -22,6 +22,8 @@ use crate::{
 ///   What another process holds ([`hold`](Self::hold)) counts as mounted.
 /// - After a crash at any point, opening the driver leaves every layer whole or absent. A writable layer's
 ///   last writes are as durable as the backing file system made them; a sealed layer is durable.
+/// - A layer whose writes were accepted and then failed, as happens where a pool behind the file system is full, says so when its mount
+///   is closed, and from then on: it is mounted read-only and removed, and refused with [`Error::Lost`](crate::Error::Lost) otherwise.
 /// - What a driver cannot do is answered with [`Error::Unsupported`](crate::Error::Unsupported), never ignored.
 /// - Methods block. None needs an async runtime.
 pub trait StorageDriver: Debug + Send + Sync {
@@ -60,7 +62,7 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// A writable layer is mounted one way at a time.
     ///
     /// # Errors
-    /// [`NotFound`](crate::Error::NotFound); [`Sealed`](crate::Error::Sealed) for read-write;
+    /// [`NotFound`](crate::Error::NotFound); [`Sealed`](crate::Error::Sealed) and [`Lost`](crate::Error::Lost) for read-write;
     /// [`InUse`](crate::Error::InUse) when it is mounted the other way. On any error nothing stays mounted.
     fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer>;
 
@@ -87,8 +89,8 @@ pub trait StorageDriver: Debug + Send + Sync {
     /// Sealing a sealed layer does nothing and succeeds.
     ///
     /// # Errors
-    /// [`NotFound`](crate::Error::NotFound); [`InUse`](crate::Error::InUse) while it is mounted. On any error
-    /// the layer is still writable.
+    /// [`NotFound`](crate::Error::NotFound); [`InUse`](crate::Error::InUse) while it is mounted; [`Lost`](crate::Error::Lost). On any
+    /// error the layer is still writable.
     fn seal(&self, id: &LayerId) -> Result<()>;
 
     /// As [`seal`](Self::seal), but durable only with the next [`settle`](Self::settle), whose price several layers share.

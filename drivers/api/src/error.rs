@@ -35,6 +35,16 @@ pub enum Error {
         /// The layer.
         id: LayerId,
     },
+    /// Writes to the layer have failed after they had been accepted, so it does not hold what was written.
+    #[error(
+        "layer {id} has lost what was written to it: {why}; copy what is left of it from a read-only mount, and remove it"
+    )]
+    Lost {
+        /// The layer.
+        id: LayerId,
+        /// What the failing write said.
+        why: String,
+    },
     /// The layer was to be a parent and is not sealed.
     #[error("layer {id} is not sealed, so it cannot be a parent")]
     NotSealed {

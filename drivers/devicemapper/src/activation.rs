@@ -42,9 +42,9 @@ impl Names {
         format!("{}{number}", self.prefix)
     }
 
-    /// Whether a name is one of ours, and of a thin device.
-    pub fn is_thin(&self, name: &str) -> bool {
-        name.strip_prefix(&self.prefix).is_some_and(|rest| rest.parse::<u32>().is_ok())
+    /// The number of a thin device of ours, by its name.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        name.strip_prefix(&self.prefix)?.parse().ok()
     }
 
     pub fn is_ours(&self, name: &str) -> bool {
@@ -133,6 +133,13 @@ impl Activation {
         self.control.find(name).map_err(failed("examine", name))
     }
 
+    /// The node of a thin device that is there, and that nobody uses.
+    pub fn idle(&self, number: u32) -> Result<Option<PathBuf>> {
+        let name = self.names.thin(number);
+        let found = self.find(&name)?.filter(|device| device.active_table && device.open_count == 0);
+        found.map(|device| self.active(&name, device.dev).map(|active| active.node)).transpose()
+    }
+
     /// Deactivates a thin device, or has the kernel do that when its last user is gone; whether it is gone now.
     pub fn deactivate(&self, number: u32) -> Result<bool> {
         let name = self.names.thin(number);
@@ -171,7 +178,7 @@ impl Activation {
         let all = self.control.devices().map_err(failed("list", "devices"))?;
         let mut ours: Vec<_> = all.into_iter().filter(|(name, _)| self.names.is_ours(name)).collect();
         let pool = self.names.pool();
-        ours.sort_by_key(|(name, _)| (!self.names.is_thin(name), *name != pool));
+        ours.sort_by_key(|(name, _)| (self.names.number(name).is_none(), *name != pool));
         Ok(ours)
     }
 }
@@ -198,7 +205,8 @@ mod tests {
     fn names_tell_whose_a_device_is() {
         let names = Names::new("00ff");
         assert_eq!(names.thin(7), "harness-00ff-7");
-        assert!(names.is_thin("harness-00ff-7") && !names.is_thin("harness-00ff-pool"));
+        assert_eq!(names.number("harness-00ff-7"), Some(7));
+        assert_eq!(names.number("harness-00ff-pool"), None);
         assert!(names.is_ours("harness-00ff-pool") && !names.is_ours("harness-00fe-7"));
     }
 }

@@ -92,7 +92,10 @@ impl StorageDriver for DeviceMapper {
 
     fn seal(&self, id: &LayerId) -> Result<()> {
         let before = self.layers.root.get(id)?.driver.clone();
-        self.layers.root.seal(id, |dir, data| self.layers.seal(dir, data))?;
+        self.layers.root.seal(id, |dir, data| {
+            self.layers.refuse_lost(id)?;
+            self.layers.seal(dir, data)
+        })?;
         let after = self.layers.root.get(id)?;
         self.layers.replaced(&before, &after.driver)
     }
@@ -118,15 +121,18 @@ impl StorageDriver for DeviceMapper {
     }
 
     fn changes(&self, id: &LayerId) -> Result<Vec<Change>> {
+        self.layers.refuse_lost(id)?;
         by_walk::changes(self, id)
     }
 
     fn diff(&self, id: &LayerId, out: &mut (dyn Write + Send)) -> Result<DiffStats> {
+        self.layers.refuse_lost(id)?;
         by_walk::diff(self, id, out)
     }
 
     fn apply(&self, id: &LayerId, tar: &mut (dyn Read + Send)) -> Result<ApplyStats> {
         self.layers.root.with_writable(id, |dir, record| {
+            self.layers.refuse_lost(id)?;
             self.layers.with_mount(dir, &record.driver, Access::Write, |tree| {
                 storage_layer::apply(tree, tar, &ApplyOptions::default()).map_err(|error| error.into_driver(id))
             })

@@ -17,7 +17,7 @@ use storage_sys::{
     mount::{FsContext, FsContextError},
 };
 
-use crate::record::Held;
+use crate::{ext4, record::Held};
 
 /// What can be in a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -193,6 +193,20 @@ fn never_retry(device: &str) {
         if let Err(error) = fs::write(&file, "0") {
             tracing::warn!(file, %error, "a full pool may make this file system wait for ever");
         }
+    }
+}
+
+impl Fs {
+    /// Fails unless the file system on `node`, not mounted any more, has got what was written to it. xfs that gives up says so when it is
+    /// synced.
+    pub(crate) fn check_unmounted(self, node: &Path) -> Result<()> {
+        let whole = match self {
+            Self::Ext4 => ext4::was_unmounted_whole(node).map_err(Error::io("read", node))?,
+            Self::Xfs => true,
+        };
+        let gave_up =
+            || io::Error::other("its file system gave up before everything was written; the kernel's log says why");
+        if whole { Ok(()) } else { Err(Error::io("write to", node)(gave_up())) }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     Fs, NAME,
     activation::sectors,
     filesystem::{self, Access},
+    lost,
     pool::Pool,
     record::{Base, Data, Held},
 };
@@ -48,8 +49,12 @@ impl Memory {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&device).cloned()
     }
 
+    /// What is lost stays so.
     fn put(&self, device: u32, known: Known) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(device, known);
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(all.get(&device), Some(Known::Lost(_))) {
+            all.insert(device, known);
+        }
     }
 
     fn forget(&self, device: u32) {
@@ -108,10 +113,21 @@ impl Layers {
         self.pool.delete(data.device.number, data.sectors)
     }
 
+    /// Refuses a layer that has lost what was written to it.
+    pub fn refuse_lost(&self, id: &LayerId) -> Result<()> {
+        if let Some(Known::Lost(why)) = self.memory.get(self.root.get(id)?.driver.device.number) {
+            return Err(Error::Lost { id: id.clone(), why });
+        }
+        lost::refuse(id, &self.root.layer_dir(id))
+    }
+
     pub fn mount(&self, id: &LayerId, mode: MountMode) -> Result<MountedLayer> {
-        let device = self.root.get(id)?.driver.device.number;
+        let data = self.root.get(id)?.driver.clone();
         let (pool, memory) = (self.pool.clone(), self.memory.clone());
         let mount = |record: &Record<Data>, mode: MountMode| {
+            if mode == MountMode::ReadWrite {
+                self.refuse_lost(id)?;
+            }
             let access = match (mode, record.info.state) {
                 (MountMode::ReadWrite, _) => Access::Write,
                 (MountMode::ReadOnly, LayerState::Writable) => Access::Look,
@@ -120,7 +136,7 @@ impl Layers {
             show(&self.pool, &self.root.layer_dir(&record.info.id), &record.driver, access)
         };
         let writable = mode == MountMode::ReadWrite;
-        self.root.mount(id, mode, mount, move |tree| hide(&pool, &memory, tree, device, writable))
+        self.root.mount(id, mode, mount, move |tree| hide(&pool, &memory, tree, &data, writable))
     }
 
     /// Runs `work` on a layer's tree, whose gate is held already.
@@ -133,7 +149,7 @@ impl Layers {
     ) -> Result<T> {
         let tree = show(&self.pool, dir, data, access)?;
         let answer = work(&tree);
-        let hidden = hide(&self.pool, &self.memory, &tree, data.device.number, access == Access::Write);
+        let hidden = hide(&self.pool, &self.memory, &tree, data, access == Access::Write);
         match (answer, hidden) {
             (Ok(answer), Ok(())) => Ok(answer),
             (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
@@ -146,11 +162,7 @@ impl Layers {
         let number = data.device.number;
         let holds = match self.memory.get(number) {
             Some(Known::Holds(held)) => held,
-            Some(Known::Lost(why)) => {
-                let why = format!("what was written to it is lost ({why}); remove it");
-                return Err(Error::io("seal", dir)(io::Error::other(why)));
-            }
-            None => self.with_mount(dir, data, Access::Look, filesystem::held)?,
+            _ => self.with_mount(dir, data, Access::Look, filesystem::held)?,
         };
         data.holds = Some(holds);
         let pool = &self.pool;
@@ -253,26 +265,47 @@ fn activate_and_mount(pool: &Pool, merged: &Path, data: &Data, access: Access) -
 }
 
 /// Unmounts and deactivates. All of it is done, whatever fails; the first failure is told.
-fn hide(pool: &Pool, memory: &Memory, tree: &Path, device: u32, written: bool) -> Result<()> {
+fn hide(pool: &Pool, memory: &Memory, tree: &Path, data: &Data, written: bool) -> Result<()> {
     let merged = tree.parent().unwrap_or(tree);
-    let synced = if written {
-        filesystem::sync(merged)
-            .map_err(|error| pool.explained("write to", error))
-            .and_then(|()| filesystem::held(merged))
-            .map(Known::Holds)
-    } else {
-        Ok(memory.get(device).unwrap_or(Known::Holds(filesystem::held(merged).unwrap_or_default())))
+    let number = data.device.number;
+    let held = match (written, memory.get(number)) {
+        (true, _) => filesystem::sync(merged).and_then(|()| filesystem::held(merged)).map(Known::Holds),
+        (false, Some(known)) => Ok(known),
+        (false, None) => Ok(Known::Holds(filesystem::held(merged).unwrap_or_default())),
     };
-    memory.put(device, synced.as_ref().map_or_else(|error| Known::Lost(error.to_string()), Clone::clone));
-    let gone = pool.active.exclusively(device, || {
+    let mut arrived = Ok(());
+    let gone = pool.active.exclusively(number, || {
         // Removing the mount point ends the mount in every other namespace that still holds it (Linux 3.18, kernel
         // commit 8ed936b5671b).
         mount::detach(merged).map_err(Error::io("unmount", merged))?;
         fs::remove_dir(merged).map_err(Error::io("remove", merged))?;
-        pool.active.deactivate(device)
+        if written {
+            arrived = check_arrived(pool, data);
+        }
+        pool.active.deactivate(number)
     });
     if let Ok(false) = gone {
-        tracing::debug!(driver = NAME, device, "a file on it is still open; the device goes when it is closed");
+        tracing::debug!(
+            driver = NAME,
+            device = number,
+            "a file on it is still open; the device goes when it is closed"
+        );
     }
-    synced.and(gone).map(|_| ())
+    let held = held.and_then(|known| arrived.map(|()| known)).map_err(|error| pool.explained("write to", error));
+    match &held {
+        Ok(known) => memory.put(number, known.clone()),
+        Err(why) => {
+            memory.put(number, Known::Lost(why.to_string()));
+            lost::mark(merged.parent().unwrap_or(merged), why);
+        }
+    }
+    held.and(gone).map(|_| ())
+}
+
+/// Whether the layer's file system got what was written; while somebody still has a file of it open, nobody can say.
+fn check_arrived(pool: &Pool, data: &Data) -> Result<()> {
+    match pool.active.idle(data.device.number)? {
+        Some(node) => data.fs.check_unmounted(&node),
+        None => Ok(()),
+    }
 }

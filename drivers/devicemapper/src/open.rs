@@ -20,6 +20,7 @@ use crate::{
     filesystem::{self, Access},
     holders,
     layers::TREE,
+    lost,
     metadata::{self, Details},
     pool::Pool,
     record::{Base, Data, Held, PoolRecord, StoreRecord, ThinId, belong_together},
@@ -44,7 +45,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened> {
     drop(support::control(path)?);
     let unusable = |why| Error::Unusable { driver: NAME, root: path.to_owned(), why };
     options.fs.find_mkfs().map_err(unusable)?;
-    let root: Root<Data> = Root::open_prepared(path, NAME, options.durability, &resume_suspended, &delete_tree)?;
+    let root: Root<Data> = Root::open_prepared(path, NAME, options.durability, &after_a_crash, &delete_tree)?;
     let mut recovered = root.recovered().to_vec();
     let found = PoolRecord::read(root.path())?;
     if let Some(record) = &found {
@@ -52,6 +53,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened> {
     }
     let identity = found.as_ref().map_or_else(new_identity, |record| Ok(record.identity.clone()))?;
     let active = Activation::new(support::control(path)?, Names::new(&identity));
+    note_unwritten(&root, &active)?;
     recovered.extend(take_away_stale(root.path(), &active)?);
     let (devices, transaction) = examine_idle(root.path(), options, found.as_ref())?;
     let sizes = Sizes::choose(root.path(), options, found.as_ref())?;
@@ -103,6 +105,12 @@ fn check_options(root: &Path, record: &PoolRecord, options: &Options) -> Result<
     Ok(())
 }
 
+/// Before anything is unmounted that a process which was killed has left mounted.
+fn after_a_crash(root: &Path) -> Result<()> {
+    resume_suspended(root)?;
+    lost::note(root)
+}
+
 /// A process that was killed while it suspended a device has left everybody waiting who uses it; an unmount for one.
 fn resume_suspended(root: &Path) -> Result<()> {
     let Some(record) = PoolRecord::read(root)? else { return Ok(()) };
@@ -111,6 +119,25 @@ fn resume_suspended(root: &Path) -> Result<()> {
     for (name, _) in active.ours()?.into_iter().rev() {
         if active.find(&name)?.is_some_and(|device| device.suspended && device.active_table) {
             active.control.resume(&name).map_err(failed("resume", &name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the layers whose file systems had given up when a process was killed that had them mounted.
+fn note_unwritten(root: &Root<Data>, active: &Activation) -> Result<()> {
+    let stale: BTreeSet<u32> = active.ours()?.iter().filter_map(|(name, _)| active.names.number(name)).collect();
+    if stale.is_empty() {
+        return Ok(());
+    }
+    for info in root.list()?.into_iter().filter(|info| info.state == LayerState::Writable) {
+        let record = root.get(&info.id)?;
+        let Data { device, fs, .. } = &record.driver;
+        if stale.contains(&device.number)
+            && let Some(node) = active.idle(device.number)?
+            && let Err(why) = fs.check_unmounted(&node)
+        {
+            lost::mark(&root.layer_dir(&info.id), &why);
         }
     }
     Ok(())

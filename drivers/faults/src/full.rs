@@ -60,7 +60,7 @@ fn attempt(
     let root = at.join("root");
     fs::create_dir(&root).map_err(|error| format!("cannot create {}: {error}", root.display()))?;
     let before = setting.prepare(operation, &root)?;
-    let known = Known { operation, oracle: setting.oracle, before: &before };
+    let known = Known { operation, oracle: setting.oracle, before: &before, may_lose: true };
     let mut attempt = Attempt::new(setting, operation, &root);
     if operation.start == Start::Open {
         attempt.open();

@@ -2,13 +2,20 @@
 
 use std::{collections::BTreeMap, io};
 
-use storage_driver::{LayerId, LayerInfo, MountMode, StorageDriver};
+use storage_driver::{Error, LayerId, LayerInfo, MountMode, StorageDriver};
 use storage_layer::{Digest, DigestWriter, Manifest};
 
 /// Everything that can be seen of one layer.
 #[derive(Debug)]
 pub struct Seen {
     pub info: LayerInfo,
+    /// Nothing where the driver says that what was written is lost.
+    pub content: Option<Content>,
+}
+
+/// What a layer holds.
+#[derive(Debug)]
+pub struct Content {
     pub manifest: Manifest,
     /// Of the exported tar.
     pub diff: Digest,
@@ -35,14 +42,17 @@ fn look_at(driver: &dyn StorageDriver, info: LayerInfo) -> Result<Seen, String> 
     if stat != info {
         return Err(format!("stat says {stat:?}, and list {info:?}"));
     }
+    let mut tar = DigestWriter::new(io::sink());
+    match driver.diff(id, &mut tar) {
+        Err(Error::Lost { .. }) => return Ok(Seen { info, content: None }),
+        exported => exported.map_err(|error| format!("diff: {error}"))?,
+    };
     let mounted = driver.mount(id, MountMode::ReadOnly).map_err(|error| format!("mount: {error}"))?;
     let manifest = Manifest::scan(mounted.path());
     mounted.close().map_err(|error| format!("unmount: {error}"))?;
     let manifest = manifest.map_err(|error| format!("read: {error}"))?;
-    let mut tar = DigestWriter::new(io::sink());
-    driver.diff(id, &mut tar).map_err(|error| format!("diff: {error}"))?;
     driver.changes(id).map_err(|error| format!("changes: {error}"))?;
     driver.usage(id).map_err(|error| format!("usage: {error}"))?;
     let (_, diff, _) = tar.finish();
-    Ok(Seen { info, manifest, diff })
+    Ok(Seen { info, content: Some(Content { manifest, diff }) })
 }

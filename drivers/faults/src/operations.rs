@@ -115,7 +115,14 @@ const OPERATIONS: &[Operation] = &[
         start: Start::Open,
         prepare: with_work,
         act: |driver, _| driver.hold(driver.mount(&id("work")?, MountMode::ReadWrite)?)?.close(),
-        back: nothing,
+        // A sync that fails without anything to be written may still have lost something.
+        back: |driver, _| match driver.changes(&id("work")?) {
+            Err(Error::Lost { .. }) => {
+                remove_if_there(driver, "work")?;
+                layer(driver, "work", Some("middle"), write_work)
+            }
+            other => other.map(drop),
+        },
         fates: &[],
         limits: false,
         relabels: None,
@@ -353,6 +360,6 @@ pub(crate) fn layer(
 fn write(driver: &dyn StorageDriver, name: &'static str, change: fn(&Path) -> io::Result<()>) -> Result<()> {
     let mounted = driver.mount(&id(name)?, MountMode::ReadWrite)?;
     let written = change(mounted.path()).map_err(Error::io("write in", mounted.path()));
-    let closed = mounted.close();
-    written.and(closed)
+    // The driver knows of more than the file system, such as a full pool below it.
+    mounted.close().and(written)
 }

@@ -91,7 +91,8 @@ impl Setting<'_> {
                 return outcome;
             }
         };
-        let known = Known { operation: plan.operation, oracle: self.oracle, before: &before };
+        let may_lose = plan.fault.is_some_and(|(fault, _)| matches!(fault.action(), Action::Refuse(_)));
+        let known = Known { operation: plan.operation, oracle: self.oracle, before: &before, may_lose };
         match self.disturb(plan, &root, &known, &mut outcome) {
             Err(error) => outcome.problems.push(format!("the operation could not be traced: {error}")),
             Ok(due) => outcome.problems.extend(verify(self.subject, &root, &known, due, self.baseline)),

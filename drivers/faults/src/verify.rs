@@ -25,6 +25,8 @@ pub struct Known<'a> {
     pub operation: &'a Operation,
     pub oracle: &'a Oracle,
     pub before: &'a Layers,
+    /// Whether a write or a sync was made to fail, so that a layer which is not sealed may say that it has lost what was written.
+    pub may_lose: bool,
 }
 
 impl Known<'_> {
@@ -59,6 +61,9 @@ impl Known<'_> {
             }
         }
         let strange = found.keys().filter(|id| !self.before.contains_key(id) && !touched.contains(id.as_str()));
+        let lost = found.iter().filter(|(_, seen)| seen.content.is_none());
+        let wrong = lost.filter(|(_, seen)| !self.may_lose || seen.info.state == LayerState::Sealed);
+        problems.extend(wrong.map(|(id, _)| format!("layer {id} is said to have lost what was written to it")));
         problems.extend(strange.map(|id| format!("layer {id} is there and was never made")));
         problems
     }
@@ -86,9 +91,10 @@ impl Known<'_> {
     }
 
     fn touched(&self, id: &LayerId, content: Content, seen: &Seen, due: Due, problems: &mut Vec<String>) {
+        let Some(holds) = &seen.content else { return };
         let like = |expected: &Manifest, problems: &mut Vec<String>| {
             let rules = Rules { ignore_times: true, ignore_holes: true, ..Rules::default() };
-            differences(id, expected, &seen.manifest, &rules, problems);
+            differences(id, expected, &holds.manifest, &rules, problems);
         };
         match content {
             // What was written to a layer that was never sealed is as durable as the file system made it.
@@ -108,6 +114,7 @@ impl Known<'_> {
 }
 
 fn kept(id: &LayerId, before: &Seen, seen: &Seen, problems: &mut Vec<String>) {
+    let (Some(before), Some(seen)) = (&before.content, &seen.content) else { return };
     let known = problems.len();
     differences(id, &before.manifest, &seen.manifest, &Rules::default(), problems);
     if problems.len() == known && before.diff != seen.diff {

@@ -32,7 +32,7 @@ const DRIVERS: &str = "overlay2,vfs,btrfs,devicemapper";
 const TRIALS: [&str; 2] = ["privileged_devicemapper-xfs::fidelity", "privileged_devicemapper::property"];
 
 /// Every step of these operations of devicemapper's under these faults; all of it takes hours.
-const FAULTS: [(&str, &str); 1] = [("kill,enospc", "create-on,seal,remove-sealed")];
+const FAULTS: [(&str, &str); 2] = [("kill,enospc", "create-on,seal,remove-sealed"), ("full", "mount")];
 
 /// The gate's seeded fault that only devicemapper can have.
 const SEEDED: &str = "chunk-512k";

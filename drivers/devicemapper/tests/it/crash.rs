@@ -4,12 +4,15 @@ use std::{
     fs,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use storage_driver::{CreateOptions, Error, LayerState, MountMode, StorageDriver};
 
-use crate::support::{Place, id, read, said, sealed, write};
+use crate::{
+    full::{check_lost, fill},
+    support::{Place, create, id, read, said, sealed, write},
+};
 
 const WHAT: &str = "DEVICEMAPPER_TEST_WORKER";
 const ROOT: &str = "DEVICEMAPPER_TEST_ROOT";
@@ -30,6 +33,13 @@ pub fn worker(place: &Place, what: &str) -> Child {
 fn privileged_works_until_it_is_killed() {
     let (Ok(what), Ok(root)) = (std::env::var(WHAT), std::env::var(ROOT)) else { return };
     let place = Place::at(root.into());
+    if what == "fill" {
+        let driver = place.open(SMALL);
+        let view = driver.mount(&id("work"), MountMode::ReadWrite).unwrap();
+        assert!(fill(&view.path().join("big"), 256 << 20));
+        fs::write(place.path().join("full"), "").unwrap();
+        thread::park();
+    }
     let driver = place.open(&[]);
     if what == "hold" {
         let _view = driver.mount(&id("base"), MountMode::ReadOnly).unwrap();
@@ -59,6 +69,26 @@ fn privileged_works_until_it_is_killed() {
             });
         }
     });
+}
+
+const SMALL: &[(&str, &str)] = &[("data_size", "128M"), ("min_free_space", "0")];
+
+#[test]
+fn privileged_writes_that_a_killed_process_has_lost_are_known_to_the_next() {
+    let place = Place::new();
+    create(&place.open(SMALL), "work", None);
+    let mut child = worker(&place, "fill");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !place.path().join("full").exists() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "it did not fill the pool");
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let driver = place.open(&[]);
+    check_lost(&driver, &id("work"));
+    driver.remove(&id("work")).unwrap();
+    assert_eq!(driver.list().unwrap(), []);
 }
 
 #[test]

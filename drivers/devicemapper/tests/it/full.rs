@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use storage_driver::{Bytes, CreateOptions, MountMode, StorageDriver};
+use storage_driver::{Bytes, CreateOptions, Error, LayerId, MountMode, StorageDriver};
 use storage_sys::dm::{Control, thin::Pool};
 
 use crate::support::{Place, create, id, read, said, sealed, write};
@@ -24,7 +24,7 @@ fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
 }
 
 /// Writes until it fails, at most `limit` bytes; whether it failed.
-fn fill(path: &std::path::Path, limit: usize) -> bool {
+pub fn fill(path: &std::path::Path, limit: usize) -> bool {
     let write = || -> std::io::Result<()> {
         let mut file = File::create(path)?;
         for _ in 0..limit >> 20 {
@@ -49,20 +49,38 @@ fn privileged_a_full_pool_says_so_and_grows_on_both_file_systems() {
         let refused = soon("refusing a layer", next).unwrap_err();
         assert!(refused.is_no_space(), "{fs}: {refused}");
         assert!(refused.to_string().contains("data_size"), "{fs}: {refused}");
-        if closed.is_err() {
-            let refused = soon("refusing to seal", || driver.seal(&layer)).unwrap_err().to_string();
-            assert!(refused.contains("lost"), "{fs}: {refused}");
-        }
+        let refused = closed.expect_err("what found no room was closed without a word");
+        assert!(refused.is_no_space(), "{fs}: {refused}");
+        check_lost(&driver, &layer);
         driver.grow(Bytes(1 << 30), Bytes(0)).unwrap();
+        check_lost(&driver, &layer);
         create(&driver, "next", Some("base"));
         write(&driver, &id("next"), "f", &vec![1; 64 << 20]);
         driver.seal(&id("next")).unwrap();
         assert_eq!(read(&driver, &id("next"), "base"), b"x");
+        drop(driver);
+        let driver = place.open(&[("fs", fs)]);
+        check_lost(&driver, &layer);
+        driver.mount(&layer, MountMode::ReadOnly).unwrap().close().unwrap();
         driver.remove(&layer).unwrap();
         driver.shutdown().unwrap();
         drop(driver);
         assert!(place.devices().is_empty(), "{fs}: {:?}", place.devices());
         place.check_idle_pool(3);
+    }
+}
+
+/// What was written to `layer` is lost, and nothing is done with it as if it were not.
+pub fn check_lost(driver: &dyn StorageDriver, layer: &LayerId) {
+    let answers = [
+        soon("refusing to seal", || driver.seal(layer)),
+        driver.mount(layer, MountMode::ReadWrite).map(drop),
+        driver.diff(layer, &mut std::io::sink()).map(drop),
+        driver.changes(layer).map(drop),
+        driver.apply(layer, &mut std::io::empty()).map(drop),
+    ];
+    for answer in answers {
+        assert!(matches!(&answer, Err(Error::Lost { id, .. }) if id == layer), "{answer:?}");
     }
 }
 

@@ -227,7 +227,7 @@ fn examine(
     let (from, to) = recording.span;
     let states: Vec<_> =
         (1..).zip(recording.log.states(from, to)).filter(|(step, _)| only.is_none_or(|only| only == *step)).collect();
-    let known = Known { operation, oracle: setting.oracle, before: &recording.before };
+    let known = Known { operation, oracle: setting.oracle, before: &recording.before, may_lose: false };
     let found = pool.run(&states, |(_, state), dir| look_at(setting, files, recording, &known, state, dir));
     match found {
         Ok(found) => Recorded { states: states.iter().map(|(step, _)| *step).zip(found).collect(), failure: None },
