@@ -179,6 +179,7 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
         networks: Some(place.networks()),
         secrets: args.secret.iter().map(|secret| words::secret(secret)).collect::<Result<_>>()?,
         ssh: args.ssh.iter().map(|agent| words::agent(agent)).collect::<Result<_>>()?,
+        settle_once: false,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
         cancel,
     })

@@ -96,6 +96,7 @@ impl Engine for BenchEngine {
             build_args: spec.options.args.clone(),
             network: if spec.options.host_network { BuildNetwork::Host } else { BuildNetwork::None },
             cancel: self.stop.clone(),
+            settle_once: true,
             ..BuildRequest::default()
         };
         let testbed = spec.count_device.then_some(&self.testbed);

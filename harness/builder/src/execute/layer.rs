@@ -71,7 +71,9 @@ impl Build<'_> {
             notes: std::collections::BTreeMap::new(),
         };
         self.layers.store().cache().put(&key, &entry)?;
-        self.layers.settle_after(AT_LEAST)?;
+        if !self.request.settle_once {
+            self.layers.settle_after(AT_LEAST)?;
+        }
         state.layers.push(committed.blob);
         state.chain = Some(committed.chain);
         self.remember(state, text, entry.created)?;

@@ -133,6 +133,8 @@ pub struct BuildRequest {
     pub ssh: BTreeMap<String, PathBuf>,
     /// How many stages may be built at the same time; one for 0.
     pub jobs: usize,
+    /// Makes layers durable when it ends and not every second, too: so what the disk has to do is no matter of how fast the machine is.
+    pub settle_once: bool,
     /// Set from another thread to stop the build.
     pub cancel: Arc<AtomicBool>,
 }
