@@ -1,7 +1,7 @@
 //! What each layer of an image holds, and how much of it no container ever sees.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufReader},
 };
 
@@ -15,31 +15,42 @@ use crate::{Error, LayerBlob, Result, Store};
 pub struct LayerContents {
     /// Its regular files by their first names, without a slash at the beginning.
     pub files: BTreeMap<Vec<u8>, Bytes>,
-    /// What it wrote and a later layer overwrote or deleted: it is shipped with the image, and nobody sees it.
-    pub hidden: Vec<Hidden>,
-    /// What it wrote although the layer with this index had the very same bytes: only attributes can differ.
+    /// What became of the bytes that it was the first to write under their name, where a later layer has them no more.
+    pub ends: Vec<End>,
+    /// What it wrote although the layers below had the very same bytes, which the layer with this index was the first to write: only
+    /// attributes can differ.
     pub same_bytes: BTreeMap<usize, Tally>,
+    wasted: Bytes,
 }
 
 impl LayerContents {
-    /// The bytes that later layers hide.
+    /// The bytes that it wrote and a later layer overwrote or deleted: they are shipped with the image, and nobody sees them.
     #[must_use]
-    pub fn wasted(&self) -> Bytes {
-        self.hidden.iter().map(|hidden| hidden.tally.bytes).sum()
+    pub const fn wasted(&self) -> Bytes {
+        self.wasted
     }
 }
 
-/// What one later layer hides of an earlier one, in one way.
+/// What one later layer did, in one way, to what an earlier one was the first to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hidden {
+pub struct End {
     /// The later layer's index.
     pub by: usize,
-    /// It deleted the files; otherwise it wrote them again.
-    pub deleted: bool,
-    /// Some of the files were written again with the same bytes.
-    pub same_bytes: Bytes,
+    /// What it did.
+    pub fate: Fate,
     /// How much that is.
     pub tally: Tally,
+}
+
+/// What a later layer did to files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// Other bytes were written in their place.
+    Overwritten,
+    /// They have another name there: the same bytes, shipped twice.
+    Moved,
+    /// They are gone.
+    Deleted,
 }
 
 /// A number of files.
@@ -144,6 +155,16 @@ fn marked(name: &[u8]) -> Option<(Vec<u8>, What)> {
     Some(([parent, hidden].concat(), What::Whiteout))
 }
 
+/// What a layer does to a name.
+#[derive(Clone, Copy)]
+enum Hiding {
+    Deleted,
+    /// Writes something else there.
+    Other,
+    /// Writes the very same bytes there.
+    Same,
+}
+
 /// The tree that the layers so far make.
 #[derive(Default)]
 struct Merged {
@@ -155,6 +176,8 @@ struct Merged {
 /// A file's content; `None` for what has none.
 struct Inode {
     layer: usize,
+    /// The layer that was the first to write these bytes under this name.
+    origin: usize,
     name: Vec<u8>,
     content: Option<(Bytes, Digest)>,
     names: u32,
@@ -163,42 +186,47 @@ struct Inode {
 #[derive(Default)]
 struct Found {
     contents: LayerContents,
-    hidden: BTreeMap<(usize, bool), (Tally, Bytes)>,
+    ends: BTreeMap<(usize, Fate), Tally>,
+    /// The contents of its files.
+    written: BTreeSet<Digest>,
 }
 
 impl Found {
     fn finish(self) -> LayerContents {
-        let hidden = self.hidden.into_iter();
-        let hidden = hidden.map(|((by, deleted), (tally, same_bytes))| Hidden { by, deleted, same_bytes, tally });
-        LayerContents { hidden: hidden.collect(), ..self.contents }
+        let ends = self.ends.into_iter().map(|((by, fate), tally)| End { by, fate, tally });
+        LayerContents { ends: ends.collect(), ..self.contents }
     }
 }
 
 impl Merged {
     fn add(&mut self, entries: Vec<Entry>) {
-        self.layers.push(Found::default());
+        let written = entries.iter().filter_map(|entry| match &entry.what {
+            What::File(size, digest) if *size > Bytes(0) => Some(*digest),
+            _ => None,
+        });
+        self.layers.push(Found { written: written.collect(), ..Found::default() });
         for entry in &entries {
             match entry.what {
-                What::Whiteout => self.hide(&entry.name, true),
-                What::Opaque => self.hide_below(&entry.name, true),
+                What::Whiteout => self.hide(&entry.name, Hiding::Deleted),
+                What::Opaque => self.hide_below(&entry.name, Hiding::Deleted),
                 _ => {}
             }
         }
         for Entry { name, what } in entries {
             match what {
                 What::Whiteout | What::Opaque => {}
-                What::Directory => self.hide_name(&name, false, None),
+                What::Directory => self.hide_name(&name, Hiding::Other),
                 What::Link(target) => {
                     let inode = self.names.get(&target).copied();
-                    self.hide(&name, false);
+                    self.hide(&name, Hiding::Other);
                     if let Some(inode) = inode {
                         self.inodes[inode].names += 1;
                         self.names.insert(name, inode);
                     }
                 }
                 What::Other => {
-                    self.hide(&name, false);
-                    self.insert(name, None);
+                    self.hide(&name, Hiding::Other);
+                    self.insert(name, None, self.current());
                 }
                 What::File(size, digest) => self.file(name, size, digest),
             }
@@ -206,45 +234,45 @@ impl Merged {
     }
 
     fn file(&mut self, name: Vec<u8>, size: Bytes, digest: Digest) {
-        self.hide_below(&name, false);
+        self.hide_below(&name, Hiding::Other);
         let before = self.names.get(&name).map(|inode| &self.inodes[*inode]);
         let is_same = |inode: &&Inode| size > Bytes(0) && inode.content.as_ref().is_some_and(|(_, d)| *d == digest);
-        let same = before.filter(is_same).map(|inode| inode.layer);
-        self.hide_name(&name, false, same.map(|_| size));
         let current = self.current();
+        let same = before.filter(is_same).map(|inode| inode.origin);
+        self.hide_name(&name, if same.is_some() { Hiding::Same } else { Hiding::Other });
         if let Some(origin) = same.filter(|origin| *origin != current) {
             self.layers[current].contents.same_bytes.entry(origin).or_default().add(&name, size);
         }
         self.layers[current].contents.files.insert(name.clone(), size);
-        self.insert(name, Some((size, digest)));
+        self.insert(name, Some((size, digest)), same.unwrap_or(current));
     }
 
     const fn current(&self) -> usize {
         self.layers.len() - 1
     }
 
-    fn insert(&mut self, name: Vec<u8>, content: Option<(Bytes, Digest)>) {
+    fn insert(&mut self, name: Vec<u8>, content: Option<(Bytes, Digest)>, origin: usize) {
         self.names.insert(name.clone(), self.inodes.len());
         let layer = self.current();
-        self.inodes.push(Inode { layer, name, content, names: 1 });
+        self.inodes.push(Inode { layer, origin, name, content, names: 1 });
     }
 
-    fn hide(&mut self, name: &[u8], deleted: bool) {
-        self.hide_name(name, deleted, None);
-        self.hide_below(name, deleted);
+    fn hide(&mut self, name: &[u8], hiding: Hiding) {
+        self.hide_name(name, hiding);
+        self.hide_below(name, hiding);
     }
 
-    fn hide_below(&mut self, directory: &[u8], deleted: bool) {
+    fn hide_below(&mut self, directory: &[u8], hiding: Hiding) {
         let first = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };
         let below = self.names.range(first.clone()..).map(|(name, _)| name);
         let below: Vec<_> = below.take_while(|name| name.starts_with(&first)).cloned().collect();
         for name in below {
-            self.hide_name(&name, deleted, None);
+            self.hide_name(&name, hiding);
         }
     }
 
     /// One name goes; the content with its last name.
-    fn hide_name(&mut self, name: &[u8], deleted: bool, same: Option<Bytes>) {
+    fn hide_name(&mut self, name: &[u8], hiding: Hiding) {
         let Some(inode) = self.names.remove(name) else { return };
         let current = self.current();
         let inode = &mut self.inodes[inode];
@@ -252,11 +280,16 @@ impl Merged {
         if inode.names > 0 {
             return;
         }
-        if let Some((size, _)) = &inode.content {
-            let (tally, same_bytes) = self.layers[inode.layer].hidden.entry((current, deleted)).or_default();
-            tally.add(&inode.name, *size);
-            *same_bytes += same.unwrap_or_default();
-        }
+        let Some((size, digest)) = &inode.content else { return };
+        self.layers[inode.layer].contents.wasted += *size;
+        let fate = match hiding {
+            // The same bytes are what they were.
+            Hiding::Same => return,
+            Hiding::Deleted if self.layers[current].written.contains(digest) => Fate::Moved,
+            Hiding::Deleted => Fate::Deleted,
+            Hiding::Other => Fate::Overwritten,
+        };
+        self.layers[inode.origin].ends.entry((current, fate)).or_default().add(&inode.name, *size);
     }
 }
 
@@ -295,9 +328,9 @@ mod tests {
             &|tar| tar.whiteout(b"d").unwrap(),
         ]);
         assert_eq!(found.iter().map(LayerContents::wasted).collect::<Vec<_>>(), [Bytes(12), Bytes(5), Bytes(0)]);
-        let hidden: Vec<_> = found[0].hidden.iter().map(|h| (h.by, h.deleted, h.tally.bytes.0)).collect();
-        assert_eq!(hidden, [(1, false, 5), (2, true, 7)]);
-        assert_eq!(found[0].hidden[1].tally.largest, b"d/b");
+        let ends: Vec<_> = found[0].ends.iter().map(|end| (end.by, end.fate, end.tally.bytes.0)).collect();
+        assert_eq!(ends, [(1, Fate::Overwritten, 5), (2, Fate::Deleted, 7)]);
+        assert_eq!(found[0].ends[1].tally.largest, b"d/b");
         assert_eq!(found[0].files.len(), 3);
     }
 
@@ -305,7 +338,33 @@ mod tests {
     fn the_same_bytes_again_are_told_with_the_layer_that_had_them() {
         let found = found(&[&|tar| file(tar, "f", b"same"), &|tar| file(tar, "f", b"same")]);
         assert_eq!(found[1].same_bytes[&0].bytes, Bytes(4));
-        assert_eq!((found[0].hidden[0].same_bytes, found[0].wasted()), (Bytes(4), Bytes(4)));
+        assert_eq!((found[0].wasted(), found[0].ends.len()), (Bytes(4), 0));
+    }
+
+    #[test]
+    fn the_same_bytes_are_told_of_the_layer_that_wrote_them_first_however_often_they_were_written_since() {
+        let same = |tar: &mut Tar| file(tar, "f", b"same");
+        let found = found(&[&same, &same, &same, &|tar| tar.whiteout(b"f").unwrap()]);
+        assert_eq!(found[2].same_bytes.keys().copied().collect::<Vec<_>>(), [0]);
+        assert_eq!((found[0].ends[0].by, found[0].ends[0].fate), (3, Fate::Deleted));
+        assert!(found[1].ends.is_empty() && found[2].ends.is_empty(), "{found:?}");
+        assert_eq!(found.iter().map(|layer| layer.wasted().0).collect::<Vec<_>>(), [4, 4, 4, 0]);
+    }
+
+    #[test]
+    fn what_has_another_name_in_the_layer_that_deletes_it_was_moved() {
+        let found = found(&[
+            &|tar| {
+                file(tar, "d/a", b"12345");
+                file(tar, "d/b", b"123");
+            },
+            &|tar| {
+                tar.whiteout(b"d").unwrap();
+                file(tar, "e/a", b"12345");
+            },
+        ]);
+        let ends: Vec<_> = found[0].ends.iter().map(|end| (end.fate, end.tally.bytes.0)).collect();
+        assert_eq!(ends, [(Fate::Moved, 5), (Fate::Deleted, 3)]);
     }
 
     #[test]
@@ -327,12 +386,12 @@ mod tests {
             tar.opaque(b"d").unwrap();
         }]);
         assert_eq!((found[0].wasted(), found[1].wasted()), (Bytes(2), Bytes(0)));
-        assert!(found[0].hidden[0].deleted);
+        assert_eq!(found[0].ends[0].fate, Fate::Deleted);
     }
 
     #[test]
     fn a_file_where_a_directory_was_hides_all_of_it() {
         let found = found(&[&|tar| file(tar, "d/e/f", b"12"), &|tar| file(tar, "d", b"1")]);
-        assert_eq!((found[0].wasted(), found[0].hidden[0].deleted), (Bytes(2), false));
+        assert_eq!((found[0].wasted(), found[0].ends[0].fate), (Bytes(2), Fate::Overwritten));
     }
 }

@@ -34,7 +34,7 @@ pub use cache::{Cache, CacheEntry};
 pub use chain::{ChainId, DiffId};
 pub use collect::{Collected, Removal};
 pub use configuration::{Configuration, DockerConfig, HealthCheck};
-pub use contents::{Hidden, LayerContents, Tally, contents};
+pub use contents::{End, Fate, LayerContents, Tally, contents};
 pub use error::{Error, Result};
 pub use image::{HistoryStep, Image, LayerBlob};
 pub use layers::{

@@ -48,7 +48,8 @@ fn privileged_every_instruction_is_told_with_its_waste_and_what_to_change() {
     let number = copy["step"].as_u64().unwrap();
     let advice = |step: &serde_json::Value| step["advice"].to_string();
     assert!(advice(chmod).contains(&format!("use COPY --chmod in step {number}")), "{profile:#}");
-    assert!(advice(chmod).contains("deleted by step"), "{profile:#}");
+    // Told of the step that wrote them, not of those that shipped the same bytes again.
+    assert!(advice(copy).contains("deleted by step") && !advice(chmod).contains("deleted"), "{profile:#}");
     for chart in ["steps-context.png", "copied-up-context.svg", "wasted-context.png"] {
         assert!(out.join("charts").join(chart).exists(), "{chart} is not among the charts");
     }

@@ -62,52 +62,75 @@ pub(super) enum Bed {
     Trees,
 }
 
-/// Workloads with many syncs in one phase, by several threads or programs: each sync waits for the commit of the journal that is under way,
-/// or begins the next one, so how many commits there are is a matter of who came first.
-const LIVELY: [&str; 6] = ["build", "churn", "database", "density", "lifecycle", "snapshotter"];
+/// Syncs that meet, by the cell's own parameters: each waits for the commit of the journal that is under way, or begins the next one, so how
+/// many commits there are is a matter of who came first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Syncs {
+    /// Containers that end at once; 0 where each ends before the next begins. More than eight hardly vary by more.
+    at_once: f64,
+    /// Layers that are sealed one right after the other.
+    in_a_row: f64,
+}
+
+impl Syncs {
+    fn of(cell: &CellId) -> Self {
+        let number = |name| cell.params.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        let at_once = number("parallel").min(8.0);
+        Self { at_once: if at_once < 2.0 { 0.0 } else { at_once }, in_a_row: number("layers") }
+    }
+
+    /// Absolute number of flushes: a commit more for each that might have shared one; and where a commit had begun when its file was
+    /// written, a flush of that file's own.
+    const fn flushes(self) -> f64 {
+        2.0 + self.at_once + 0.75 * self.in_a_row
+    }
+
+    /// Absolute number of requests: descriptor, record and blocks of each such commit; and blocks that are put in their place by this sync or
+    /// the next.
+    const fn requests(self) -> f64 {
+        4.0 + 10.0 * self.at_once + 3.0 * self.in_a_row
+    }
+
+    /// Absolute number of bytes: blocks that several such commits have.
+    const fn bytes(self) -> f64 {
+        65536.0 + 40960.0 * self.at_once
+    }
+}
 
 impl Bed {
     /// Share and absolute number of bytes written.
-    const fn bytes(self, is_lively: bool) -> (f64, f64) {
-        match (self, is_lively) {
-            (Self::Steady, false) => (0.01, 65536.0),
-            (Self::Steady, true) => (0.02, 262_144.0),
+    const fn bytes(self, syncs: Syncs) -> (f64, f64) {
+        match self {
+            Self::Steady => (0.01, syncs.bytes()),
             // Some nodes of 16 KiB.
-            (Self::Trees, false) => (0.08, 262_144.0),
-            (Self::Trees, true) => (0.08, 393_216.0),
+            Self::Trees => (0.08, 262_144.0),
         }
     }
 
     /// Share and absolute number of requests.
-    const fn requests(self, is_lively: bool) -> (f64, f64) {
-        match (self, is_lively) {
-            // A commit of the journal that falls between two writes, and not behind both: descriptor, block, commit record.
-            (Self::Steady, false) => (0.02, 4.0),
-            // Eight such commits, of the blocks that each of eight containers changes.
-            (Self::Steady, true) => (0.08, 64.0),
-            (Self::Trees, false) => (0.08, 16.0),
-            (Self::Trees, true) => (0.08, 64.0),
+    const fn requests(self, syncs: Syncs) -> (f64, f64) {
+        match self {
+            Self::Steady => (0.02, syncs.requests()),
+            Self::Trees => (0.08, 16.0),
         }
     }
 
-    /// Share and absolute number of bytes that layers hold.
-    const fn allocated(self, is_lively: bool) -> (f64, f64) {
-        match (self, is_lively) {
-            // The nodes that a layer has for itself, one or two for each of the build's.
-            (Self::Trees, true) => (0.02, 131_072.0),
-            _ => (0.01, 65536.0),
+    /// Absolute number of bytes that layers hold.
+    const fn allocated(self, is_sum: bool) -> f64 {
+        match (self, is_sum) {
+            // The nodes that a layer has for itself, one more or less for most of the build's.
+            (Self::Trees, true) => 131_072.0,
+            _ => 65536.0,
         }
     }
 }
 
-/// Share and absolute number of bytes read.
-const fn read(is_lively: bool) -> (f64, f64) {
-    (AHEAD, if is_lively { 2_097_152.0 } else { 1_048_576.0 })
-}
+/// Workloads whose programs lie in the image: they are read again where others on the machine have pushed them out of memory.
+const PROGRAMS: [&str; 5] = ["build", "churn", "database", "density", "lifecycle"];
 
-/// Share and absolute number of flushes.
-const fn flushes(is_lively: bool) -> (f64, f64) {
-    if is_lively { (0.1, 8.0) } else { (0.02, 2.0) }
+/// Absolute number of bytes read.
+fn read(cell: &CellId) -> f64 {
+    if PROGRAMS.contains(&&*cell.workload) { 2_097_152.0 } else { 1_048_576.0 }
 }
 
 /// How far a median may move: the kernel's own variation (a journal block more or less), or what this cell varied by in
@@ -115,21 +138,21 @@ const fn flushes(is_lively: bool) -> (f64, f64) {
 fn tolerance(cell: &CellId, base: &[f64], bed: Bed) -> f64 {
     let median = crate::median(base).abs();
     let of = |(share, number): (f64, f64)| (share * median).max(number);
-    let is_lively = LIVELY.contains(&&*cell.workload);
+    let syncs = Syncs::of(cell);
     let usual = match (cell.unit, cell.metric.as_str()) {
-        (Unit::Bytes, "device_read_bytes") => of(read(is_lively)),
+        (Unit::Bytes, "device_read_bytes") => of((AHEAD, read(cell))),
         (Unit::Count, "device_reads") => of((AHEAD, 256.0)),
-        (Unit::Count, "device_flushes") => of(flushes(is_lively)),
+        (Unit::Count, "device_flushes") => of((0.02, syncs.flushes())),
         // A read or a seek more where buffers end elsewhere.
         (Unit::Count, "syscalls") => of((0.02, 8.0)),
         // Of the whole file system, whose trees are among it.
-        (Unit::Bytes, "held_bytes" | "disk_bytes") => of(bed.bytes(is_lively)),
-        (Unit::Bytes, metric) if metric.starts_with("device_") => of(bed.bytes(is_lively)),
+        (Unit::Bytes, "held_bytes" | "disk_bytes") => of(bed.bytes(syncs)),
+        (Unit::Bytes, metric) if metric.starts_with("device_") => of(bed.bytes(syncs)),
         // Of a thousand inodes and more, so 64 KiB of the device.
-        (Unit::Bytes, "metadata_amplification") => of((bed.bytes(is_lively).0, 64.0)),
-        (Unit::Bytes, "allocated_bytes") => of(bed.allocated(is_lively)),
-        (Unit::Bytes, _) => of(Bed::Steady.bytes(false)),
-        (Unit::Count, metric) if metric.starts_with("device_") => of(bed.requests(is_lively)),
+        (Unit::Bytes, "metadata_amplification") => of((bed.bytes(syncs).0, 64.0)),
+        (Unit::Bytes, "allocated_bytes") => of((0.01, bed.allocated(cell.phase == "build"))),
+        (Unit::Bytes, _) => of((0.01, 65536.0)),
+        (Unit::Count, metric) if metric.starts_with("device_") => of(bed.requests(syncs)),
         (Unit::Count | Unit::Seconds, _) => 0.02 * median,
         (Unit::Ratio, "device_read_factor") => AHEAD * median,
         (Unit::Ratio, metric) => of((0.02, ratio_floor(metric))),
@@ -255,23 +278,49 @@ mod tests {
         assert_eq!(judged("held_bytes", Unit::Bytes, 3.0 * MIB, 3.0 * MIB + 98304.0), Verdict::Pass);
     }
 
+    /// The verdict on a counter of the device where the cell's own parameters say that syncs meet.
+    fn met(param: (&str, u32), metric: &str, base: f64, new: f64) -> Verdict {
+        let unit = if metric.ends_with("bytes") { Unit::Bytes } else { Unit::Count };
+        let plain = cell(metric, unit, Kind::Counter);
+        let cell = CellId { params: Params::default().with(param.0, format!("{:02}", param.1)), ..plain };
+        judge(&cell, &[base; 3], &[new; 3], Bed::Steady).0
+    }
+
     #[test]
-    fn many_syncs_at_once_share_more_or_fewer_commits() {
-        // Containers that end at once, and layers that are sealed one after the other, beside other work and without it.
-        let of = |workload: &str, metric, unit, base: f64, new: f64| {
-            let cell = CellId { workload: workload.to_owned(), ..cell(metric, unit, Kind::Counter) };
-            judge(&cell, &[base; 3], &[new; 3], Bed::Steady).0
-        };
-        let flushes = |workload, base, new| of(workload, "device_flushes", Unit::Count, base, new);
-        assert_eq!(flushes("snapshotter", 228.0, 239.0), Verdict::Pass);
-        assert_eq!(flushes("lifecycle", 4.0, 10.0), Verdict::Pass);
-        assert_eq!(flushes("commit", 228.0, 239.0), Verdict::Regress);
-        assert_eq!(flushes("snapshotter", 228.0, 252.0), Verdict::Regress);
-        assert_eq!(of("lifecycle", "device_writes", Unit::Count, 151.0, 186.0), Verdict::Pass);
-        assert_eq!(of("lifecycle", "device_written_bytes", Unit::Bytes, 618_496.0, 753_664.0), Verdict::Pass);
-        assert_eq!(of("lifecycle", "device_written_bytes", Unit::Bytes, 618_496.0, 900_000.0), Verdict::Regress);
+    fn containers_that_end_at_once_share_more_or_fewer_commits() {
+        let flushes = |parallel, base, new| met(("parallel", parallel), "device_flushes", base, new);
+        assert_eq!(flushes(8, 8.0, 17.0), Verdict::Pass);
+        assert_eq!(flushes(8, 8.0, 19.0), Verdict::Regress);
+        assert_eq!(flushes(2, 8.0, 12.0), Verdict::Pass);
+        assert_eq!(flushes(2, 8.0, 13.0), Verdict::Regress);
+        assert_eq!(flushes(64, 40.0, 51.0), Verdict::Regress, "more than eight at once have no more");
+        let eight = |metric, base, new| met(("parallel", 8), metric, base, new);
+        assert_eq!(eight("device_writes", 181.0, 251.0), Verdict::Pass);
+        assert_eq!(eight("device_writes", 181.0, 270.0), Verdict::Regress);
+        assert_eq!(eight("device_written_bytes", 741_376.0, 1_019_904.0), Verdict::Pass);
+        assert_eq!(eight("device_written_bytes", 741_376.0, 1_200_000.0), Verdict::Regress);
         // What is no device's.
-        assert_eq!(of("lifecycle", "copied_up_files", Unit::Count, 3.0, 4.0), Verdict::Regress);
+        assert_eq!(eight("copied_up_files", 3.0, 4.0), Verdict::Regress);
+    }
+
+    #[test]
+    fn containers_that_end_one_after_the_other_share_none() {
+        let one = |metric, base, new| met(("parallel", 1), metric, base, new);
+        assert_eq!(one("device_flushes", 6.0, 8.0), Verdict::Pass);
+        assert_eq!(one("device_flushes", 6.0, 9.0), Verdict::Regress);
+        assert_eq!(one("device_writes", 40.0, 45.0), Verdict::Regress);
+        assert_eq!(one("device_written_bytes", 300_000.0, 370_000.0), Verdict::Regress);
+    }
+
+    #[test]
+    fn layers_that_are_sealed_in_a_row_meet_a_commit_now_and_then() {
+        let sixteen = |metric, base, new| met(("layers", 16), metric, base, new);
+        assert_eq!(sixteen("device_flushes", 97.0, 106.0), Verdict::Pass);
+        assert_eq!(sixteen("device_flushes", 228.0, 241.0), Verdict::Pass);
+        assert_eq!(sixteen("device_flushes", 228.0, 244.0), Verdict::Regress);
+        assert_eq!(sixteen("device_writes", 922.0, 961.0), Verdict::Pass);
+        assert_eq!(sixteen("device_writes", 922.0, 980.0), Verdict::Regress);
+        assert_eq!(sixteen("device_written_bytes", MIB, MIB + 65537.0), Verdict::Regress);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What to change in a Dockerfile, from what its layers hold.
 
-use harness_image::Tally;
+use harness_image::{End, Fate, Tally};
 use storage_driver::Bytes;
 
 use super::findings::{Findings, Step};
@@ -37,15 +37,14 @@ pub fn advise(found: &Findings, step: &Step) -> Vec<String> {
             advice.push(attributes_only(found, step, *origin, tally));
         }
     }
-    for hidden in &found.layers[layer].hidden {
-        let Some((number, _)) = found.maker(hidden.by).filter(|_| hidden.tally.bytes >= WORTH_IT) else { continue };
-        if hidden.deleted {
-            let what = said(&hidden.tally);
-            advice.push(format!("{what} deleted by step {number}, and still shipped: {}", instead(step, hidden)));
-        } else if hidden.tally.bytes.saturating_sub(hidden.same_bytes) >= WORTH_IT {
-            let what = said(&hidden.tally);
-            advice.push(format!("{what} written again by step {number}: write them once"));
-        }
+    for end in &found.layers[layer].ends {
+        let Some((number, _)) = found.maker(end.by).filter(|_| end.tally.bytes >= WORTH_IT) else { continue };
+        let (what, it) = (said(&end.tally), it(&end.tally));
+        advice.push(match end.fate {
+            Fate::Deleted => format!("{what} deleted by step {number}, and still shipped: {}", instead(step, end)),
+            Fate::Moved => format!("{what} moved by step {number}, and shipped twice: put {it} in its place at once"),
+            Fate::Overwritten => format!("{what} written again by step {number}: write {it} once"),
+        });
     }
     advice.extend(from_the_base(found, layer));
     advice.extend(if is_copy(step) { strays(found, layer) } else { caches(found, layer) });
@@ -56,38 +55,44 @@ pub fn advise(found: &Findings, step: &Step) -> Vec<String> {
 fn attributes_only(found: &Findings, step: &Step, origin: usize, tally: &Tally) -> String {
     let has = |word: &str| step.instruction.split(|c: char| !c.is_alphanumeric()).any(|known| known == word);
     let (what, flags) = match (has("chmod"), has("chown") || has("chgrp")) {
-        (true, false) => ("chmod", "--chmod"),
-        (false, true) => ("chown", "--chown"),
-        (true, true) => ("chmod and chown", "--chown and --chmod"),
-        (false, false) => ("it", ""),
+        (true, false) => ("chmod copies up", "--chmod"),
+        (false, true) => ("chown copies up", "--chown"),
+        (true, true) => ("chmod and chown copy up", "--chown and --chmod"),
+        (false, false) if has("touch") => ("touch copies up", ""),
+        (false, false) => ("this writes", ""),
     };
     let remedy = match found.maker(origin) {
         Some((number, maker)) if is_copy(maker) && !flags.is_empty() => {
             let name = maker.instruction.split_whitespace().next().unwrap_or("COPY");
             format!("use {name} {flags} in step {number}")
         }
-        Some((number, _)) => format!("do it in step {number}, which writes them"),
+        Some((number, _)) => format!("do it in step {number}, which writes {}", it(tally)),
+        None if tally.files == 1 => "it is the base image's".to_owned(),
         None => "they are the base image's: change only those that must".to_owned(),
     };
     let are = if tally.files == 1 { "file" } else { "files" };
-    format!("{what} copies up {} ({} {are}) without changing a byte: {remedy}", tally.bytes, tally.files)
+    format!("{what} {} ({} {are}) without changing a byte: {remedy}", tally.bytes, tally.files)
 }
 
 /// How to do without what a later step deletes.
-fn instead(step: &Step, hidden: &harness_image::Hidden) -> String {
-    let known = CACHES.iter().find(|(place, _)| hidden.tally.largest.starts_with(place.as_bytes()));
+fn instead(step: &Step, end: &End) -> String {
+    let known = CACHES.iter().find(|(place, _)| end.tally.largest.starts_with(place.as_bytes()));
     match known {
         Some((_, remedy)) => (*remedy).to_owned(),
-        None if is_copy(step) => "RUN --mount=type=bind reads them without a layer".to_owned(),
-        None => "delete them in the RUN that writes them, or make them in another stage".to_owned(),
+        None if is_copy(step) => format!("RUN --mount=type=bind reads {} without a layer", it(&end.tally)),
+        None => {
+            let it = it(&end.tally);
+            format!("delete {it} in the RUN that writes {it}, or make {it} in another stage")
+        }
     }
 }
 
 /// Deleting what the base has makes no image smaller.
 fn from_the_base(found: &Findings, layer: usize) -> Option<String> {
     let base = found.layers.iter().enumerate().filter(|(index, _)| found.maker(*index).is_none());
-    let hidden = base.flat_map(|(_, contents)| &contents.hidden).filter(|hidden| hidden.by == layer && hidden.deleted);
-    let bytes: Bytes = hidden.map(|hidden| hidden.tally.bytes).sum();
+    let gone = base.flat_map(|(_, contents)| &contents.ends);
+    let gone = gone.filter(|end| end.by == layer && end.fate == Fate::Deleted);
+    let bytes: Bytes = gone.map(|end| end.tally.bytes).sum();
     (bytes >= WORTH_IT)
         .then(|| format!("deletes {bytes} of the base image, which are still shipped: take a smaller base"))
 }
@@ -95,7 +100,7 @@ fn from_the_base(found: &Findings, layer: usize) -> Option<String> {
 /// Caches that go into the layer and that nothing deletes.
 fn caches(found: &Findings, layer: usize) -> Vec<String> {
     let contents = &found.layers[layer];
-    let told = |place: &str| contents.hidden.iter().any(|hidden| hidden.tally.largest.starts_with(place.as_bytes()));
+    let told = |place: &str| contents.ends.iter().any(|end| end.tally.largest.starts_with(place.as_bytes()));
     let shipped = CACHES.iter().filter(|(place, _)| !told(place)).filter_map(|(place, remedy)| {
         let below = contents.files.iter().filter(|(name, _)| name.starts_with(place.as_bytes()));
         let bytes: Bytes = below.map(|(_, size)| *size).sum();
@@ -121,6 +126,11 @@ fn strays(found: &Findings, layer: usize) -> Vec<String> {
 fn is_copy(step: &Step) -> bool {
     let name = step.instruction.split_whitespace().next().unwrap_or_default();
     name.eq_ignore_ascii_case("COPY") || name.eq_ignore_ascii_case("ADD")
+}
+
+/// A pronoun.
+const fn it(tally: &Tally) -> &'static str {
+    if tally.files == 1 { "it" } else { "them" }
 }
 
 fn said(tally: &Tally) -> String {
@@ -216,10 +226,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_changed_again_and_again_is_told_of_the_step_that_wrote_it_first() {
+        let big = |tar: &mut Tar| file(tar, "app/big", 100);
+        let found = advice(&[
+            ("", &|_| ()),
+            ("COPY . /app", &big),
+            ("RUN chmod -R 755 /app", &big),
+            ("RUN chmod -R g-w /app; chown -R 5:5 /app", &big),
+            ("RUN touch /app/big", &big),
+            ("RUN rm -r /app", &|tar| tar.whiteout(b"app").unwrap()),
+        ]);
+        assert_eq!(found[0], [""; 0]);
+        assert!(found[1][0].ends_with("use COPY --chmod in step 1"), "{found:?}");
+        assert!(found[2][0].starts_with("chmod and chown copy up 102kB"), "{found:?}");
+        assert!(found[2][0].ends_with("use COPY --chown and --chmod in step 1"), "{found:?}");
+        // Nor is it told of each of them that the bytes are deleted in the end.
+        assert_eq!(
+            found[3],
+            ["touch copies up 102kB (1 file) without changing a byte: do it in step 1, which writes it"]
+        );
+    }
+
+    #[test]
+    fn what_is_moved_belongs_where_it_is_moved_to() {
+        let found = advice(&[
+            ("", &|_| ()),
+            ("COPY . /app", &|tar| file(tar, "app/big", 100)),
+            ("RUN mv /app /srv", &|tar| {
+                tar.whiteout(b"app").unwrap();
+                let content = b"app/big".iter().copied().cycle().take(100 << 10).collect::<Vec<_>>();
+                tar.file(b"srv/big", &Attributes::default(), content.len() as u64, &mut &content[..]).unwrap();
+            }),
+        ]);
+        assert_eq!(found[0], ["102kB in /app/big are moved by step 2, and shipped twice: put it in its place at once"]);
+    }
+
+    #[test]
     fn what_is_written_twice_is_told_once() {
         let found =
             advice(&[("", &|_| ()), ("RUN a", &|tar| file(tar, "f", 100)), ("RUN b", &|tar| file(tar, "f", 101))]);
-        assert!(found[0][0].ends_with("written again by step 2: write them once"), "{found:?}");
+        assert!(found[0][0].ends_with("written again by step 2: write it once"), "{found:?}");
         assert_eq!(found[1], [""; 0]);
     }
 }

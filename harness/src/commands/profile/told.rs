@@ -88,10 +88,9 @@ impl Profile {
         let header: Vec<_> = header.iter().map(String::as_str).collect();
         let rows: Vec<_> = self.steps.iter().map(|row| self.cells(row)).chain([self.totals()]).collect();
         let mut text = table::columns(&header, &rows);
-        for row in &self.steps {
-            for advice in &row.advice {
-                text += &format!("\nstep {}: {}\n  {advice}\n", row.step, cut(&row.instruction, 100));
-            }
+        for row in self.steps.iter().filter(|row| !row.advice.is_empty()) {
+            text += &format!("\nstep {}: {}\n", row.step, cut(&row.instruction, 100));
+            row.advice.iter().for_each(|advice| text += &format!("  {advice}\n"));
         }
         text
     }
