@@ -5,7 +5,7 @@ mod filler;
 use std::{fs, path::Path};
 
 use crate::{
-    Error, Operation, Result, Row,
+    Error, Operation, Result, Row, devices,
     disk::{Plugged, copy},
     operation::{Due, Start},
     pool::Pool,
@@ -65,7 +65,9 @@ fn attempt(
     if operation.start == Start::Open {
         attempt.open();
     }
-    let filler = Filler::fill(&at, &root, level).map_err(|error| format!("the disk cannot be filled: {error}"))?;
+    // A pool of a process that was killed goes with it, and whatever stands on it would be in the way.
+    let pool = if operation.start == Start::Open { devices::pool_below(&root) } else { None };
+    let filler = Filler::fill(&at, pool, level).map_err(|error| format!("the disk cannot be filled: {error}"))?;
     let hit = Some(filler.what().to_owned());
     let failed = attempt.make();
     filler.remove().map_err(|error| format!("the disk cannot be emptied: {error}"))?;

@@ -12,8 +12,6 @@ use storage_sys::dm::{
     thin::{Pool, PoolStatus},
 };
 
-use crate::devices;
-
 /// How much is left free: bytes of a file system, or blocks of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Level {
@@ -56,9 +54,9 @@ enum Taken {
 }
 
 impl Filler {
-    /// Fills the pool below `root` if there is one, else the disk that is mounted on `at`.
-    pub fn fill(at: &Path, root: &Path, level: Level) -> io::Result<Self> {
-        if let Some(pool) = devices::pool_below(root) {
+    /// Fills the pool if there is one, else the disk that is mounted on `at`.
+    pub fn fill(at: &Path, pool: Option<String>, level: Level) -> io::Result<Self> {
+        if let Some(pool) = pool {
             return fill_pool(pool, level.blocks);
         }
         let path = at.join("filler");
