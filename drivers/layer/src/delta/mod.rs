@@ -5,6 +5,8 @@ mod same;
 mod touched;
 mod walk;
 
+use std::cmp::Ordering;
+
 use storage_driver::{Change, ChangeKind};
 
 pub(crate) use self::walk::Walk;
@@ -38,11 +40,32 @@ pub(crate) struct Delta {
 
 impl Delta {
     /// For callers of the driver trait: sorted as [`Path`](std::path::Path)s are.
-    pub fn into_changes(self) -> Vec<Change> {
+    pub fn into_changes(mut self) -> Vec<Change> {
         use std::os::unix::ffi::OsStringExt;
+        self.items.sort_by(|a, b| by_component(&a.path, &b.path));
         let change = |item: Item| Change::new(item.kind, std::ffi::OsString::from_vec(item.path));
-        let mut changes: Vec<_> = self.items.into_iter().map(change).collect();
-        changes.sort_by(|a, b| a.path.cmp(&b.path));
-        changes
+        self.items.into_iter().map(change).collect()
+    }
+}
+
+/// As [`Path`](std::path::Path)s are ordered, without taking them apart: what ends comes before what goes on.
+fn by_component(a: &[u8], b: &[u8]) -> Ordering {
+    let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    a.iter().map(key).cmp(b.iter().map(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn paths_are_ordered_by_component() {
+        let paths: [&[u8]; 9] = [b"", b"a", b"a/b", b"a/b/c", b"a.b", b"a-", b"a/\x01", b"a\x01", b"\xff/x"];
+        for (a, b) in paths.iter().flat_map(|a| paths.iter().map(move |b| (*a, *b))) {
+            let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+            assert_eq!(by_component(a, b), path(a).cmp(path(b)), "{a:?} {b:?}");
+        }
     }
 }

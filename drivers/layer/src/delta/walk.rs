@@ -33,7 +33,8 @@ use crate::{
 ///   the *content* is compared, byte by byte. Equal size and mtime prove nothing: an edit can restore both,
 ///   and clocks tick in jiffies. ctime is no evidence either: a copy has another one than its original.
 ///
-/// The walk holds one directory open at a time, whatever the depth, and does not recurse.
+/// The walk holds one directory open at a time and thread, whatever the depth, and does not recurse. Where there is much to be looked at,
+/// several threads walk on, each through another part of the tree; what is found does not depend on that.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     pair: &'a Pair,
@@ -46,6 +47,9 @@ pub(crate) struct Walk<'a> {
     /// All that is worth a look, where that is known beforehand.
     touched: Option<&'a Touched>,
 }
+
+/// So many paths take less time than threads for them.
+const FEW: u64 = 256;
 
 #[derive(Debug)]
 struct Undecided {
@@ -116,12 +120,44 @@ impl<'a> Walk<'a> {
     }
 
     fn walk(&mut self) -> Result<()> {
+        let begun = self.delta.examined;
         let mut pending = vec![self.root()?];
         while let Some(directory) = pending.pop() {
-            let read = self.directory(&directory, &mut pending);
-            self.unless_vanished(read)?;
+            self.visit(&directory, &mut pending)?;
+            if self.delta.examined - begun > FEW && pending.len() > 1 && parallel::threads() > 1 {
+                return self.share(&pending);
+            }
         }
         Ok(())
+    }
+
+    /// Has several threads walk on, from each of these directories downwards.
+    fn share(&mut self, pending: &[Pending]) -> Result<()> {
+        let (pair, touched) = (self.pair, self.touched);
+        let walked = parallel::map(pending, |directory| {
+            let mut walk = Walk::new(pair, touched);
+            walk.below(directory).map(|()| walk)
+        });
+        walked.into_iter().try_for_each(|walk| walk.map(|walk| self.absorb(walk)))
+    }
+
+    fn below(&mut self, directory: &Pending) -> Result<()> {
+        let mut pending = Vec::new();
+        self.visit(directory, &mut pending)?;
+        while let Some(directory) = pending.pop() {
+            self.visit(&directory, &mut pending)?;
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, part: Walk<'_>) {
+        self.delta.items.extend(part.delta.items);
+        self.delta.examined += part.delta.examined;
+        self.undecided.extend(part.undecided);
+        self.links.extend(part.links);
+        for (inode, times) in part.met {
+            *self.met.entry(inode).or_default() += times;
+        }
     }
 
     fn finish(mut self) -> Result<Delta> {
@@ -159,6 +195,11 @@ impl<'a> Walk<'a> {
         self.pair
             .namespace
             .map_or(Ok(DirMarks::default()), |namespace| marks::of_directory(&self.pair.upper, path, names, namespace))
+    }
+
+    fn visit(&mut self, at: &Pending, pending: &mut Vec<Pending>) -> Result<()> {
+        let read = self.directory(at, pending);
+        self.unless_vanished(read)
     }
 
     fn directory(&mut self, at: &Pending, pending: &mut Vec<Pending>) -> Result<()> {

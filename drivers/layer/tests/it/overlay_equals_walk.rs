@@ -146,6 +146,38 @@ fn privileged_nothing_changed() {
     assert!(overlay.layer(base).check(|_| {}).is_empty());
 }
 
+/// Enough for several threads, with names of one inode in directories that different ones look at.
+#[test]
+fn privileged_changes_in_many_directories() {
+    let many = |tree: &Tree| {
+        for number in 0..1_200 {
+            let dir = format!("{}/d{}", number % 3, number % 24);
+            tree.file(&format!("{dir}/f{number}"), format!("{number}"));
+        }
+        tree.link("2/d2/link", "0/d0/f0").link("1/d1/link", "0/d0/f0").link("1/d4/other", "2/d5/f5");
+    };
+    let mut overlay = Overlay::new();
+    let found = overlay.layer(many).check(|tree| {
+        for number in (0..1_200).filter(|number| number % 3 > 0) {
+            let name = format!("{}/d{}/f{number}", number % 3, number % 24);
+            match number % 4 {
+                0 => tree.remove(&name),
+                1 => tree.file(&name, "other"),
+                2 => tree.file(&format!("{name}.new"), "new"),
+                _ => tree.mode(&name, 0o600),
+            };
+        }
+        tree.mode("0/d0/f0", 0o640).link("2/d8/link", "1/d4/other");
+    });
+    let count = |kind: &str| found.iter().filter(|line| line.starts_with(kind)).count();
+    // 200 files of each kind, one more that has several names, and a new name.
+    assert_eq!(count("D "), 200);
+    assert_eq!(count("A "), 201);
+    let files = |line: &&String| line.starts_with("C ") && line.contains("/f");
+    assert_eq!(found.iter().filter(files).count(), 401);
+    assert!(found.contains(&"A /2/d8/link".to_owned()));
+}
+
 #[test]
 fn privileged_the_usual_changes() {
     let mut overlay = Overlay::new();
