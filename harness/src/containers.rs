@@ -1,6 +1,9 @@
 //! The containers of one data directory, with the drivers that their layers are on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use harness_container::{Client, Containers, Held, Host, Record, Status, Volumes};
 use storage_driver::StorageDriver;
@@ -16,13 +19,19 @@ pub struct Site {
     pub place: Place,
     pub containers: Containers,
     pub volumes: Volumes,
+    open: Mutex<Option<Arc<dyn StorageDriver>>>,
 }
 
 impl Site {
     pub fn open(place: Place) -> Result<Self> {
         let containers = Containers::open(place.containers())?;
         let volumes = Volumes::open(place.volumes())?;
-        Ok(Self { place, containers, volumes })
+        Ok(Self { place, containers, volumes, open: Mutex::default() })
+    }
+
+    /// Keeps the driver open for whoever opens it next: opening is a fortieth of a short container's life.
+    pub fn keep_open(&self, driver: Arc<dyn StorageDriver>) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
     }
 
     /// The container with this name or id; that there is none is a failed command, as docker's.
@@ -58,6 +67,9 @@ impl Site {
 
 impl Host for Site {
     fn open(&self, record: &Record) -> harness_container::Result<Arc<dyn StorageDriver>> {
+        if let Some(driver) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(driver);
+        }
         let opened = drivers::open_one(&self.place, Some(&record.driver), &record.driver_options);
         opened.map_err(|failure| harness_container::Error::Host(failure.to_string()))
     }

@@ -1,11 +1,11 @@
-use std::{fs::OpenOptions, io::Write, time::SystemTime};
+use std::{fs::OpenOptions, io::Write, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use clap::Args;
 use harness_builder::Images;
 use harness_container::{Held, Network, Record};
 use harness_image::{Image, PrepareOptions, Purpose};
-use storage_driver::Timestamp;
+use storage_driver::{StorageDriver, Timestamp};
 
 use super::options::ContainerOptions;
 use crate::{
@@ -30,7 +30,7 @@ pub struct CreateArgs {
 }
 
 pub fn run(args: &CreateArgs) -> Result {
-    let made = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
+    let (made, _) = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
     print(&format!("{}\n", made.record.id))
 }
 
@@ -41,8 +41,8 @@ pub struct Made {
     pub held: Held,
 }
 
-/// Makes a container's layer and its record. The driver is closed again.
-pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> Result<Made> {
+/// Makes a container's layer and its record.
+pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> Result<(Made, Arc<dyn StorageDriver>)> {
     let place = Place::choose(common.root.as_deref());
     let session = Session::open(&place, driver.driver.as_deref(), &driver.driver_options)?;
     let site = Site::open(place)?;
@@ -75,7 +75,7 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
         Ok(held)
     });
     let held = recorded.inspect_err(|_| _ = session.layers.discard(&record.layer))?;
-    Ok(Made { site, record, held })
+    Ok((Made { site, record, held }, session.driver().clone()))
 }
 
 /// Puts a container into the store; one that nobody named gets another name where the first is taken.

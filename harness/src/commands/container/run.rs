@@ -30,10 +30,13 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result {
-    let made = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
+    let (made, driver) = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
     if !args.detach {
+        made.site.keep_open(driver);
         return in_front(made, args.options.interactive);
     }
+    // It is its supervisor's turn.
+    drop(driver);
     let Made { site, record, held } = made;
     // Its supervisor takes it over.
     drop(held);
