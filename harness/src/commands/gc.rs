@@ -9,6 +9,8 @@ use storage_driver::StorageDriver;
 use crate::{cli::Common, commands::print, drivers, failure::Result, place::Place, say, scratch};
 
 /// Remove what a crash left behind: mounts, loop devices, cgroups, half-made layers, unused blobs
+///
+/// Cgroups know no data directory: those of dead processes go, whichever directory they worked on.
 #[derive(Debug, Args)]
 pub struct GcArgs {
     #[command(flatten)]

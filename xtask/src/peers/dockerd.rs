@@ -3,9 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
@@ -13,10 +13,11 @@ use harness_testbed::Testbed;
 
 use super::{
     bed,
+    docker_like::DockerLike,
     engine::{Answer, Engine, Work},
     http::request,
-    material::{self, APPEND, BUILT, CHANGE, COMMITTED, LARGE, LOADED, Material},
-    process::{Daemon, high_water, text, timed},
+    material::{BUILT, LOADED, Material},
+    process::{Daemon, high_water, timed},
 };
 
 /// The package's, not another that may come first in PATH.
@@ -53,34 +54,27 @@ pub fn open(driver: &str) -> Result<Box<dyn Engine>> {
 }
 
 impl Docker {
-    fn client(&self, args: &[&str]) -> Command {
+    fn api(&self, method: &str, path: &str, body: &str) -> Result<String> {
+        request(&self.socket, method, &format!("/v1.41{path}"), body)
+    }
+}
+
+impl DockerLike for Docker {
+    const OPTIONS: &'static [&'static str] = &["--network", "none"];
+    const QUIET: &'static [&'static str] = &[];
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(CLIENT);
         command.arg("-H").arg(format!("unix://{}", self.socket.display())).args(args).env("DOCKER_BUILDKIT", "0");
         command
     }
 
-    fn run(&self, args: &[&str]) -> Result<(Duration, String)> {
-        timed(&mut self.client(args)).map(|(wall, output)| (wall, text(&output)))
-    }
-
-    fn load(&self, archive: &std::path::Path) -> Command {
-        let mut command = self.client(&["load", "-q", "-i"]);
-        command.arg(archive);
-        command
-    }
-
-    fn build(&self, material: &Material) -> Command {
-        let mut command = self.client(&["build", "-q", "--no-cache", "--network", "none", "-t", BUILT]);
-        command.arg(material.context());
-        command
+    fn data(&self) -> &Testbed {
+        &self.bed
     }
 
     fn forget(&self, image: &str) {
         _ = self.run(&["rmi", "-f", image]);
-    }
-
-    fn api(&self, method: &str, path: &str, body: &str) -> Result<String> {
-        request(&self.socket, method, &format!("/v1.41{path}"), body)
     }
 
     fn lifecycle(&self) -> Result<Answer> {
@@ -123,57 +117,15 @@ impl Engine for Docker {
     }
 
     fn prepare(&mut self, material: &Material) -> Result<()> {
-        material.others().iter().try_for_each(|archive| timed(&mut self.load(archive)).map(drop))
+        self.load_others(material)
     }
 
     fn perform(&mut self, work: Work, material: &Material) -> Result<Answer> {
-        let wall = match work {
-            Work::Load => {
-                self.forget(LOADED);
-                bed::sync(&self.bed)?;
-                timed(&mut self.load(&material.archive()))?.0
-            }
-            Work::Run => self.run(&["run", "--rm", "--network", "none", LOADED, "true"])?.0,
-            Work::Lifecycle => return self.lifecycle(),
-            Work::Change => {
-                _ = self.run(&["rm", "-f", "changed"]);
-                self.run(&["run", "--name", "changed", "--network", "none", LOADED, "sh", "-c", CHANGE])?.0
-            }
-            Work::Diff => {
-                let (wall, listed) = self.run(&["diff", "changed"])?;
-                material::expect_changes(listed.lines().count())?;
-                wall
-            }
-            Work::Commit => {
-                let (wall, _) = self.run(&["commit", "changed", COMMITTED])?;
-                self.forget(COMMITTED);
-                self.run(&["rm", "changed"])?;
-                wall
-            }
-            Work::Remove => {
-                _ = self.run(&["rm", "-f", "changed"]);
-                self.run(&["rmi", LOADED])?.0
-            }
-            Work::Build => {
-                let (wall, _) = timed(&mut self.build(material))?;
-                material.check_built(&self.run(&["run", "--rm", "--network", "none", BUILT])?.1)?;
-                self.forget(BUILT);
-                wall
-            }
-            Work::Append => {
-                return material::appended(
-                    &self.run(&["run", "--rm", "--network", "none", LARGE, "sh", "-c", APPEND])?.1,
-                );
-            }
-        };
-        Ok(Answer::total(wall))
+        self.work(work, material)
     }
 
-    fn crowd(&mut self, name: &str, archive: &std::path::Path) -> Result<bool> {
-        let mut import = self.client(&["import"]);
-        timed(import.arg(archive).arg(name))?;
-        self.run(&["create", "--name", name, "--network", "none", LOADED, "true"])?;
-        Ok(true)
+    fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
+        self.add_to_crowd(name, archive).map(|()| true)
     }
 
     fn peak(&mut self, work: Work, material: &Material) -> Result<Option<u64>> {

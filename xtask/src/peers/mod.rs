@@ -6,6 +6,7 @@
 mod bed;
 mod containerd;
 mod crowd;
+mod docker_like;
 mod dockerd;
 mod engine;
 mod http;

@@ -1,6 +1,7 @@
 //! podman, which has no daemon.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -13,15 +14,13 @@ use harness_testbed::Testbed;
 
 use super::{
     bed,
+    docker_like::DockerLike,
     engine::{Answer, Engine, Work},
-    material::{self, APPEND, BUILT, CHANGE, COMMITTED, LARGE, LOADED, Material},
-    process::{peak, text, timed},
+    material::{BUILT, LOADED, Material},
+    process::peak,
 };
 
 const PROGRAM: &str = "/usr/bin/podman";
-const NETWORK: &str = "--network=none";
-/// By itself it raises these two to 1,048,576, which not every machine lets root do.
-const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
 
 struct Podman {
     name: String,
@@ -43,7 +42,12 @@ pub fn open(driver: &str) -> Result<Box<dyn Engine>> {
     Ok(Box::new(Podman { name: format!("podman/{driver}"), driver, run: RunRoot(run), bed }))
 }
 
-impl Podman {
+impl DockerLike for Podman {
+    /// By itself it raises these two limits to 1,048,576, which not every machine lets root do.
+    const OPTIONS: &'static [&'static str] =
+        &["--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
+    const QUIET: &'static [&'static str] = &["-q"];
+
     fn command(&self, args: &[&str]) -> Command {
         let dir = self.bed.path();
         let mut command = Command::new(PROGRAM);
@@ -61,25 +65,23 @@ impl Podman {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Result<(Duration, String)> {
-        timed(&mut self.command(args)).map(|(wall, output)| (wall, text(&output)))
-    }
-
-    fn load(&self, archive: &Path) -> Command {
-        let mut command = self.command(&["load", "-q", "-i"]);
-        command.arg(archive);
-        command
-    }
-
-    fn build(&self, material: &Material) -> Command {
-        let mut command = self.command(&["build", "-q", "--no-cache", NETWORK, LIMITS[0], LIMITS[1], "-t", BUILT]);
-        command.arg(material.context());
-        command
+    fn data(&self) -> &Testbed {
+        &self.bed
     }
 
     fn forget(&self, image: &str) {
         _ = self.run(&["rmi", "-f", image]);
         _ = self.run(&["image", "prune", "-f"]);
+    }
+
+    fn lifecycle(&self) -> Result<Answer> {
+        let (create, id) = self.make(&["create"], &[LOADED, "true"])?;
+        let mut times = BTreeMap::from([("create", create)]);
+        for (phase, command) in [("start", "start"), ("wait", "wait"), ("remove", "rm")] {
+            times.insert(phase, self.run(&[command, &id])?.0);
+        }
+        times.insert("total", times.values().sum());
+        Ok(Answer::Took(times))
     }
 }
 
@@ -97,66 +99,15 @@ impl Engine for Podman {
     }
 
     fn prepare(&mut self, material: &Material) -> Result<()> {
-        material.others().iter().try_for_each(|archive| timed(&mut self.load(archive)).map(drop))
+        self.load_others(material)
     }
 
     fn perform(&mut self, work: Work, material: &Material) -> Result<Answer> {
-        let wall = match work {
-            Work::Load => {
-                self.forget(LOADED);
-                bed::sync(&self.bed)?;
-                timed(&mut self.load(&material.archive()))?.0
-            }
-            Work::Run => self.run(&["run", "--rm", NETWORK, LIMITS[0], LIMITS[1], LOADED, "true"])?.0,
-            Work::Lifecycle => {
-                let mut times = std::collections::BTreeMap::new();
-                let (create, id) = self.run(&["create", NETWORK, LIMITS[0], LIMITS[1], LOADED, "true"])?;
-                times.insert("create", create);
-                times.insert("start", self.run(&["start", &id])?.0);
-                times.insert("wait", self.run(&["wait", &id])?.0);
-                times.insert("remove", self.run(&["rm", &id])?.0);
-                times.insert("total", times.values().sum());
-                return Ok(Answer::Took(times));
-            }
-            Work::Change => {
-                _ = self.run(&["rm", "-f", "changed"]);
-                self.run(&["run", "--name", "changed", NETWORK, LIMITS[0], LIMITS[1], LOADED, "sh", "-c", CHANGE])?.0
-            }
-            Work::Diff => {
-                let (wall, listed) = self.run(&["diff", "changed"])?;
-                material::expect_changes(listed.lines().count())?;
-                wall
-            }
-            Work::Commit => {
-                let (wall, _) = self.run(&["commit", "-q", "changed", COMMITTED])?;
-                self.forget(COMMITTED);
-                self.run(&["rm", "changed"])?;
-                wall
-            }
-            Work::Remove => {
-                _ = self.run(&["rm", "-f", "changed"]);
-                self.run(&["rmi", LOADED])?.0
-            }
-            Work::Build => {
-                let (wall, _) = timed(&mut self.build(material))?;
-                material.check_built(&self.run(&["run", "--rm", NETWORK, LIMITS[0], LIMITS[1], BUILT])?.1)?;
-                self.forget(BUILT);
-                wall
-            }
-            Work::Append => {
-                return material::appended(
-                    &self.run(&["run", "--rm", NETWORK, LIMITS[0], LIMITS[1], LARGE, "sh", "-c", APPEND])?.1,
-                );
-            }
-        };
-        Ok(Answer::total(wall))
+        self.work(work, material)
     }
 
     fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
-        let mut import = self.command(&["import", "-q"]);
-        timed(import.arg(archive).arg(name))?;
-        self.run(&["create", "--name", name, NETWORK, LIMITS[0], LIMITS[1], LOADED, "true"])?;
-        Ok(true)
+        self.add_to_crowd(name, archive).map(|()| true)
     }
 
     fn peak(&mut self, work: Work, material: &Material) -> Result<Option<u64>> {
