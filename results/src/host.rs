@@ -39,6 +39,11 @@ impl Fingerprint {
             memory: memory(&text("/proc/meminfo")),
         }
     }
+
+    /// `2 CPUs`.
+    pub(crate) fn processors(&self) -> String {
+        if self.cpus == 1 { "1 CPU".to_owned() } else { format!("{} CPUs", self.cpus) }
+    }
 }
 
 fn text(path: &str) -> String {

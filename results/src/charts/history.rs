@@ -64,8 +64,9 @@ pub fn history(runs: &[&RunRecord], cells: &[History]) -> Result<Option<String>>
             legend: drivers.iter().map(|driver| ((*driver).to_owned(), looks.driver(driver))).collect(),
             caption: vec![
                 format!(
-                    "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {rounds} rounds a run; {}, {} CPUs.",
-                    host.cpu, host.cpus
+                    "Medians of each run; whiskers: 95 % bootstrap interval of the median; n = {rounds} rounds a run; {}, {}.",
+                    host.cpu,
+                    host.processors()
                 ),
                 format!("Runs, by their starts: {}.", listed(runs)),
             ],

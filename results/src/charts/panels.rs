@@ -205,7 +205,12 @@ impl Panels {
         canvas.line(vec![(at.left, at.bottom), (at.right, at.bottom)], colours::FAINT, 1)?;
         canvas.text(&self.x.name, (at.left + at.right) / 2, at.bottom + 23, &faint(11), HPos::Center)?;
         self.marks.iter().try_for_each(|mark| draw_mark(canvas, mark, at, x))?;
-        panel.series.iter().try_for_each(|series| self.draw_series(canvas, panel, series, at, x, y))
+        let courses: Vec<_> = panel.series.iter().map(|series| course(series, at, x, y)).collect();
+        panel.series.iter().enumerate().try_for_each(|(index, series)| {
+            // What is about to be covered looks out on both sides.
+            let covers = courses[index + 1..].iter().filter(|later| is_covered(&courses[index], later)).count() as u32;
+            self.draw_series(canvas, panel, series, at, (x, y), covers)
+        })
     }
 
     fn draw_series(
@@ -214,19 +219,11 @@ impl Panels {
         panel: &Panel,
         series: &Series,
         at: Place,
-        x: &Range,
-        y: &Range,
+        (x, y): (&Range, &Range),
+        covers: u32,
     ) -> Drawn {
         let spot = |point: &Point| (at.x(x.place(point.x)), at.y(y.place(point.y)));
-        let mut line: Vec<(i32, i32)> = Vec::new();
-        for point in &series.points {
-            let (px, py) = spot(point);
-            if let Some(&(_, before)) = line.last().filter(|_| series.steps) {
-                line.push((px, before));
-            }
-            line.push((px, py));
-        }
-        canvas.course(&line, series.look, 2)?;
+        canvas.course(&course(series, at, x, y), series.look, 2 + 3 * covers)?;
         let of = panel.of.unwrap_or(self.y.of);
         for (share, name) in [(0.5, "half"), (0.99, "99 %")].into_iter().filter(|_| series.steps) {
             let Some(point) = series.points.iter().find(|point| point.y >= share) else { continue };
@@ -240,7 +237,7 @@ impl Panels {
             if let Some((low, high)) = point.interval.filter(|(low, high)| high > low) {
                 canvas.line(vec![(px, at.y(y.place(low))), (px, at.y(y.place(high)))], series.look.colour, 1)?;
             }
-            canvas.mark(px, py, 3, series.look)?;
+            canvas.mark(px, py, 3 + 2 * covers as i32, series.look)?;
             let interval = point
                 .interval
                 .map_or_else(String::new, |(low, high)| format!(" ({} to {})", of.said(low), of.said(high)));
@@ -250,6 +247,25 @@ impl Panels {
         }
         Ok(())
     }
+}
+
+/// The line of a series.
+fn course(series: &Series, at: Place, x: &Range, y: &Range) -> Vec<(i32, i32)> {
+    let mut line: Vec<(i32, i32)> = Vec::new();
+    for point in &series.points {
+        let (px, py) = (at.x(x.place(point.x)), at.y(y.place(point.y)));
+        if let Some(&(_, before)) = line.last().filter(|_| series.steps) {
+            line.push((px, before));
+        }
+        line.push((px, py));
+    }
+    line
+}
+
+/// Whether one line cannot be seen below another.
+fn is_covered(line: &[(i32, i32)], later: &[(i32, i32)]) -> bool {
+    let is_near = |((px, py), (qx, qy)): (&(i32, i32), &(i32, i32))| (px - qx).abs() <= 1 && (py - qy).abs() <= 1;
+    line.len() == later.len() && line.iter().zip(later).all(is_near)
 }
 
 fn draw_mark(canvas: &Canvas<'_>, mark: &Mark, at: Place, x: &Range) -> Drawn {
@@ -267,4 +283,17 @@ fn draw_mark(canvas: &Canvas<'_>, mark: &Mark, at: Place, x: &Range) -> Drawn {
         (at.right - place - 6, place + 5, HPos::Left)
     };
     canvas.text(&fitting(&mark.what, room, 11), x, at.top, &faint(11), side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_covered;
+
+    #[test]
+    fn a_line_is_covered_by_one_in_its_place_alone() {
+        let line = [(0, 5), (10, 50)];
+        assert!(is_covered(&line, &[(0, 5), (10, 51)]));
+        assert!(!is_covered(&line, &[(0, 5), (10, 60)]));
+        assert!(!is_covered(&line, &[(0, 5)]));
+    }
 }

@@ -58,11 +58,11 @@ impl<'a> View<'a> {
         vec![
             format!("{how}; n = {n}, {warmup}, {}, {state}.", order(drivers)),
             format!(
-                "{}; Linux {}, {} ({} CPUs, {memory:.0} GB); run {}.",
+                "{}; Linux {}, {} ({}, {memory:.0} GB); run {}.",
                 self.testbeds(drivers),
                 host.kernel,
                 host.cpu,
-                host.cpus,
+                host.processors(),
                 self.record.run
             ),
         ]

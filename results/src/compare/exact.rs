@@ -66,7 +66,7 @@ pub(super) enum Bed {
 /// many commits there are is a matter of who came first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Syncs {
-    /// Containers that end at once; 0 where each ends before the next begins. More than eight hardly vary by more.
+    /// Containers that end at once; 0 where each ends before the next begins.
     at_once: f64,
     /// Layers that are sealed one right after the other.
     in_a_row: f64,
@@ -75,43 +75,48 @@ struct Syncs {
 impl Syncs {
     fn of(cell: &CellId) -> Self {
         let number = |name| cell.params.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        let at_once = number("parallel").min(8.0);
+        let at_once = number("parallel");
         Self { at_once: if at_once < 2.0 { 0.0 } else { at_once }, in_a_row: number("layers") }
+    }
+
+    /// Of those that end at once, as far as commits of a journal go: more than eight hardly vary by more.
+    const fn few(self) -> f64 {
+        self.at_once.min(8.0)
     }
 
     /// Absolute number of flushes: a commit more for each that might have shared one; and where a commit had begun when its file was
     /// written, a flush of that file's own.
     const fn flushes(self) -> f64 {
-        2.0 + self.at_once + 0.75 * self.in_a_row
+        2.0 + self.few() + 0.75 * self.in_a_row
     }
 
     /// Absolute number of requests: descriptor, record and blocks of each such commit; and blocks that are put in their place by this sync or
     /// the next.
     const fn requests(self) -> f64 {
-        4.0 + 10.0 * self.at_once + 3.0 * self.in_a_row
+        4.0 + 10.0 * self.few() + 3.0 * self.in_a_row
     }
 
     /// Absolute number of bytes: blocks that several such commits have.
     const fn bytes(self) -> f64 {
-        65536.0 + 40960.0 * self.at_once
+        65536.0 + 40960.0 * self.few()
     }
 }
 
 impl Bed {
     /// Share and absolute number of bytes written.
-    const fn bytes(self, syncs: Syncs) -> (f64, f64) {
+    fn bytes(self, syncs: Syncs) -> (f64, f64) {
         match self {
             Self::Steady => (0.01, syncs.bytes()),
-            // Some nodes of 16 KiB.
-            Self::Trees => (0.08, 262_144.0),
+            // Some nodes of 16 KiB, and some more for each snapshot that is made and dropped beside others.
+            Self::Trees => (0.08, 24576.0 * syncs.at_once + 262_144.0),
         }
     }
 
     /// Share and absolute number of requests.
-    const fn requests(self, syncs: Syncs) -> (f64, f64) {
+    fn requests(self, syncs: Syncs) -> (f64, f64) {
         match self {
             Self::Steady => (0.02, syncs.requests()),
-            Self::Trees => (0.08, 16.0),
+            Self::Trees => (0.08, 2.0 * syncs.at_once + 16.0),
         }
     }
 
@@ -301,6 +306,21 @@ mod tests {
         assert_eq!(eight("device_written_bytes", 741_376.0, 1_200_000.0), Verdict::Regress);
         // What is no device's.
         assert_eq!(eight("copied_up_files", 3.0, 4.0), Verdict::Regress);
+    }
+
+    #[test]
+    fn snapshots_that_come_and_go_at_once_split_more_or_fewer_nodes() {
+        let at_once = |parallel: &str, metric, base, new| {
+            let unit = if metric == "device_writes" { Unit::Count } else { Unit::Bytes };
+            let params = Params::default().with("parallel", parallel);
+            let cell = CellId { params, ..cell(metric, unit, Kind::Counter) };
+            judge(&cell, &[base; 3], &[new; 3], Bed::Trees).0
+        };
+        assert_eq!(at_once("32", "device_writes", 242.0, 296.0), Verdict::Pass);
+        assert_eq!(at_once("32", "device_writes", 242.0, 330.0), Verdict::Regress);
+        assert_eq!(at_once("08", "device_written_bytes", 1_318_912.0, 1_679_360.0), Verdict::Pass);
+        assert_eq!(at_once("08", "device_written_bytes", 1_318_912.0, 1_800_000.0), Verdict::Regress);
+        assert_eq!(at_once("01", "device_writes", 52.0, 72.0), Verdict::Regress);
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn head(runs: &[Named<'_>], title: &str) -> Markup {
             @for named in runs {
                 @let record = &named.run.record;
                 p.meta {
-                    (record.host.kernel) " · " (record.host.cpu) ", " (record.host.cpus) " CPUs · " (record.start)
+                    (record.host.kernel) " · " (record.host.cpu) ", " (record.host.processors()) " · " (record.start)
                     " · " (record.rounds) @if record.rounds == 1 { " round" } @else { " rounds" }
                     " · " (provenance::outcome(record))
                 }
@@ -151,7 +151,7 @@ fn named(runs: &[Run]) -> Vec<Named<'_>> {
 /// Hosts are told apart by kernel and CPU; runs of equal hosts by their id, too.
 fn label(runs: &[Run], index: usize) -> String {
     let host =
-        |run: &Run| format!("{} · {}, {} CPUs", run.record.host.kernel, run.record.host.cpu, run.record.host.cpus);
+        |run: &Run| format!("{} · {}, {}", run.record.host.kernel, run.record.host.cpu, run.record.host.processors());
     let full = |run: &Run| format!("{} · {}", host(run), run.record.run);
     let is_alone =
         |name: &dyn Fn(&Run) -> String| runs.iter().filter(|other| name(other) == name(&runs[index])).count() == 1;
