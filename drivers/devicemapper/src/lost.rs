@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use storage_driver::{Error, LayerId, Result};
 use storage_root::{Durability, write_atomically};
-use storage_sys::mountinfo;
+use storage_sys::mountinfo::{self, MountInfo};
 
 use crate::{filesystem, layers::MERGED};
 
@@ -33,11 +33,15 @@ pub fn refuse(id: &LayerId, dir: &Path) -> Result<()> {
     }
 }
 
-/// Syncs what a process that was killed has left mounted below the layers of `root`, and marks what that fails for: unmounting would not
-/// tell.
+/// Syncs what a process that was killed has left mounted for writing below the layers of `root`, and marks what that fails for: unmounting
+/// would not tell.
 pub fn note(root: &Path) -> Result<()> {
     let mounts = mountinfo::below(&root.join("layers")).map_err(Error::io("read", "/proc/self/mountinfo"))?;
-    for mount in mounts.iter().filter(|mount| mount.mount_point.ends_with(MERGED)) {
+    // Of the mount itself: the file system's own options say `ro` after an error, too.
+    let is_written = |mount: &&MountInfo| {
+        mount.mount_point.ends_with(MERGED) && !mount.options.split(',').any(|option| option == "ro")
+    };
+    for mount in mounts.iter().filter(is_written) {
         if let (Err(why), Some(dir)) = (filesystem::sync(&mount.mount_point), mount.mount_point.parent()) {
             mark(dir, &why);
         }

@@ -62,6 +62,8 @@ impl Answer for Outcome {
 struct Told {
     /// What the operation said, and whether that names a full disk.
     error: Option<(String, bool)>,
+    /// Whether it has succeeded, and yet a layer says that it has lost what was written.
+    lost: bool,
     /// What was wrong right after it had failed.
     problems: Vec<String>,
     /// It failed, and nothing was done after that.
@@ -187,6 +189,7 @@ impl Setting<'_> {
         trace::begin();
         let error = attempt.make();
         trace::end();
+        let lost = error.is_none() && attempt.has_lost();
         let refused = plan.fault.filter(|(fault, _)| matches!(fault.action(), Action::Refuse(_)));
         let crashed = match refused.filter(|_| error.is_some()) {
             None => false,
@@ -203,7 +206,7 @@ impl Setting<'_> {
         } else {
             attempt.close();
         }
-        Told { error, problems: attempt.problems, crashed }
+        Told { error, lost, problems: attempt.problems, crashed }
     }
 }
 
@@ -257,12 +260,22 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// After a failure, without the fault.
+    /// Whether a layer says that it has lost what was written to it.
+    fn has_lost(&self) -> bool {
+        let Some(driver) = &self.driver else { return false };
+        let layers = driver.list().unwrap_or_default();
+        layers.iter().any(|info| matches!(driver.changes(&info.id), Err(storage_driver::Error::Lost { .. })))
+    }
+
+    /// After a failure, without the fault; with a layer that is lost and was not made anew there is nothing more to be tried.
     pub fn make_again(&mut self) {
         if let Some(driver) = &self.driver
             && let Err(error) = (self.operation.back)(&**driver, self.setting.oracle)
         {
             self.problems.push(format!("after the failure, it cannot be taken back: {error}"));
+        }
+        if self.has_lost() {
+            return;
         }
         if let Some((error, _)) = self.make() {
             self.problems.push(format!("without the fault, it fails again: {error}"));
@@ -302,7 +315,9 @@ fn judge(fault: Option<(Fault, usize)>, hit: bool, told: &Told) -> Option<String
         (Some(Fault::Enospc | Fault::EnospcOnce), Some((error, false))) => {
             Some(format!("the error does not say that there is no space: {error}"))
         }
-        (Some(Fault::Eio), None) => Some("a sync failed, and the operation said that all was well".to_owned()),
+        (Some(Fault::Eio), None) if !told.lost => {
+            Some("a sync failed, and the operation said that all was well".to_owned())
+        }
         _ => None,
     }
 }
