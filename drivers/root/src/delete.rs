@@ -11,6 +11,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -29,6 +30,8 @@ use storage_driver::{Error, Result};
 const FEW: usize = 64;
 /// Files that a thread deletes before it looks for work again.
 const PORTION: usize = 32;
+/// So many portions wait to be deleted, at most: a megabyte or two.
+const WAITING: usize = 600;
 /// Measured on ext4 with two processors: without `discard` more of them only get in each other's way, with it eight are a tenth faster.
 const THREADS: usize = 4;
 /// Directories this far down are moved up first: each one above them is open, and a process may have a thousand files open, while
@@ -134,11 +137,16 @@ impl Deletion {
             return;
         }
         thread::scope(|scope| {
-            for _ in 1..THREADS {
-                // Where there can be no more threads, there are fewer.
-                _ = thread::Builder::new().spawn_scoped(scope, || self.help());
-            }
+            // Where there can be no more threads, there are fewer.
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, || self.help()).ok();
+            let helpers: Vec<_> = (1..THREADS).filter_map(spawn).collect();
             self.help();
+            // The scope alone does not wait for their last system calls, and whoever counts these would now and then miss some.
+            for helper in helpers {
+                if let Err(panic) = helper.join() {
+                    resume_unwind(panic);
+                }
+            }
         });
     }
 
@@ -215,6 +223,7 @@ impl Deletion {
             }
             if files.len() == PORTION {
                 self.add(&dir, std::mem::take(&mut files), Vec::new());
+                self.keep_few_waiting();
             }
         }
         // Directories come last: nothing is moved up to this one while it is being read.
@@ -232,6 +241,17 @@ impl Deletion {
         queue.lists.extend(inner.into_iter().map(|name| (dir.clone(), name)));
         drop(queue);
         self.changed.notify_all();
+    }
+
+    /// A directory may have millions of names, which are not all remembered.
+    fn keep_few_waiting(&self) {
+        let next = {
+            let mut queue = self.queue();
+            if queue.unlinks.len() < WAITING { None } else { queue.unlinks.pop() }
+        };
+        if let Some((dir, names)) = next {
+            self.unlink(dir, &names);
+        }
     }
 
     fn unlink(&self, dir: Arc<Directory>, names: &[CString]) {

@@ -9,13 +9,13 @@ use rustix::{
 use storage_driver::Error;
 use storage_root::delete_tree;
 
-/// `count` files in each of `directories` directories, and links that lead out.
+/// `count` files in each of `directories` directories, without content where they are many, and links that lead out.
 fn make(top: &Path, directories: usize, count: usize) {
     for directory in 0..directories {
         let dir = top.join(format!("a/b/{directory}"));
         fs::create_dir_all(&dir).unwrap();
         for file in 0..count {
-            fs::write(dir.join(format!("{file}")), "x").unwrap();
+            fs::write(dir.join(format!("{file}")), if count > 10_000 { "" } else { "x" }).unwrap();
         }
         symlink("../../../../outside", dir.join("link")).unwrap();
     }
@@ -23,7 +23,7 @@ fn make(top: &Path, directories: usize, count: usize) {
 
 #[test]
 fn a_tree_of_any_size_goes_and_nothing_outside() {
-    for (directories, count) in [(0, 0), (1, 3), (3, 40), (1, 2_000), (70, 0), (90, 30)] {
+    for (directories, count) in [(0, 0), (1, 3), (3, 40), (1, 2_000), (70, 0), (90, 30), (1, 20_000)] {
         let room = tempfile::tempdir().unwrap();
         let (top, outside) = (room.path().join("top"), room.path().join("outside"));
         fs::create_dir(&top).unwrap();
