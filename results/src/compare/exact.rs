@@ -68,7 +68,7 @@ pub(super) enum Bed {
 struct Syncs {
     /// Containers that end at once; 0 where each ends before the next begins.
     at_once: f64,
-    /// Layers that are sealed one right after the other.
+    /// Layers that are sealed, or lives that end, one right after the other.
     in_a_row: f64,
 }
 
@@ -76,7 +76,10 @@ impl Syncs {
     fn of(cell: &CellId) -> Self {
         let number = |name| cell.params.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         let at_once = number("parallel");
-        Self { at_once: if at_once < 2.0 { 0.0 } else { at_once }, in_a_row: number("layers") }
+        let alone = if at_once == 1.0 { 2.0 } else { 0.0 };
+        // Its blobs and layers, of which hardly one in ten meets a commit.
+        let build = if cell.phase == "build" { 3.0 } else { 0.0 };
+        Self { at_once: if at_once < 2.0 { 0.0 } else { at_once }, in_a_row: number("layers").max(alone).max(build) }
     }
 
     /// Of those that end at once, as far as commits of a journal go: more than eight hardly vary by more.
@@ -326,9 +329,9 @@ mod tests {
     #[test]
     fn containers_that_end_one_after_the_other_share_none() {
         let one = |metric, base, new| met(("parallel", 1), metric, base, new);
-        assert_eq!(one("device_flushes", 6.0, 8.0), Verdict::Pass);
-        assert_eq!(one("device_flushes", 6.0, 9.0), Verdict::Regress);
-        assert_eq!(one("device_writes", 40.0, 45.0), Verdict::Regress);
+        assert_eq!(one("device_flushes", 6.0, 9.0), Verdict::Pass);
+        assert_eq!(one("device_flushes", 6.0, 10.0), Verdict::Regress);
+        assert_eq!(one("device_writes", 40.0, 51.0), Verdict::Regress);
         assert_eq!(one("device_written_bytes", 300_000.0, 370_000.0), Verdict::Regress);
     }
 
