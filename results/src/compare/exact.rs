@@ -77,8 +77,8 @@ impl Syncs {
         let number = |name| cell.params.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         let at_once = number("parallel");
         let alone = if at_once == 1.0 { 2.0 } else { 0.0 };
-        // Its blobs and layers, of which hardly one in ten meets a commit.
-        let build = if cell.phase == "build" { 3.0 } else { 0.0 };
+        // Its blobs and layers, of which one in ten meets a commit.
+        let build = if cell.phase == "build" { 5.0 } else { 0.0 };
         Self { at_once: if at_once < 2.0 { 0.0 } else { at_once }, in_a_row: number("layers").max(alone).max(build) }
     }
 
