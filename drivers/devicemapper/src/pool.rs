@@ -365,12 +365,23 @@ impl Pool {
     /// The blocks that a device does not share with what it was made of.
     pub fn own_blocks(&self, device: u32, origin: u32) -> Result<Own> {
         let _one_at_a_time = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        self.message("reserve_metadata_snap").map_err(|error| self.refused("read", error))?;
+        self.reserve_snapshot().map_err(|error| self.refused("read", error))?;
         let own = self.read_snapshot(device, origin);
         let released = self.message("release_metadata_snap");
         let own = own?;
         released.map_err(|error| self.refused("read", error))?;
         Ok(own)
+    }
+
+    fn reserve_snapshot(&self) -> io::Result<()> {
+        match self.message("reserve_metadata_snap") {
+            // The one before could not be let go of.
+            Err(error) if is(&error, Errno::BUSY) => {
+                self.message("release_metadata_snap")?;
+                self.message("reserve_metadata_snap")
+            }
+            answer => answer,
+        }
     }
 
     fn read_snapshot(&self, device: u32, origin: u32) -> Result<Own> {

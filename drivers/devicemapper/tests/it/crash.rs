@@ -165,6 +165,19 @@ fn privileged_devices_that_nobody_names_are_deleted_and_layers_without_theirs_ar
 }
 
 #[test]
+fn privileged_a_metadata_snapshot_that_was_not_let_go_of_does_not_stop_the_next() {
+    let place = Place::new();
+    let driver = place.open(&[]);
+    let base = sealed(&driver, "base", None, b"x");
+    said("dmsetup", &["message", &place.device("pool"), "0", "reserve_metadata_snap"]);
+    for _ in 0..2 {
+        assert!(driver.usage(&base).unwrap().exclusive.get() > 0);
+    }
+    let status = said("dmsetup", &["status", &place.device("pool")]);
+    assert_eq!(status.split_whitespace().nth(6), Some("-"), "a snapshot is held: {status}");
+}
+
+#[test]
 fn privileged_a_sealed_layer_without_its_device_and_another_pool_are_named() {
     let place = Place::new();
     let driver = place.open(&[]);
