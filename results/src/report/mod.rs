@@ -111,7 +111,7 @@ fn sections(runs: &[Named<'_>]) -> Markup {
         @if runs.len() > 1 {
             section id="hosts" aria-labelledby="hosts-h" { h2 id="hosts-h" { "Hosts side by side" } (hosts::tables(runs)) }
         }
-        section id="charts" aria-labelledby="charts-h" { h2 id="charts-h" { "Charts" } (history::chart(runs)) (charts(runs)) }
+        section id="charts" aria-labelledby="charts-h" { h2 id="charts-h" { "Charts" } (charts(runs, &history::chart(runs))) }
         section id="cells" aria-labelledby="cells-h" { h2 id="cells-h" { "All cells" } (rows::table(runs)) }
         section id="provenance" aria-labelledby="provenance-h" {
             h2 id="provenance-h" { "How it was measured" }
@@ -120,9 +120,10 @@ fn sections(runs: &[Named<'_>]) -> Markup {
     }
 }
 
-fn charts(runs: &[Named<'_>]) -> Markup {
+fn charts(runs: &[Named<'_>], history: &Markup) -> Markup {
     html! {
-        @if runs.iter().all(|named| named.run.charts.is_empty()) { p { "These runs have nothing that there is a chart for." } }
+        (history)
+        @if history.0.is_empty() && runs.iter().all(|named| named.run.charts.is_empty()) { p { "These runs have nothing that there is a chart for." } }
         @for named in runs {
             @for (name, svg) in &named.run.charts {
                 figure {
