@@ -111,7 +111,7 @@ impl Bed {
         match self {
             Self::Steady => (0.01, syncs.bytes()),
             // Some nodes of 16 KiB, and some more for each snapshot that is made and dropped beside others.
-            Self::Trees => (0.08, 24576.0 * syncs.at_once + 262_144.0),
+            Self::Trees => (0.12, 24576.0 * syncs.at_once + 262_144.0),
         }
     }
 
