@@ -183,20 +183,7 @@ impl Fs {
         };
         held_back.map_err(Error::io("limit the size of", mounted))
     }
-}
 
-/// xfs writes metadata again and again until there is room; whoever waits for it, an unmount for one, waits for ever
-/// (kernel: Documentation/admin-guide/xfs.rst, "Error handling").
-fn never_retry(device: &str) {
-    for error in ["ENOSPC", "EIO"] {
-        let file = format!("/sys/fs/xfs/{device}/error/metadata/{error}/max_retries");
-        if let Err(error) = fs::write(&file, "0") {
-            tracing::warn!(file, %error, "a full pool may make this file system wait for ever");
-        }
-    }
-}
-
-impl Fs {
     /// Fails unless the file system on `node`, not mounted any more, has got what was written to it. xfs that gives up says so when it is
     /// synced.
     pub(crate) fn check_unmounted(self, node: &Path) -> Result<()> {
@@ -207,6 +194,17 @@ impl Fs {
         let gave_up =
             || io::Error::other("its file system gave up before everything was written; the kernel's log says why");
         if whole { Ok(()) } else { Err(Error::io("write to", node)(gave_up())) }
+    }
+}
+
+/// xfs writes metadata again and again until there is room; whoever waits for it, an unmount for one, waits for ever
+/// (kernel: Documentation/admin-guide/xfs.rst, "Error handling").
+fn never_retry(device: &str) {
+    for error in ["ENOSPC", "EIO"] {
+        let file = format!("/sys/fs/xfs/{device}/error/metadata/{error}/max_retries");
+        if let Err(error) = fs::write(&file, "0") {
+            tracing::warn!(file, %error, "a full pool may make this file system wait for ever");
+        }
     }
 }
 
