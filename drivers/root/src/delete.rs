@@ -1,7 +1,7 @@
 //! Deleting directories.
 //!
 //! Deleting a file is mostly waiting: for locks of the journal, and where the file system is mounted with `discard`, for the device,
-//! once a file. So a directory with more than a few names in it is deleted by several threads, more of them than there are processors. One
+//! once a file. So a directory with more than a few names in it is deleted by several threads, however few the processors. One
 //! with few names is deleted by the caller alone, always in the same order.
 //!
 //! Everything is opened by descriptors and without following links: what is deleted may be what a container left.
