@@ -1,4 +1,4 @@
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Seek};
 
 use crate::{
     Limits, Result,
@@ -51,6 +51,17 @@ impl<'l, R: BufRead> Members<'l, R> {
     /// [`Error::Entry`](crate::Error::Entry) and [`Error::Input`](crate::Error::Input).
     pub fn next_member(&mut self) -> Result<Option<Member>> {
         Ok(self.reader.next_entry()?.map(|Entry { name, kind, .. }| Member { name, kind: kind_of(kind) }))
+    }
+}
+
+impl<R: BufRead + Seek> Members<'_, R> {
+    /// Goes over the bytes of the current file without reading them, and says where in the input they start. The input may
+    /// end before they do.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input).
+    pub fn pass_over(&mut self) -> Result<u64> {
+        self.reader.pass_body()
     }
 }
 

@@ -21,4 +21,5 @@ pub mod statfs;
 pub mod syscalls;
 pub mod trace;
 pub mod userns;
+pub mod writeout;
 pub mod xattrat;

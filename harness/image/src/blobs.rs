@@ -1,22 +1,18 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, BufWriter, Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use storage_driver::Bytes;
-use storage_layer::{Digest, DigestReader, DigestWriter};
+use storage_layer::{Digest, DigestReader};
 use storage_root::Durability;
-use tempfile::NamedTempFile;
 
-use crate::{Error, Lease, Result, durable};
+use crate::{BlobWriter, Error, Result, blob_writer::UnhashedBlob, durable};
 
 /// Documents (manifests, configurations) above this size are refused; layers have no such limit.
 const MAX_DOCUMENT: u64 = 16 << 20;
-
-/// Content in pieces this large keeps the number of system calls and of hash calls low.
-const BUFFER: usize = 256 << 10;
 
 /// A piece of content in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +108,12 @@ impl Blobs {
     /// # Errors
     /// What the file system says.
     pub fn create(&self) -> Result<BlobWriter<'_>> {
-        let lease = Lease::shared(&self.root)?;
-        let file = durable::temporary(&self.tmp, 0o444)?;
-        Ok(BlobWriter { blobs: self, out: BufWriter::with_capacity(BUFFER, DigestWriter::new(file)), lease })
+        BlobWriter::new(self)
+    }
+
+    /// Starts a blob that somebody else hashes while it is written.
+    pub(crate) fn create_unhashed(&self) -> Result<UnhashedBlob<'_>> {
+        UnhashedBlob::new(self)
     }
 
     /// Stores bytes that are in memory.
@@ -208,86 +207,6 @@ impl Blobs {
             Ok(_) | Err(Error::MissingBlob { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// A blob being written: hashed on the way, in the store only once it is [`commit`](Self::commit)ted.
-pub struct BlobWriter<'a> {
-    blobs: &'a Blobs,
-    out: BufWriter<DigestWriter<NamedTempFile>>,
-    lease: Lease,
-}
-
-impl<'a> BlobWriter<'a> {
-    /// Puts the blob into the store, where it is durable when this returns. Content that is there already is
-    /// kept once.
-    ///
-    /// # Errors
-    /// What the file system says; the store is then as before.
-    pub fn commit(self) -> Result<Blob> {
-        let finished = self.finish()?;
-        let blob = finished.blob;
-        finished.publish()?;
-        Ok(blob)
-    }
-
-    /// As [`commit`](Self::commit), for content that was said to have this digest.
-    ///
-    /// # Errors
-    /// [`Error::WrongContent`] when it has another one; what the file system says.
-    pub fn commit_as(self, digest: &Digest) -> Result<Blob> {
-        let finished = self.finish()?;
-        let blob = finished.blob;
-        if blob.digest != *digest {
-            return Err(Error::WrongContent { digest: *digest, why: mismatch(&blob.digest) });
-        }
-        finished.publish()?;
-        Ok(blob)
-    }
-
-    /// Ends the writing: the digest is known, the blob not yet in the store.
-    pub(crate) fn finish(self) -> Result<FinishedBlob<'a>> {
-        let blobs = self.blobs;
-        let out =
-            self.out.into_inner().map_err(|error| Error::io("write a blob to", &blobs.tmp)(error.into_error()))?;
-        let (file, digest, size) = out.finish();
-        Ok(FinishedBlob { blobs, file, blob: Blob { digest, size }, lease: self.lease })
-    }
-}
-
-/// A blob that is written and not yet in the store.
-#[derive(Debug)]
-pub(crate) struct FinishedBlob<'a> {
-    blobs: &'a Blobs,
-    file: NamedTempFile,
-    pub blob: Blob,
-    #[allow(dead_code)] // Held until the blob is in the store.
-    lease: Lease,
-}
-
-impl FinishedBlob<'_> {
-    /// Puts it there.
-    pub fn publish(self) -> Result<()> {
-        if self.blobs.present(self.blob.digest, self.blob.size)?.is_some() {
-            return Ok(());
-        }
-        durable::publish(self.file, &self.blobs.path(&self.blob.digest), self.blobs.durability)
-    }
-}
-
-impl Write for BlobWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-impl fmt::Debug for BlobWriter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlobWriter").field("tmp", &self.blobs.tmp).finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod adopt;
 pub mod base;
+mod blob_writer;
 mod blobs;
 mod cache;
 mod chain;
@@ -29,7 +30,8 @@ mod resolve;
 mod store;
 mod time;
 
-pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
+pub use blob_writer::BlobWriter;
+pub use blobs::{Blob, Blobs, VerifiedBlob};
 pub use cache::{Cache, CacheEntry};
 pub use chain::{ChainId, DiffId};
 pub use collect::{Collected, Removal};
@@ -38,7 +40,7 @@ pub use contents::{End, Fate, LayerContents, Tally, contents};
 pub use error::{Error, Result};
 pub use image::{HistoryStep, Image, LayerBlob};
 pub use layers::{
-    Batch, CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose,
+    Batch, CHAIN_LABEL, CommitTimes, Committed, Layers, PURPOSE_LABEL, PrepareOptions, Pruned, Purpose, Received,
     remove_unfinished,
 };
 pub use lock::Lease;

@@ -7,7 +7,7 @@ use crate::{
     archive::{load_one, save, save_as},
     index,
     layout::{Dir, Layout, write_dir, write_layout},
-    receive::receive,
+    receive::Receiver,
     registry::{pull, push},
 };
 
@@ -28,18 +28,19 @@ pub fn copy_in(
         Location::Oci(path, tag) => {
             let layout = Layout::open(path)?;
             let wanted = Some((tag.as_deref(), names));
-            let loaded = index::receive_all(store, &layout, &layout.index, wanted, watch)?;
+            let loaded = index::receive_all(&Receiver::new(store, watch), &layout, &layout.index, wanted)?;
             let first = loaded.into_iter().next().map(|loaded| loaded.image);
             first.ok_or_else(|| Error::refused(from.to_string(), "it holds no image"))
         }
         Location::OciArchive(path, name) | Location::DockerArchive(path, name) => {
             let file = fs::File::open(path).map_err(Error::io("open", path))?;
-            load_one(store, file, &path.display().to_string(), name.as_deref(), names, watch)
+            let receiver = Receiver::new(store, watch);
+            load_one(&receiver, &file, &path.display().to_string(), name.as_deref(), names)
         }
         Location::Dir(path) => {
             let dir = Dir::open(path)?;
             let manifest = dir.manifest.clone();
-            receive(store, &dir, manifest, None, names, watch)
+            Receiver::new(store, watch).receive(&dir, manifest, None, names)
         }
     }
 }

@@ -44,6 +44,16 @@ pub enum Error {
         /// What was said.
         source: io::Error,
     },
+    /// A layer could not be laid out.
+    #[error("layer {digest} of {origin}: {source}")]
+    Layer {
+        /// Where it came from.
+        origin: String,
+        /// The layer's blob.
+        digest: Digest,
+        /// What the driver or the store said.
+        source: Box<harness_image::Error>,
+    },
     /// What was received contradicts itself, or asks for what no image may ask for.
     #[error("{origin} is refused: {why}")]
     Refused {

@@ -1,26 +1,25 @@
 //! `index.json` of an OCI image layout: which images it has, and what they are called.
 
-use harness_image::{Reference, Store};
+use harness_image::Reference;
 
 use crate::{
-    Error, Loaded, Platform, Result, Watch,
+    Error, Loaded, Platform, Result,
     document::{Descriptor, Document, shown},
-    receive::{read_manifest, receive},
+    receive::{Receiver, read_manifest},
     source::Source,
 };
 
 /// Takes over all images of a layout, or the wanted one with the names given.
 pub fn receive_all(
-    store: &Store,
+    receiver: &Receiver<'_>,
     source: &dyn Source,
     index: &[u8],
     wanted: Option<(Option<&str>, &[Reference])>,
-    watch: &dyn Watch,
 ) -> Result<Vec<Loaded>> {
     let entries = parse(&source.origin(), index)?;
     let one = |entry: &Descriptor, names: &[Reference]| -> Result<Loaded> {
         let bytes = read_manifest(source, &entry.blob)?;
-        let image = receive(store, source, bytes, Some(entry.media_type.as_ref()), names, watch)?;
+        let image = receiver.receive(source, bytes, Some(entry.media_type.as_ref()), names)?;
         Ok(Loaded { image, names: names.to_vec() })
     };
     if let Some((name, names)) = wanted {

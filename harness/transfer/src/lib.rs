@@ -14,6 +14,7 @@ mod document;
 mod error;
 mod fetch;
 mod index;
+mod lay_out;
 mod layer;
 mod layout;
 mod limits;
@@ -25,7 +26,7 @@ mod room;
 mod source;
 mod watch;
 
-pub use archive::{Form, Loaded, load, save};
+pub use archive::{Form, Loaded, load, load_file, save};
 pub use check::{check_configuration, check_manifest};
 pub use compress::compress;
 pub use copy::{copy_in, copy_out, into_file};

@@ -1,7 +1,6 @@
 //! An image from a source into the store: the manifest that runs here, then everything it names, then the name.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,36 +8,88 @@ use std::{
     thread,
 };
 
-use harness_image::{Blob, DiffId, Digest, Image, Reference, Store};
+use harness_image::{Blob, DiffId, Digest, Image, LayerBlob, Layers, Reference, Store};
 use serde::Deserialize;
 
 use crate::{
     Error, Platform, Result, Watch,
     document::{Descriptor, Document, Manifest, shown},
     fetch::fetch,
+    lay_out::lay_out,
     layer::Known,
     limits,
     source::Source,
 };
 
-/// Takes an image over: checks everything that came against its digest and length, every layer against the
-/// configuration, and only then gives it names. Layers come side by side.
-///
-/// `bytes` is the document that was asked for, under the media type `declared`.
-pub fn receive(
-    store: &Store,
-    source: &dyn Source,
-    bytes: Vec<u8>,
-    declared: Option<&str>,
-    names: &[Reference],
-    watch: &dyn Watch,
-) -> Result<Image> {
-    let _held = store.lease()?;
-    let (bytes, manifest) = choose(source, bytes, declared)?;
-    fetch(store.blobs(), source, &manifest.config, watch)?;
-    let diff_ids = diff_ids(&source.origin(), &store.blobs().read(&manifest.config.digest)?, &manifest)?;
-    layers(store, source, &manifest, &diff_ids, watch)?;
-    Ok(store.adopt(&bytes, &manifest.media_type, names)?)
+/// Where images go.
+#[derive(Clone, Copy)]
+pub struct Receiver<'a> {
+    pub store: &'a Store,
+    /// Where their layers are laid out as they come, if anywhere.
+    pub layers: Option<&'a Layers>,
+    pub watch: &'a dyn Watch,
+}
+
+impl<'a> Receiver<'a> {
+    /// Lays nothing out.
+    pub const fn new(store: &'a Store, watch: &'a dyn Watch) -> Self {
+        Self { store, layers: None, watch }
+    }
+
+    /// Takes an image over: checks everything that came against its digest and length, every layer against the
+    /// configuration, and only then gives it names. Layers come side by side unless they are laid out.
+    ///
+    /// `bytes` is the document that was asked for, under the media type `declared`.
+    pub fn receive(
+        &self,
+        source: &dyn Source,
+        bytes: Vec<u8>,
+        declared: Option<&str>,
+        names: &[Reference],
+    ) -> Result<Image> {
+        let store = self.store;
+        let _held = store.lease()?;
+        let (bytes, manifest) = choose(source, bytes, declared)?;
+        fetch(store.blobs(), source, &manifest.config, self.watch)?;
+        let diff_ids = diff_ids(&source.origin(), &store.blobs().read(&manifest.config.digest)?, &manifest)?;
+        let layer = |(layer, diff_id): (&Descriptor, DiffId)| LayerBlob {
+            digest: layer.blob.digest,
+            diff_id,
+            size: layer.blob.size,
+            media_type: layer.media_type.clone(),
+        };
+        let layers: Vec<_> = manifest.layers.iter().zip(diff_ids).map(layer).collect();
+        self.receive_layers(source, &layers)?;
+        Ok(store.adopt(&bytes, &manifest.media_type, names)?)
+    }
+
+    /// Fetches and checks all layers of an image, bottom first, each once; the first failure ends it.
+    pub fn receive_layers(&self, source: &dyn Source, layers: &[LayerBlob]) -> Result<()> {
+        let known = Known::of(self.store)?;
+        match self.layers {
+            Some(driver) => lay_out(driver, source, layers, &known, self.watch),
+            None => self.fetch_layers(source, layers, &known),
+        }
+    }
+
+    fn fetch_layers(&self, source: &dyn Source, layers: &[LayerBlob], known: &Known) -> Result<()> {
+        // In the order of the manifest, so that a pull that is killed has the lower layers first.
+        let mut order: Vec<&LayerBlob> = Vec::new();
+        for layer in layers {
+            match order.iter().find(|before| before.digest == layer.digest) {
+                Some(before) if (before.size, before.diff_id) != (layer.size, layer.diff_id) => {
+                    let why = format!("layer {} is there twice and said to be two things", layer.digest);
+                    return Err(Error::refused(source.origin(), why));
+                }
+                Some(_) => {}
+                None => order.push(layer),
+            }
+        }
+        each(&order, source.parallel(), |layer| {
+            fetch(self.store.blobs(), source, &Blob { digest: layer.digest, size: layer.size }, self.watch)?;
+            known.check(self.store.blobs(), &source.origin(), &layer.digest, layer.diff_id)
+        })
+    }
 }
 
 /// Follows lists to the manifest that suits this machine best.
@@ -132,38 +183,6 @@ pub fn configured(origin: &str, configuration: &[u8]) -> Result<(String, Vec<Dif
     let parse = |text: &String| text.parse().map_err(|_| refused(format!("{} is no diff id", shown(text))));
     let diff_ids = read.rootfs.diff_ids.iter().map(parse).collect::<Result<_>>()?;
     Ok((read.os, diff_ids))
-}
-
-/// Fetches and checks all layers, each once; the first failure ends it.
-fn layers(
-    store: &Store,
-    source: &dyn Source,
-    manifest: &Manifest,
-    diff_ids: &[DiffId],
-    watch: &dyn Watch,
-) -> Result<()> {
-    let mut wanted = BTreeMap::new();
-    for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
-        let before = wanted.insert(layer.blob.digest, (layer.blob, *diff_id));
-        if before.is_some_and(|before| before != (layer.blob, *diff_id)) {
-            let why = format!("layer {} is there twice and said to be two things", layer.blob.digest);
-            return Err(Error::refused(source.origin(), why));
-        }
-    }
-    // In the order of the manifest, so that a pull that is killed has the lower layers first.
-    let mut order: Vec<Blob> = Vec::new();
-    for layer in &manifest.layers {
-        if !order.iter().any(|blob| blob.digest == layer.blob.digest) {
-            order.push(layer.blob);
-        }
-    }
-    let known = Known::of(store)?;
-    let one = |blob: &Blob| -> Result<()> {
-        fetch(store.blobs(), source, blob, watch)?;
-        let Some((_, diff_id)) = wanted.get(&blob.digest) else { return Ok(()) };
-        known.check(store.blobs(), &source.origin(), &blob.digest, *diff_id)
-    };
-    each(&order, source.parallel(), one)
 }
 
 /// Does something with all items on a few threads, until the first failure, which is returned.

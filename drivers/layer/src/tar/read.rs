@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, io::BufRead};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, Seek},
+};
 
 use super::{
     BLOCK,
@@ -377,6 +380,19 @@ impl<'l, R: BufRead> TarReader<'l, R> {
     pub fn advance(&mut self, count: usize) {
         self.body -= count as u64;
         self.consume(count);
+    }
+
+    /// Goes over what was not read of the body, also where the input ends within it, and says where in the input it starts.
+    pub fn pass_body(&mut self) -> Result<u64>
+    where
+        R: Seek,
+    {
+        let distance = i64::try_from(self.body).map_err(|_| self.fail(Fault::Truncated { missing: self.body }))?;
+        self.input.seek_relative(distance).map_err(|source| Error::Input { offset: self.offset, source })?;
+        let start = self.offset;
+        self.offset += self.body;
+        self.body = 0;
+        Ok(start)
     }
 
     fn skip_body(&mut self) -> Result<()> {

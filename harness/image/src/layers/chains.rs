@@ -88,6 +88,11 @@ impl Chains {
 }
 
 impl Making<'_> {
+    /// The chain.
+    pub const fn chain(&self) -> ChainId {
+        self.chain
+    }
+
     /// The chain is there now.
     pub fn done(self, layer: LayerId) {
         self.chains.state().known.insert(self.chain, layer);

@@ -1,7 +1,11 @@
 use storage_driver::{CreateOptions, Labels, LayerId};
 use storage_layer::Digest;
 
-use super::{CHAIN_LABEL, Layers, chains::Claim, random_id};
+use super::{
+    CHAIN_LABEL, Layers,
+    chains::{Claim, Making},
+    random_id,
+};
 use crate::{ChainId, Error, Image, LayerBlob, Result};
 
 impl Layers {
@@ -34,12 +38,7 @@ impl Layers {
     /// # Errors
     /// As [`ensure`](Self::ensure); [`Error::InvalidImage`] when the parent chain is not there.
     pub fn ensure_on(&self, parent: Option<&ChainId>, layer: &LayerBlob) -> Result<(ChainId, LayerId)> {
-        let below = match parent {
-            None => None,
-            Some(parent) => Some(self.layer_of(parent)?.ok_or_else(|| Error::InvalidImage {
-                why: format!("the layer below it, chain {parent}, is not there"),
-            })?),
-        };
+        let below = self.below(parent)?;
         let chain = ChainId::on(parent, &layer.diff_id);
         let _held = self.store.lease()?;
         Ok((chain, self.ensure_one(layer, chain, below.as_ref())?))
@@ -54,20 +53,38 @@ impl Layers {
             Claim::Make(making) => making,
         };
         let mut tar = self.store.blobs().open_blob(&layer.digest)?;
-        let id = random_id()?;
+        let (id, ()) = self.make(making, parent, |id| {
+            let stats = self.driver.apply(id, &mut tar)?;
+            self.expect(layer, Digest::from_bytes(stats.diff_id))
+        })?;
+        Ok(id)
+    }
+
+    /// The layer of the chain that another one is to stand on.
+    pub(super) fn below(&self, parent: Option<&ChainId>) -> Result<Option<LayerId>> {
+        let Some(parent) = parent else { return Ok(None) };
+        let missing = || Error::InvalidImage { why: format!("the layer below it, chain {parent}, is not there") };
+        self.layer_of(parent)?.ok_or_else(missing).map(Some)
+    }
+
+    /// Makes a chain's layer: a new one that is filled and sealed, or none.
+    pub(super) fn make<T>(
+        &self,
+        making: Making<'_>,
+        parent: Option<&LayerId>,
+        fill: impl FnOnce(&LayerId) -> Result<T>,
+    ) -> Result<(LayerId, T)> {
+        let (id, chain) = (random_id()?, making.chain());
         let labels = Labels::from([(CHAIN_LABEL.to_owned(), chain.to_string())]);
         self.driver.create(&id, parent, &CreateOptions { labels, scratch: true, ..CreateOptions::default() })?;
-        let made = self.driver.apply(&id, &mut tar).map_err(Error::from).and_then(|stats| {
-            self.expect(layer, Digest::from_bytes(stats.diff_id))?;
-            self.seal(&id)
+        let made = fill(&id).and_then(|filled| {
+            self.seal(&id)?;
+            Ok(filled)
         });
-        if let Err(error) = made {
-            self.drop_failed(&id);
-            return Err(error);
-        }
+        let filled = made.inspect_err(|_| self.drop_failed(&id))?;
         making.done(id.clone());
         self.hints.give(&chain, &id);
-        Ok(id)
+        Ok((id, filled))
     }
 
     fn expect(&self, layer: &LayerBlob, found: Digest) -> Result<()> {

@@ -6,6 +6,7 @@ mod commit;
 mod ensure;
 mod hints;
 mod known;
+mod receive;
 
 use std::{fmt, sync::Arc};
 
@@ -14,6 +15,7 @@ use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerState, StorageD
 pub use self::batch::Batch;
 pub use self::commit::{CommitTimes, Committed};
 pub use self::known::remove_unfinished;
+pub use self::receive::Received;
 use self::{batch::Batches, chains::Chains, hints::Hints, known::chain_of};
 use crate::{ChainId, Error, Result, Store};
 

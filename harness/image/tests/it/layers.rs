@@ -1,5 +1,5 @@
 use std::{
-    io::Read,
+    io::{Read, Write},
     sync::Arc,
     thread,
     time::{Duration, SystemTime},
@@ -7,9 +7,10 @@ use std::{
 
 use driver_memory::MemoryDriver;
 use harness_image::{
-    CHAIN_LABEL, CacheEntry, ChainId, Digest, Error, Image, LayerBlob, Layers, PrepareOptions, Purpose, base::Base,
+    Blob, CHAIN_LABEL, CacheEntry, ChainId, Digest, Error, Image, LayerBlob, Layers, PrepareOptions, Purpose,
+    base::Base,
 };
-use storage_driver::{CreateOptions, LayerId, LayerState, StorageDriver, Timestamp};
+use storage_driver::{Bytes, CreateOptions, LayerId, LayerState, StorageDriver, Timestamp};
 
 use crate::support::{Fixture, config, tar};
 
@@ -71,6 +72,73 @@ fn privileged_images_share_the_layers_they_have_in_common() {
     assert_eq!(again.ensure(&app).unwrap(), Some(top));
     assert_eq!(again.layer_of(&base.chain().unwrap()).unwrap(), Some(below));
     assert_eq!(setup.count(), 5);
+}
+
+/// A layer that arrives as these bytes under this name.
+fn arrives(setup: &Setup, layer: &LayerBlob, content: &[u8]) -> harness_image::Result<bool> {
+    let mut content = content;
+    let received = setup.layers.receive(None, layer, &mut content)?;
+    let came = received.is_some();
+    received.map_or(Ok(()), harness_image::Received::keep)?;
+    Ok(came)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn of(bytes: &[u8]) -> LayerBlob {
+    LayerBlob::plain(Blob { digest: Digest::of(bytes), size: Bytes(bytes.len() as u64) })
+}
+
+#[test]
+fn privileged_one_reading_makes_layer_and_blob() {
+    let plain = tar(&["a"]);
+    let packed = gzip(&plain);
+    let compressed = LayerBlob { diff_id: of(&plain).diff_id, ..of(&packed) };
+    for (layer, content) in [(of(&plain), &plain), (compressed, &packed)] {
+        let setup = Setup::new();
+        assert!(arrives(&setup, &layer, content).unwrap());
+        let mut kept = Vec::new();
+        setup.fixture.store.blobs().open_verified(&layer.digest).unwrap().read_to_end(&mut kept).unwrap();
+        assert_eq!(kept, *content);
+        let id = setup.layers.layer_of(&ChainId::on(None, &layer.diff_id)).unwrap().unwrap();
+        assert_eq!(setup.driver.stat(&id).unwrap().state, LayerState::Sealed);
+        assert!(!arrives(&setup, &layer, b"is not read").unwrap());
+        assert_eq!(setup.count(), 1);
+    }
+}
+
+#[test]
+fn privileged_what_arrives_as_something_else_is_neither_layer_nor_blob() {
+    let (plain, other) = (tar(&["a"]), tar(&["b"]));
+    let mut disguised = gzip(&plain);
+    // Zeros behind a gzip member are ignored, so that even the lengths agree.
+    disguised.resize(plain.len(), 0);
+    let packed = gzip(&plain);
+    let compressed = LayerBlob { diff_id: of(&plain).diff_id, ..of(&packed) };
+    let wrong = [
+        ("another plain tar", of(&plain), other.clone()),
+        ("the tar, compressed", of(&plain), disguised),
+        ("a shorter tar", of(&plain), plain[..plain.len() - 512].to_vec()),
+        ("a longer tar", of(&plain), [&plain[..], &[0; 512]].concat()),
+        ("another length", LayerBlob { size: Bytes(1), ..of(&plain) }, plain.clone()),
+        ("another compressed tar", compressed.clone(), gzip(&other)),
+        ("the plain tar", compressed.clone(), plain.clone()),
+        ("a wrong diff id", LayerBlob { diff_id: of(&other).diff_id, ..compressed }, packed),
+    ];
+    for (what, layer, content) in wrong {
+        let setup = Setup::new();
+        let error = arrives(&setup, &layer, &content).unwrap_err();
+        assert!(matches!(error, Error::WrongContent { .. }), "{what}: {error}");
+        assert_eq!(setup.count(), 0, "{what}");
+        assert!(setup.fixture.store.blobs().list().unwrap().is_empty(), "{what}");
+        assert_eq!(setup.fixture.store.gc(&[]).unwrap().temporaries, 0, "{what}");
+        // The one that is right may come after it.
+        assert!(arrives(&setup, &of(&plain), &plain).unwrap());
+    }
 }
 
 #[test]

@@ -1,11 +1,8 @@
-use std::{
-    fs::File,
-    io::{self, Read},
-};
+use std::{fs::File, io, os::fd::AsFd};
 
 use anyhow::Context;
 use clap::Args;
-use harness_image::Store;
+use harness_image::{Layers, Store};
 
 use super::Lines;
 use crate::{
@@ -46,18 +43,15 @@ pub fn run(args: &LoadArgs) -> Result {
         Some(session) => session.store.clone(),
         None => Store::open(&place.images())?,
     };
-    let (input, origin): (Box<dyn Read + Send>, _) = match args.input.as_deref() {
-        None | Some("-") => (Box::new(io::stdin()), "standard input"),
-        Some(path) => (Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?), path),
+    let (input, origin) = match args.input.as_deref() {
+        None | Some("-") => (io::stdin().as_fd().try_clone_to_owned()?.into(), "standard input"),
+        Some(path) => (File::open(path).with_context(|| format!("cannot open {path}"))?, path),
     };
-    let batch = session.as_ref().map(|session| session.layers.batch());
-    let loaded = harness_transfer::load(&store, input, origin, &Lines { quiet: args.quiet })
+    let layers = session.as_ref().map(|session| &session.layers);
+    let batch = layers.map(Layers::batch);
+    let watch = Lines { quiet: args.quiet };
+    let loaded = harness_transfer::load_file(&store, layers, &input, origin, &watch)
         .map_err(|error| Failure::Failed(error.into()))?;
-    if let Some(session) = &session {
-        for image in &loaded {
-            session.layers.ensure(&image.image)?;
-        }
-    }
     batch.map_or(Ok(()), harness_image::Batch::settle)?;
     let mut told = String::new();
     for image in loaded {

@@ -1,15 +1,16 @@
 //! `manifest.json`, docker's form: one configuration and the plain layers of each image, by their names in the archive.
 
-use harness_image::{Digest, LayerBlob, Reference, Store};
+use harness_image::{Digest, LayerBlob, Reference};
 use serde::Deserialize;
+use storage_layer::Compression;
 
-use super::{Loaded, Wanted, stage::Staged};
+use super::{Archive, Loaded, Wanted, stage::Place};
 use crate::{
     Error, Result,
     document::shown,
-    layer::{Known, media_type},
+    layer::media_type,
     limits,
-    receive::configured,
+    receive::{Receiver, configured},
 };
 
 #[derive(Deserialize)]
@@ -28,14 +29,14 @@ impl Entry {
     }
 }
 
-pub fn load(store: &Store, staged: &Staged, manifest: &[u8], origin: &str, wanted: Wanted<'_>) -> Result<Vec<Loaded>> {
-    let entries = parse(manifest).map_err(|why| Error::refused(origin, why))?;
-    let known = Known::of(store)?;
+pub fn load(receiver: &Receiver<'_>, archive: Archive<'_>, manifest: &[u8], wanted: Wanted<'_>) -> Result<Vec<Loaded>> {
+    let mut archive = archive;
+    let entries = parse(manifest).map_err(|why| Error::refused(archive.origin, why))?;
     let Some((name, names)) = wanted else {
-        return entries.iter().map(|entry| one(store, staged, entry, origin, None, &known)).collect();
+        return entries.iter().map(|entry| one(receiver, &mut archive, entry, None)).collect();
     };
-    let entry = choose(&entries, name, origin)?;
-    Ok(vec![one(store, staged, entry, origin, Some(names), &known)?])
+    let entry = choose(&entries, name, archive.origin)?;
+    Ok(vec![one(receiver, &mut archive, entry, Some(names))?])
 }
 
 fn parse(manifest: &[u8]) -> Result<Vec<Entry>, String> {
@@ -71,25 +72,25 @@ fn choose<'a>(entries: &'a [Entry], name: Option<&str>, origin: &str) -> Result<
 }
 
 fn one(
-    store: &Store,
-    staged: &Staged,
+    receiver: &Receiver<'_>,
+    archive: &mut Archive<'_>,
     entry: &Entry,
-    origin: &str,
     names: Option<&[Reference]>,
-    known: &Known,
 ) -> Result<Loaded> {
+    let (store, origin) = (receiver.store, archive.origin);
     let refused = |why: String| Error::refused(origin, why);
     let missing = |name: &str| refused(format!("its manifest.json names {}, which is not there", shown(name)));
-    let config = staged.find(&entry.config).ok_or_else(|| missing(&entry.config))?;
+    let config = archive.staged.find(&entry.config).ok_or_else(|| missing(&entry.config))?;
+    if config.size.get() > limits::CONFIGURATION {
+        return Err(refused(format!("its configuration has {}", config.size)));
+    }
+    let config = config.stored(store.blobs(), origin, &entry.config)?;
     if let Some(digest) = named_after(&entry.config)
-        && digest != config.blob.digest
+        && digest != config.digest
     {
-        return Err(refused(format!("its configuration {} has the digest {}", entry.config, config.blob.digest)));
+        return Err(refused(format!("its configuration {} has the digest {}", entry.config, config.digest)));
     }
-    if config.blob.size.get() > limits::CONFIGURATION {
-        return Err(refused(format!("its configuration has {}", config.blob.size)));
-    }
-    let (os, diff_ids) = configured(origin, &store.blobs().read(&config.blob.digest)?)?;
+    let (os, diff_ids) = configured(origin, &store.blobs().read(&config.digest)?)?;
     if !os.is_empty() && os != "linux" {
         return Err(refused(format!("it is for the operating system {}", shown(&os))));
     }
@@ -103,16 +104,23 @@ fn one(
     }
     let mut layers = Vec::new();
     for (name, diff_id) in files.iter().zip(diff_ids) {
-        let file = staged.find(name).ok_or_else(|| missing(name))?;
-        known.check(store.blobs(), origin, &file.blob.digest, diff_id)?;
-        let (digest, size) = (file.blob.digest, file.blob.size);
-        layers.push(LayerBlob { digest, diff_id, size, media_type: media_type(file.compression) });
+        let content = archive.staged.find(name).ok_or_else(|| missing(name))?;
+        // A plain tar is checked against its diff id when it comes; what is compressed must be read for its digest.
+        let digest = match content.place {
+            Place::Archive(_) if content.compression == Compression::None => {
+                archive.layers.insert(diff_id.0, content.clone());
+                diff_id.0
+            }
+            _ => content.stored(store.blobs(), origin, name)?.digest,
+        };
+        layers.push(LayerBlob { digest, diff_id, size: content.size, media_type: media_type(content.compression) });
     }
+    receiver.receive_layers(archive, &layers)?;
     let names = match names {
         Some(names) => names.to_vec(),
         None => entry.tags().map(|tag| Ok(tag.parse::<Reference>()?)).collect::<Result<_>>()?,
     };
-    let image = store.adopt_config(&config.blob, &layers, &names)?;
+    let image = store.adopt_config(&config, &layers, &names)?;
     Ok(Loaded { image, names })
 }
 

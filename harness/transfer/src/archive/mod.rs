@@ -2,16 +2,22 @@
 
 mod docker;
 mod stage;
+mod within;
 mod write;
 
-use std::io::{self, Read};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read},
+};
 
-use harness_image::{Blob, Blobs, Image, Reference, Store};
+use harness_image::{Blob, Blobs, Digest, Image, Layers, Reference, Store};
 
-use self::stage::Staged;
+use self::stage::{Content, Place, Staged};
 pub use self::write::{Form, descriptor, parts, save, save_as};
 use crate::{
     Error, Result, Watch, index,
+    receive::Receiver,
     source::{Source, Stream},
 };
 
@@ -33,43 +39,64 @@ pub struct Loaded {
 /// # Errors
 /// [`Error::Archive`], [`Error::Read`] and [`Error::Refused`] name the entry that is wrong; what the store says.
 pub fn load(store: &Store, input: impl Read + Send, origin: &str, watch: &dyn Watch) -> Result<Vec<Loaded>> {
-    cleaned(store, load_wanted(store, input, origin, None, watch))
+    let receiver = Receiver::new(store, watch);
+    cleaned(&receiver, || {
+        let staged = Staged::read(store.blobs(), input, origin)?;
+        load_wanted(&receiver, &staged, origin, None)
+    })
 }
 
-/// As [`load`], one image alone: the one called `wanted`, or the only one there is. It is given `names`.
+/// As [`load`], from a file, and onto a driver if one is given.
+///
+/// Of a plain tar in a regular file the documents are read first. So each layer is read once, for the store and for the
+/// driver, and layers without a driver come side by side. Anything else is read as a stream.
 ///
 /// # Errors
-/// As [`load`]; [`Error::NotFound`].
-pub fn load_one(
+/// As [`load`]; [`Error::Layer`] when a layer cannot be laid out.
+pub fn load_file(
     store: &Store,
-    input: impl Read + Send,
+    layers: Option<&Layers>,
+    file: &fs::File,
+    origin: &str,
+    watch: &dyn Watch,
+) -> Result<Vec<Loaded>> {
+    let receiver = Receiver { store, layers, watch };
+    cleaned(&receiver, || load_wanted(&receiver, &staged(store, file, origin)?, origin, None))
+}
+
+/// As [`load_file`], one image alone: the one called `wanted`, or the only one there is. It is given `names`.
+///
+/// # Errors
+/// As [`load_file`]; [`Error::NotFound`].
+pub fn load_one(
+    receiver: &Receiver<'_>,
+    file: &fs::File,
     origin: &str,
     wanted: Option<&str>,
     names: &[Reference],
-    watch: &dyn Watch,
 ) -> Result<Image> {
-    let loaded = cleaned(store, load_wanted(store, input, origin, Some((wanted, names)), watch))?;
+    let wanted = Some((wanted, names));
+    let loaded = cleaned(receiver, || load_wanted(receiver, &staged(receiver.store, file, origin)?, origin, wanted))?;
     loaded.into_iter().next().map(|loaded| loaded.image).ok_or_else(|| Error::refused(origin, "it holds no image"))
+}
+
+fn staged(store: &Store, file: &fs::File, origin: &str) -> Result<Staged> {
+    match Staged::find_out(file, origin)? {
+        Some(staged) => Ok(staged),
+        None => Staged::read(store.blobs(), file, origin),
+    }
 }
 
 /// One image instead of all: its name in the archive, and those that it gets.
 type Wanted<'a> = Option<(Option<&'a str>, &'a [Reference])>;
 
-fn load_wanted(
-    store: &Store,
-    input: impl Read + Send,
-    origin: &str,
-    wanted: Wanted<'_>,
-    watch: &dyn Watch,
-) -> Result<Vec<Loaded>> {
-    let _held = store.lease()?;
-    let staged = Staged::read(store.blobs(), input, origin)?;
+fn load_wanted(receiver: &Receiver<'_>, staged: &Staged, origin: &str, wanted: Wanted<'_>) -> Result<Vec<Loaded>> {
+    let archive = Archive::new(receiver.store.blobs(), staged, origin);
     if let (Some(index), true) = (staged.document("index.json"), staged.document("oci-layout").is_some()) {
-        let source = Archive { blobs: store.blobs(), staged: &staged, origin };
-        return index::receive_all(store, &source, index, wanted, watch);
+        return index::receive_all(receiver, &archive, index, wanted);
     }
     match staged.document("manifest.json") {
-        Some(manifest) => docker::load(store, &staged, manifest, origin, wanted),
+        Some(manifest) => docker::load(receiver, archive, manifest, wanted),
         None => {
             let why = "it has neither manifest.json nor index.json with oci-layout; is it the archive of an image? \
                        For the tar of a root file system there is `import`";
@@ -78,21 +105,36 @@ fn load_wanted(
     }
 }
 
-/// Takes away what a failed load left in the store, unless somebody else is at work there.
-fn cleaned<T>(store: &Store, answer: Result<T>) -> Result<T> {
-    if answer.is_err()
-        && let Err(error) = store.gc(&[])
-    {
-        tracing::warn!(%error, "what was read of an archive stays in the store until `harness gc`");
+/// Loads, and takes away what a load that fails left in the store and on the driver, unless somebody else is at work there.
+fn cleaned<T>(receiver: &Receiver<'_>, load: impl FnOnce() -> Result<T>) -> Result<T> {
+    let answer = {
+        let _held = receiver.store.lease()?;
+        load()
+    };
+    if answer.is_err() {
+        if let Some(Err(error)) = receiver.layers.map(|layers| layers.prune(&[])) {
+            tracing::warn!(%error, "what was laid out of an archive stays on the driver until `harness prune`");
+        }
+        if let Err(error) = receiver.store.gc(&[]) {
+            tracing::warn!(%error, "what was read of an archive stays in the store until `harness gc`");
+        }
     }
     answer
 }
 
-/// An archive that was read into the store.
+/// An archive as a place that gives blobs.
 struct Archive<'a> {
     blobs: &'a Blobs,
     staged: &'a Staged,
     origin: &'a str,
+    /// Layers that the archive does not name by their digests.
+    layers: BTreeMap<Digest, Content>,
+}
+
+impl<'a> Archive<'a> {
+    const fn new(blobs: &'a Blobs, staged: &'a Staged, origin: &'a str) -> Self {
+        Self { blobs, staged, origin, layers: BTreeMap::new() }
+    }
 }
 
 impl Source for Archive<'_> {
@@ -112,13 +154,18 @@ impl Source for Archive<'_> {
         Ok(bytes)
     }
 
-    /// Blobs are in the store by their digests already; one that is asked for here has another length there, or is
-    /// missing.
-    fn open(&self, blob: &Blob, _start: u64) -> Result<Stream> {
-        let file = self.staged.blob(&blob.digest).filter(|file| file.blob == *blob).ok_or_else(|| {
+    /// What was staged is in the store by its digest; what is asked for here has another length there, or is missing.
+    fn open(&self, blob: &Blob, start: u64) -> Result<Stream> {
+        let content = self.layers.get(&blob.digest).or_else(|| self.staged.blob(&blob.digest));
+        let content = content.filter(|content| content.size == blob.size).ok_or_else(|| {
             Error::refused(self.origin, format!("blob {} with {} bytes is not in it", blob.digest, blob.size.get()))
         })?;
-        let body = self.blobs.open_blob(&file.blob.digest)?;
-        Ok(Stream { start: 0, body: Box::new(io::BufReader::new(body)) })
+        match &content.place {
+            Place::Store(digest) => {
+                let body = self.blobs.open_blob(digest)?;
+                Ok(Stream { start: 0, body: Box::new(io::BufReader::new(body)) })
+            }
+            Place::Archive(within) => Ok(Stream { start, body: Box::new(within.from(start)) }),
+        }
     }
 }

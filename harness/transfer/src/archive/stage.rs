@@ -1,61 +1,120 @@
 use std::{
     collections::BTreeMap,
-    io::{self, BufReader, Read, Write},
+    fs,
+    io::{self, BufRead, BufReader, Read, Seek, Write},
+    sync::Arc,
 };
 
 use harness_image::{Blob, Blobs, Digest};
 use storage_driver::Bytes;
 use storage_layer::{Compression, Member, MemberKind, Members, decompress};
 
+use super::within::Within;
 use crate::{Error, Result, document::shown, limits, room};
 
 const BUFFER: usize = 256 << 10;
 
+/// Enough for the headers of an entry, between which the rest is passed over.
+const HEADERS: usize = 4 << 10;
+
 /// How many links lead to one another at most.
 const LINKS: u32 = 8;
 
-/// The entries of an archive of images, in the order in which a stream gives them: files are in the store as blobs,
-/// and the documents that say what they are in memory. Names lead to them, and to nothing else: no entry of an
-/// archive becomes a path.
+/// The entries of an archive of images: files as content, and the documents that say what they are in memory. Names lead
+/// to them, and to nothing else: no entry of an archive becomes a path.
 #[derive(Debug, Default)]
 pub struct Staged {
-    files: BTreeMap<String, File>,
+    files: BTreeMap<String, Content>,
     links: BTreeMap<String, String>,
     documents: BTreeMap<&'static str, Vec<u8>>,
 }
 
-/// A file of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct File {
-    /// Where its content is.
-    pub blob: Blob,
+/// The content of a file of an archive.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub place: Place,
+    pub size: Bytes,
     /// What its first bytes show.
     pub compression: Compression,
+}
+
+/// Where content is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In the store, where it was put while the archive was read as a stream.
+    Store(Digest),
+    /// In the archive still.
+    Archive(Within),
 }
 
 /// What the documents of an archive are called.
 const DOCUMENTS: [&str; 3] = ["manifest.json", "index.json", "oci-layout"];
 
 impl Staged {
-    /// Reads an archive to its end; it may itself be compressed.
+    /// Reads an archive to its end, and its files into the store; it may itself be compressed.
     pub fn read(blobs: &Blobs, input: impl Read + Send, origin: &str) -> Result<Self> {
         let plain = decompress(input).map_err(|source| Error::Read { origin: origin.to_owned(), source })?;
         let limits = limits::archive();
         let mut members = Members::new(BufReader::with_capacity(BUFFER, plain), &limits);
         let mut staged = Self::default();
+        staged.entries(&mut members, origin, |name, size, expected, body| {
+            store(blobs, size, expected, body, origin, name)
+        })?;
+        Ok(staged)
+    }
+
+    /// Finds out where in an archive its files are, and reads the documents alone. `None` for what can only be read as a
+    /// stream: what is no plain tar in a file, ends too early, or has two entries of one name.
+    pub fn find_out(archive: &fs::File, origin: &str) -> Result<Option<Self>> {
+        let read = |source| Error::Read { origin: origin.to_owned(), source };
+        let metadata = archive.metadata().map_err(read)?;
+        if !metadata.is_file() || (&*archive).stream_position().map_err(read)? != 0 {
+            return Ok(None);
+        }
+        let archive = Arc::new(archive.try_clone().map_err(read)?);
+        let mut head = Vec::new();
+        Within::new(&archive, 0, metadata.len())
+            .take(Compression::MAGIC_LEN as u64)
+            .read_to_end(&mut head)
+            .map_err(read)?;
+        if Compression::of(&head) != Compression::None {
+            return Ok(None);
+        }
+        let limits = limits::archive();
+        let all = Within::new(&archive, 0, metadata.len());
+        let mut members = Members::new(BufReader::with_capacity(HEADERS, all), &limits);
+        let (mut staged, mut is_whole, mut count) = (Self::default(), true, 0);
+        staged.entries(&mut members, origin, |_, size, _, members| {
+            count += 1;
+            let start = members.pass_over().map_err(|source| Error::Archive { origin: origin.to_owned(), source })?;
+            is_whole &= start.checked_add(size).is_some_and(|end| end <= metadata.len());
+            let within = Within::new(&archive, start, size);
+            let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
+            within.clone().take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(read)?;
+            Ok(Content { place: Place::Archive(within), size: Bytes(size), compression: Compression::of(&head) })
+        })?;
+        Ok(Some(staged).filter(|staged| is_whole && staged.files.len() == count))
+    }
+
+    fn entries<R: BufRead>(
+        &mut self,
+        members: &mut Members<'_, R>,
+        origin: &str,
+        mut take: impl FnMut(&str, u64, Option<Digest>, &mut Members<'_, R>) -> Result<Content>,
+    ) -> Result<()> {
         let damaged = |source| Error::Archive { origin: origin.to_owned(), source };
         while let Some(Member { name, kind }) = members.next_member().map_err(damaged)? {
             let name = plain_name(&name).map_err(|why| Error::refused(origin, why))?;
             match kind {
                 MemberKind::Directory => {}
-                MemberKind::File(size) => staged.file(blobs, name, size, &mut members, origin)?,
+                MemberKind::File(size) => self.file(name, size, members, origin, &mut take)?,
                 MemberKind::Symlink(target) => {
                     let target = link_target(&name, &target).map_err(|why| Error::refused(origin, why))?;
-                    staged.link(name, target, origin)?;
+                    self.link(name, target, origin)?;
                 }
                 MemberKind::HardLink(target) => {
                     let target = plain_name(&target).map_err(|why| Error::refused(origin, why))?;
-                    staged.link(name, target, origin)?;
+                    self.link(name, target, origin)?;
                 }
                 MemberKind::Other => {
                     let why = format!("its entry {} is neither file, directory nor link", shown(&name));
@@ -63,7 +122,7 @@ impl Staged {
                 }
             }
         }
-        Ok(staged)
+        Ok(())
     }
 
     /// A document in memory.
@@ -72,7 +131,7 @@ impl Staged {
     }
 
     /// The file that a name leads to, over links where there are any.
-    pub fn find(&self, name: &str) -> Option<&File> {
+    pub fn find(&self, name: &str) -> Option<&Content> {
         let mut name = name;
         for _ in 0..LINKS {
             if let Some(file) = self.files.get(name) {
@@ -84,11 +143,18 @@ impl Staged {
     }
 
     /// The blob with this digest, in an archive of the form of an OCI layout.
-    pub fn blob(&self, digest: &Digest) -> Option<&File> {
+    pub fn blob(&self, digest: &Digest) -> Option<&Content> {
         self.find(&format!("blobs/sha256/{}", digest.hex()))
     }
 
-    fn file(&mut self, blobs: &Blobs, name: String, size: u64, body: &mut impl Read, origin: &str) -> Result<()> {
+    fn file<R: BufRead>(
+        &mut self,
+        name: String,
+        size: u64,
+        body: &mut Members<'_, R>,
+        origin: &str,
+        take: &mut impl FnMut(&str, u64, Option<Digest>, &mut Members<'_, R>) -> Result<Content>,
+    ) -> Result<()> {
         let read = |source| Error::Read { origin: origin.to_owned(), source };
         if let Some(document) = DOCUMENTS.into_iter().find(|document| *document == name) {
             if size > limits::DOCUMENT {
@@ -109,9 +175,9 @@ impl Staged {
             Ok(expected) => expected,
             Err(_) => return Err(Error::refused(origin, format!("{} is no name of a blob", shown(&name)))),
         };
-        let file = store(blobs, size, expected, body, origin, &name)?;
-        match self.files.insert(name.clone(), file) {
-            Some(before) if before != file => {
+        let content = take(&name, size, expected, body)?;
+        match (content.place.clone(), self.files.insert(name.clone(), content)) {
+            (Place::Store(now), Some(Content { place: Place::Store(before), .. })) if now != before => {
                 Err(Error::refused(origin, format!("{} is there twice, with other content", shown(&name))))
             }
             _ => Ok(()),
@@ -128,6 +194,17 @@ impl Staged {
     }
 }
 
+impl Content {
+    /// The blob of the store with this content, which is put there where it is not yet.
+    pub fn stored(&self, blobs: &Blobs, origin: &str, name: &str) -> Result<Blob> {
+        let content = match &self.place {
+            Place::Store(digest) => return Ok(Blob { digest: *digest, size: self.size }),
+            Place::Archive(within) => store(blobs, self.size.get(), None, &mut within.clone(), origin, name)?,
+        };
+        content.stored(blobs, origin, name)
+    }
+}
+
 /// Puts a file into the store. What the store has already is not read again: its own content is what is used.
 fn store(
     blobs: &Blobs,
@@ -136,7 +213,7 @@ fn store(
     body: &mut impl Read,
     origin: &str,
     name: &str,
-) -> Result<File> {
+) -> Result<Content> {
     let read = |source| Error::Read { origin: origin.to_owned(), source };
     let is_there = expected.filter(|digest| blobs.size(digest).is_ok_and(|there| there.get() == size));
     if is_there.is_none() {
@@ -146,7 +223,7 @@ fn store(
     body.by_ref().take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(read)?;
     let compression = Compression::of(&head);
     if let Some(digest) = is_there {
-        return Ok(File { blob: Blob { digest, size: Bytes(size) }, compression });
+        return Ok(Content { place: Place::Store(digest), size: Bytes(size), compression });
     }
     let mut writer = blobs.create()?;
     let write = |source| Error::Io { op: "write into the store what comes from", path: origin.into(), source };
@@ -166,7 +243,7 @@ fn store(
             writer.commit_as(&digest).map_err(|error| Error::refused(origin, format!("{}: {error}", shown(name))))?
         }
     };
-    Ok(File { blob, compression })
+    Ok(Content { place: Place::Store(blob.digest), size: blob.size, compression })
 }
 
 /// What docker wrote beside each layer before 1.10, and still does for those that read nothing else.

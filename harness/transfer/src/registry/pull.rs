@@ -8,7 +8,7 @@ use crate::{
     Error, Result, Watch,
     document::shown,
     limits,
-    receive::receive,
+    receive::Receiver,
     source::{Source, Stream},
 };
 
@@ -60,7 +60,7 @@ fn from(
 ) -> Result<Image> {
     let remote = Remote { client: Client::connect(host, path, false, plain, options)?, options };
     let (bytes, media_type) = remote.top(reference)?;
-    receive(store, &remote, bytes, media_type.as_deref(), names, watch)
+    Receiver::new(store, watch).receive(&remote, bytes, media_type.as_deref(), names)
 }
 
 impl Remote<'_> {

@@ -1,7 +1,14 @@
-use std::fs::File;
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    sync::Arc,
+};
 
-use harness_transfer::load;
+use driver_memory::MemoryDriver;
+use harness_image::{Layers, Reference};
+use harness_transfer::{Form, load, load_file, save};
 use serde_json::json;
+use storage_driver::StorageDriver;
 use storage_layer::{Attributes, TarWriter};
 
 use crate::support::{Fixture, at, configuration, gzip, run, skopeo, tar};
@@ -46,6 +53,43 @@ fn dockers_old_form_with_links_is_loaded() {
         assert_eq!(loaded[1].image.layers()[0], loaded[1].image.layers()[1]);
         let one = configuration(&[&tar(&["first"]), &tar(&["second"])]);
         assert_eq!(fixture.store.resolve("one:1").unwrap().id, harness_image::Digest::of(&one), "the id is docker's");
+        fixture.assert_clean();
+    }
+}
+
+/// Every form, as a file with its layers laid out: as from a stream, and the layers are there.
+#[test]
+fn privileged_layers_are_laid_out_while_they_come() {
+    let ours = Fixture::new();
+    let image = ours.mixed(&["mixed:1"]);
+    let form = |form| {
+        let mut bytes = Vec::new();
+        let names: Vec<Reference> = vec!["mixed:1".parse().unwrap()];
+        save(&ours.store, &[(&image, names.as_slice())], form, &mut bytes, "a.tar").unwrap();
+        bytes
+    };
+    let old = of_old();
+    for archive in [form(Form::Oci), form(Form::Docker), gzip(&old), old] {
+        let (streamed, fixture) = (Fixture::new(), Fixture::new());
+        fs::write(fixture.path("a.tar"), &archive).unwrap();
+        let file = || File::open(fixture.path("a.tar")).unwrap();
+        let driver: Arc<dyn StorageDriver> = Arc::new(MemoryDriver::open(fixture.dir.path()).unwrap());
+        let layers = Layers::new(fixture.store.clone(), driver.clone()).unwrap();
+        let loaded = load_file(&fixture.store, Some(&layers), &file(), "a.tar", &()).unwrap();
+        assert_eq!(loaded, load(&streamed.store, &archive[..], "a.tar", &()).unwrap());
+        let count = driver.list().unwrap().len();
+        let chains: HashSet<_> = loaded.iter().flat_map(|loaded| loaded.image.chains()).collect();
+        assert_eq!(count, chains.len());
+        for loaded in &loaded {
+            assert!(layers.ensure(&loaded.image).unwrap().is_some());
+        }
+        assert_eq!(driver.list().unwrap().len(), count, "a layer was missing");
+        // What is there is not made again, whether its blob is there or not.
+        let lowest = loaded[0].image.layers()[0].digest;
+        fs::remove_file(fixture.store.blobs().path(&lowest)).unwrap();
+        assert_eq!(load_file(&fixture.store, Some(&layers), &file(), "a.tar", &()).unwrap(), loaded);
+        assert_eq!(driver.list().unwrap().len(), count);
+        assert!(fixture.store.blobs().contains(&lowest));
         fixture.assert_clean();
     }
 }
