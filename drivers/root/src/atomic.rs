@@ -4,6 +4,10 @@ use std::{
     path::Path,
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use storage_driver::{Error, Result};
 
 use crate::Durability;
@@ -28,6 +32,28 @@ pub fn write_atomically(dir: &Path, name: &str, bytes: &[u8], durability: Durabi
     })
 }
 
+/// As [`write_atomically`], for content that is worth nothing after a power loss: a reader meets the old content or the new, and
+/// after a crash of the machine the file may be empty.
+///
+/// A rename onto a file makes ext4 write the new one's data at once (ext4(5), `auto_da_alloc`), which takes longer than all the
+/// rest. Two files that change their names with each other have nothing written.
+///
+/// # Errors
+/// The file system's; the old content stays.
+pub fn write_volatile(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, temporary) = (dir.join(name), dir.join(format!(".{name}.new")));
+    let write = || {
+        fs::write(&temporary, bytes)?;
+        match renameat_with(CWD, &temporary, CWD, &path, RenameFlags::EXCHANGE) {
+            Ok(()) => fs::remove_file(&temporary),
+            // There was none, or the file system cannot do it.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => fs::rename(&temporary, &path),
+            Err(error) => Err(error.into()),
+        }
+    };
+    write().inspect_err(|_| _ = fs::remove_file(&temporary)).map_err(Error::io("write", &path))
+}
+
 fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
     let temporary = dir.join(format!(".{name}.new"));
     let write = || {
@@ -47,4 +73,42 @@ pub fn sync_directory(dir: &Path, durability: Durability) -> Result<()> {
         return Ok(());
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_replace_and_leave_nothing_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in ["one", "another that is longer", "3"] {
+            write_volatile(dir.path(), "volatile", content.as_bytes()).unwrap();
+            write_atomically(dir.path(), "kept", content.as_bytes(), Durability::Sync).unwrap();
+            for name in ["volatile", "kept"] {
+                assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), content);
+            }
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        }
+        let missing = dir.path().join("missing");
+        assert!(write_volatile(&missing, "volatile", b"").is_err());
+    }
+
+    #[test]
+    fn readers_meet_one_content_or_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let contents = ["a".repeat(9000), "b".repeat(5)];
+        write_volatile(dir.path(), "f", contents[0].as_bytes()).unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for round in 0..2000 {
+                    write_volatile(dir.path(), "f", contents[round % 2].as_bytes()).unwrap();
+                }
+            });
+            while !writing.is_finished() {
+                let read = fs::read_to_string(dir.path().join("f")).unwrap();
+                assert!(contents.contains(&read), "{} bytes", read.len());
+            }
+        });
+    }
 }

@@ -34,7 +34,7 @@ mod settle;
 mod table;
 mod unread;
 
-pub use atomic::write_atomically;
+pub use atomic::{write_atomically, write_volatile};
 pub use delete::delete_tree;
 pub use record::{Durability, Record};
 pub use root::Root;

@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use storage_root::{Durability, write_atomically};
+use storage_root::{Durability, write_atomically, write_volatile};
 
 use crate::{Error, Record, Result, State, Status};
 
@@ -284,6 +284,11 @@ impl Held {
         write(&self.dir, STATE, state, Durability::Skip)
     }
 
+    /// As [`write_state`](Self::write_state), of a container that is worth nothing after a power loss.
+    pub(crate) fn write_volatile_state(&self, state: &State) -> Result<()> {
+        Ok(write_volatile(&self.dir, STATE, &to_json(&self.dir, STATE, state)?)?)
+    }
+
     pub(crate) fn write_spec(&self, spec: &oci_spec::runtime::Spec) -> Result<()> {
         write(&self.dir, SPEC, spec, Durability::Skip)
     }
@@ -313,9 +318,11 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn write<T: Serialize>(dir: &Path, name: &str, value: &T, durability: Durability) -> Result<()> {
-    let json =
-        serde_json::to_vec(value).map_err(|error| Error::io("write", dir.join(name))(io::Error::other(error)))?;
-    Ok(write_atomically(dir, name, &json, durability)?)
+    Ok(write_atomically(dir, name, &to_json(dir, name, value)?, durability)?)
+}
+
+fn to_json<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::io("write", dir.join(name))(io::Error::other(error)))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {

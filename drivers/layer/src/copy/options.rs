@@ -3,7 +3,6 @@ use std::{fmt, path::Path};
 use storage_driver::{Bytes, Skipped};
 
 use super::CopyStrategy;
-use crate::parallel;
 
 /// Decides on a path, relative to the copied directory; the second argument is true for directories.
 pub type Filter<'a> = &'a (dyn Fn(&Path, bool) -> Keep + Sync);
@@ -37,12 +36,12 @@ pub enum Existing {
 }
 
 /// How to copy. The default copies everything, byte by byte, into an empty directory.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct CopyOptions<'a> {
     /// How the bytes get there.
     pub strategy: CopyStrategy,
-    /// How many threads copy files; at least one.
-    pub threads: usize,
+    /// How many threads copy files; unless it is said, as many as there are processors, and eight at most.
+    pub threads: Option<usize>,
     /// Everything belongs to this user and group, instead of to the source's.
     pub owner: Option<(u32, u32)>,
     /// Everything but symlinks has the mode that this makes of the source's, and no access ACL.
@@ -54,20 +53,6 @@ pub struct CopyOptions<'a> {
     pub skip_privileged_xattrs: bool,
     /// What to leave out. The root itself is not asked for.
     pub filter: Option<Filter<'a>>,
-}
-
-impl Default for CopyOptions<'_> {
-    fn default() -> Self {
-        Self {
-            strategy: CopyStrategy::default(),
-            threads: parallel::threads(),
-            owner: None,
-            mode: None,
-            existing: Existing::default(),
-            skip_privileged_xattrs: false,
-            filter: None,
-        }
-    }
 }
 
 impl fmt::Debug for CopyOptions<'_> {

@@ -19,7 +19,7 @@ use rustix::{
 use storage_driver::Skipped;
 
 use super::{CopyOptions, CopyStats, Existing, entry};
-use crate::{Error, Result, node::Inode, source::join};
+use crate::{Error, Result, node::Inode, parallel, source::join};
 
 /// Files that wait to be copied. Each keeps its directory open, in both trees.
 const WAITING: usize = 64;
@@ -147,7 +147,8 @@ pub(super) type Submit<'s> = &'s mut dyn FnMut(Job) -> Result<bool>;
 
 /// Runs `walk` in this thread while others copy what it submits.
 pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyStats>) -> Result<CopyStats> {
-    if crew.options.threads < 2 {
+    let threads = crew.options.threads.unwrap_or_else(parallel::threads);
+    if threads < 2 {
         let mut hand = Hand::new(crew);
         let mut stats =
             walk(&mut |(pair, name, kind)| entry::copy(&mut hand, &pair, &name, kind, &name).map(|()| true))?;
@@ -157,7 +158,7 @@ pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyS
     let (sender, receiver) = sync_channel(WAITING);
     let jobs = Mutex::new(receiver);
     let (walked, done) = thread::scope(|scope| {
-        let hands: Vec<_> = (0..crew.options.threads).map(|_| scope.spawn(|| serve(crew, &jobs))).collect();
+        let hands: Vec<_> = (0..threads).map(|_| scope.spawn(|| serve(crew, &jobs))).collect();
         let walked = walk(&mut |job| Ok(!crew.has_failed() && send(&sender, job)));
         drop(sender);
         let mut done = CopyStats::default();

@@ -56,7 +56,7 @@ fn privileged_everything_survives() {
     for strategy in [CopyStrategy::Copy, CopyStrategy::CopyFileRange] {
         for threads in [1, 4] {
             let to = Tree::new(temp.path(), &format!("{strategy}-{threads}"));
-            let stats = copied(&from, &to, &CopyOptions { strategy, threads, ..CopyOptions::default() });
+            let stats = copied(&from, &to, &CopyOptions { strategy, threads: Some(threads), ..CopyOptions::default() });
             let differences = from.manifest().compare(&to.manifest(), &storage_layer::Rules::default());
             assert!(differences.is_empty(), "{strategy}, {threads} threads: {differences:#?}");
             assert_eq!((stats.links, stats.sparse, stats.files), (3, 1, 8));
@@ -222,7 +222,7 @@ proptest! {
         for op in &ops {
             _ = op.run(&from);
         }
-        copied(&from, &to, &CopyOptions { threads, ..CopyOptions::default() });
+        copied(&from, &to, &CopyOptions { threads: Some(threads), ..CopyOptions::default() });
         let differences = from.manifest().compare(&to.manifest(), &storage_layer::Rules::default());
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     stop_signal: i32,
     stop_timeout: u64,
     has_health: bool,
+    /// With its end: then nobody will want to know its state after a power loss.
+    vanishes: bool,
     inner: Mutex<Inner>,
     changed: Condvar,
 }
@@ -49,6 +51,7 @@ impl Shared {
             name: record.name.clone(),
             stop_signal: configuration.stop_signal(),
             stop_timeout: configuration.stop_timeout(),
+            vanishes: record.auto_remove,
             has_health: configuration.health.as_ref().is_some_and(|check| Plan::of(check).is_some()),
             inner: Mutex::new(Inner {
                 held: Some(held),
@@ -71,7 +74,8 @@ impl Shared {
         let mut inner = self.lock();
         change(&mut inner);
         self.changed.notify_all();
-        inner.held.as_ref().map_or(Ok(()), |held| held.write_state(&inner.state))
+        let Some(held) = &inner.held else { return Ok(()) };
+        if self.vanishes { held.write_volatile_state(&inner.state) } else { held.write_state(&inner.state) }
     }
 
     pub(super) fn write_spec(&self, spec: &Spec) -> Result<()> {

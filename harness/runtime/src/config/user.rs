@@ -4,6 +4,7 @@ use std::{
     io::Read,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::{
@@ -48,7 +49,7 @@ pub fn resolve_user(rootfs: &Path, user: &str, more: &[String]) -> Result<Resolv
     let passwd = read(&root, PASSWD)?;
     let group = read(&root, GROUP)?;
     let own_groups = GroupsHere::find();
-    resolve(&passwd, &group, user, more, &own_groups)
+    resolve(&passwd, &group, user, more, own_groups)
 }
 
 /// Which groups a process of this user namespace can have.
@@ -61,7 +62,13 @@ struct GroupsHere {
 
 impl GroupsHere {
     /// See user_namespaces(7) on `/proc/[pid]/gid_map` and `setgroups`.
-    fn find() -> Self {
+    fn find() -> &'static Self {
+        // A process that is to have other users changes to them before it has threads.
+        static HERE: OnceLock<GroupsHere> = OnceLock::new();
+        HERE.get_or_init(Self::read)
+    }
+
+    fn read() -> Self {
         let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
         let range = |line: &str| {
             let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
