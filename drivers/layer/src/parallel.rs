@@ -1,7 +1,8 @@
 use std::{
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{self, SyncSender, sync_channel},
     },
     thread,
 };
@@ -13,6 +14,54 @@ const MOST_THREADS: usize = 8;
 pub(crate) fn threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
     *THREADS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS))
+}
+
+/// The sending end of a queue of items that are each little work: they are handed over several at once, since waking a
+/// thread takes as long as making a small file.
+#[derive(Debug)]
+pub(crate) struct Sender<T> {
+    queue: SyncSender<Vec<T>>,
+    batch: Vec<T>,
+    most: usize,
+}
+
+/// The receiving end, for several threads.
+#[derive(Debug)]
+pub(crate) struct Receiver<T>(Mutex<mpsc::Receiver<Vec<T>>>);
+
+/// A queue of so many batches of so many items.
+pub(crate) fn queue<T>(batches: usize, most: usize) -> (Sender<T>, Receiver<T>) {
+    let (queue, receiver) = sync_channel(batches);
+    (Sender { queue, batch: Vec::with_capacity(most), most }, Receiver(Mutex::new(receiver)))
+}
+
+impl<T> Sender<T> {
+    /// Waits while the queue is full. False when nobody receives any more.
+    pub fn send(&mut self, item: T) -> bool {
+        self.batch.push(item);
+        self.batch.len() < self.most || self.flush()
+    }
+
+    /// Hands over what is there.
+    pub fn flush(&mut self) -> bool {
+        let next = Vec::with_capacity(self.most);
+        self.queue.send(std::mem::replace(&mut self.batch, next)).is_ok()
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            self.flush();
+        }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The next items; `None` when there are no more.
+    pub fn next(&self) -> Option<Vec<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
 }
 
 /// `work` on every item, on several threads; the answers are in the items' order.

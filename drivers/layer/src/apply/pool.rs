@@ -5,19 +5,25 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::Scope,
 };
 
 use super::attributes::{Attributes, Setter, io};
-use crate::{Error, Fault, error::EntryName, parallel};
+use crate::{
+    Error, Fault,
+    error::EntryName,
+    parallel::{self, Receiver, Sender},
+};
 
 /// Bodies up to this size are handed over whole.
 pub(super) const SMALL: u64 = 512 * 1024;
 
-/// Files that wait to be filled: with [`SMALL`] bodies at most 16 MiB.
-const WAITING: usize = 32;
+/// Files that wait to be filled, in batches. Each is open, and with [`SMALL`] bodies they take 10 MiB at most.
+const WAITING: usize = 4;
+const BATCH: usize = 8;
+/// A batch goes with the body that reaches this.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// A file that exists and is still to be filled.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ pub(super) struct Job {
 /// link points to and what a whiteout deletes; a file's content may come later, even after its name is gone.
 #[derive(Debug)]
 pub(super) struct Pool {
-    jobs: Mutex<Receiver<Job>>,
+    jobs: Receiver<Job>,
     failed: AtomicBool,
     error: Mutex<Option<Error>>,
 }
@@ -46,13 +52,15 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Jobs<'a> {
     pool: &'a Pool,
-    sender: SyncSender<Job>,
+    sender: Sender<Job>,
+    /// Bytes of the batch that is being put together.
+    bytes: usize,
 }
 
 impl Pool {
-    pub fn new() -> (Self, SyncSender<Job>) {
-        let (sender, receiver) = sync_channel(WAITING);
-        let pool = Self { jobs: Mutex::new(receiver), failed: AtomicBool::new(false), error: Mutex::new(None) };
+    pub fn new() -> (Self, Sender<Job>) {
+        let (sender, jobs) = parallel::queue(WAITING, BATCH);
+        let pool = Self { jobs, failed: AtomicBool::new(false), error: Mutex::new(None) };
         (pool, sender)
     }
 
@@ -60,25 +68,25 @@ impl Pool {
     pub fn start<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        sender: SyncSender<Job>,
+        sender: Sender<Job>,
         setter: Setter<'scope>,
     ) -> Jobs<'scope> {
         for _ in 0..parallel::threads() {
             scope.spawn(move || self.work(setter));
         }
-        Jobs { pool: self, sender }
+        Jobs { pool: self, sender, bytes: 0 }
     }
 
     fn work(&self, setter: Setter<'_>) {
-        loop {
-            let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = job else { return };
-            if self.failed.load(Ordering::Relaxed) {
-                continue;
-            }
-            if let Err(why) = job.run(setter) {
-                let entry = EntryName(job.path);
-                self.fail(Error::Entry { entry, offset: job.offset, why });
+        while let Some(batch) = self.jobs.next() {
+            for job in batch {
+                if self.failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                if let Err(why) = job.run(setter) {
+                    let entry = EntryName(job.path);
+                    self.fail(Error::Entry { entry, offset: job.offset, why });
+                }
             }
         }
     }
@@ -96,8 +104,14 @@ impl Pool {
 
 impl Jobs<'_> {
     /// Waits while too many jobs do. False when an earlier one has failed.
-    pub fn submit(&self, job: Job) -> bool {
-        !self.pool.failed.load(Ordering::Relaxed) && self.sender.send(job).is_ok()
+    pub fn submit(&mut self, job: Job) -> bool {
+        self.bytes += job.body.len();
+        let sent = !self.pool.failed.load(Ordering::Relaxed) && self.sender.send(job);
+        if self.bytes < BATCH_BYTES {
+            return sent;
+        }
+        self.bytes = 0;
+        sent && self.sender.flush()
     }
 }
 

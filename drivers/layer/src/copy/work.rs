@@ -6,7 +6,6 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
@@ -19,10 +18,16 @@ use rustix::{
 use storage_driver::Skipped;
 
 use super::{CopyOptions, CopyStats, Existing, entry};
-use crate::{Error, Result, node::Inode, parallel, source::join};
+use crate::{
+    Error, Result,
+    node::Inode,
+    parallel::{self, Receiver},
+    source::join,
+};
 
-/// Files that wait to be copied. Each keeps its directory open, in both trees.
-const WAITING: usize = 64;
+/// Files that wait to be copied, in batches. Each keeps its directory open, in both trees.
+const WAITING: usize = 4;
+const BATCH: usize = 16;
 
 /// More notes are not kept.
 const MOST_NOTES: usize = 10_000;
@@ -155,11 +160,10 @@ pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyS
         stats.add(hand.finish());
         return Ok(stats);
     }
-    let (sender, receiver) = sync_channel(WAITING);
-    let jobs = Mutex::new(receiver);
+    let (mut sender, jobs) = parallel::queue(WAITING, BATCH);
     let (walked, done) = thread::scope(|scope| {
         let hands: Vec<_> = (0..threads).map(|_| scope.spawn(|| serve(crew, &jobs))).collect();
-        let walked = walk(&mut |job| Ok(!crew.has_failed() && send(&sender, job)));
+        let walked = walk(&mut |job| Ok(!crew.has_failed() && sender.send(job)));
         drop(sender);
         let mut done = CopyStats::default();
         for hand in hands {
@@ -180,20 +184,17 @@ pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyS
     Ok(stats)
 }
 
-fn send(sender: &SyncSender<Job>, job: Job) -> bool {
-    sender.send(job).is_ok()
-}
-
-fn serve(crew: &Crew<'_>, jobs: &Mutex<Receiver<Job>>) -> CopyStats {
+fn serve(crew: &Crew<'_>, jobs: &Receiver<Job>) -> CopyStats {
     let mut hand = Hand::new(crew);
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((pair, name, kind)) = job else { return hand.finish() };
-        if crew.has_failed() {
-            continue;
-        }
-        if let Err(error) = entry::copy(&mut hand, &pair, &name, kind, &name) {
-            crew.fail(error);
+    while let Some(batch) = jobs.next() {
+        for (pair, name, kind) in batch {
+            if crew.has_failed() {
+                break;
+            }
+            if let Err(error) = entry::copy(&mut hand, &pair, &name, kind, &name) {
+                crew.fail(error);
+            }
         }
     }
+    hand.finish()
 }
