@@ -1,7 +1,9 @@
-//! Finding one name in the index without taking the whole of it apart: it has some hundred bytes for each image of the store.
+//! Finding one name in the index without taking the rest of it apart: it has some hundred bytes for each image of the store, and
+//! reading those as JSON takes a millisecond where there are a thousand.
 
 use std::path::Path;
 
+use memchr::memmem;
 use serde::Deserialize;
 use storage_layer::Digest;
 
@@ -14,13 +16,11 @@ pub struct Seen {
     pub names: Vec<Reference>,
 }
 
-/// Strings with escapes are not borrowed, and make all of it fail: a name has none.
-#[derive(Deserialize)]
-struct Manifests<'a> {
-    #[serde(borrow)]
-    manifests: Vec<Manifest<'a>>,
-}
+/// How each entry with a name begins that this program wrote, its keys in order. Within a string its quotes would be escaped, so
+/// that it begins an object wherever it stands.
+const BEGINNING: &[u8] = br#"{"annotations":"#;
 
+/// Strings with escapes are not borrowed, and make all of it fail: a name has none.
 #[derive(Deserialize)]
 struct Manifest<'a> {
     digest: &'a str,
@@ -37,19 +37,36 @@ struct Names<'a> {
 /// The image with this full name. `None` says nothing: another program's index, or a damaged one, has to be read as a whole.
 pub fn find(root: &Path, wanted: &Reference) -> Option<Seen> {
     let bytes = index::read_bytes(root).ok()?;
-    let index: Manifests<'_> = serde_json::from_slice(&bytes).ok()?;
     let name = wanted.canonical();
-    let found = index.manifests.iter().find(|manifest| manifest.annotations.canonical == Some(&name))?;
-    let same = index.manifests.iter().filter(|manifest| manifest.digest == found.digest);
-    let names = same.map(|manifest| Reference::parse(manifest.annotations.canonical?).ok()).collect::<Option<_>>()?;
+    let annotation = format!(r#""{}":"{name}""#, index::CANONICAL_NAME);
+    let found = around(&bytes, memmem::find(&bytes, annotation.as_bytes())?)?;
+    if found.annotations.canonical != Some(&name) {
+        return None;
+    }
+    let mut names = Vec::new();
+    for at in memmem::find_iter(&bytes, format!("\"{}\"", found.digest).as_bytes()) {
+        let same = around(&bytes, at).filter(|same| same.digest == found.digest)?;
+        names.push(Reference::parse(same.annotations.canonical?).ok()?);
+    }
     Some(Seen { manifest: found.digest.parse().ok()?, names })
+}
+
+/// The entry that a place is in.
+fn around(index: &[u8], at: usize) -> Option<Manifest<'_>> {
+    let start = memmem::rfind(&index[..at], BEGINNING)?;
+    let mut objects = serde_json::Deserializer::from_slice(&index[start..]).into_iter::<Manifest<'_>>();
+    let entry = objects.next()?.ok()?;
+    (at < start + objects.byte_offset()).then_some(entry)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use oci_spec::image::ImageConfigurationBuilder;
+
     use super::*;
+    use crate::{Durability, Store};
 
     fn find_in(json: &str, name: &str) -> Option<Seen> {
         let dir = tempfile::tempdir().unwrap();
@@ -59,7 +76,7 @@ mod tests {
 
     fn entry(digit: char, annotations: &str) -> String {
         let digest = digit.to_string().repeat(64);
-        format!(r#"{{"mediaType":"a/b","digest":"sha256:{digest}","size":1,"annotations":{{{annotations}}}}}"#)
+        format!(r#"{{"annotations":{{{annotations}}},"digest":"sha256:{digest}","mediaType":"a/b","size":1}}"#)
     }
 
     fn index(entries: &[String]) -> String {
@@ -77,6 +94,24 @@ mod tests {
         assert_eq!(find_in(&json, "c"), None);
     }
 
+    /// Else every container would read all of it, and nobody would notice.
+    #[test]
+    fn what_this_program_writes_is_found_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_with(dir.path(), Durability::Skip).unwrap();
+        let put = |os: &str, names: &[&str]| {
+            let config = ImageConfigurationBuilder::default().architecture("amd64").os(os).build().unwrap();
+            let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+            store.put_tagged(config, Vec::new(), &names).unwrap()
+        };
+        let image = put("linux", &["tiny", "ghcr.io/me/app:1"]);
+        put("other", &[]);
+        for name in &image.references {
+            let seen = find(dir.path(), name).unwrap();
+            assert_eq!((seen.manifest, seen.names), (image.manifest_digest, image.references.clone()));
+        }
+    }
+
     #[test]
     fn what_is_not_understood_is_left_to_whoever_reads_all() {
         let partly = entry('a', r#""org.opencontainers.image.ref.name":"a:2""#);
@@ -85,5 +120,24 @@ mod tests {
         assert_eq!(find_in(&index(&[named.replace("/a:1", r"\/a:1")]), "a:1"), None);
         assert_eq!(find_in(&index(&[named.replace("sha256:", "sha512:")]), "a:1"), None);
         assert_eq!(find_in("{", "a:1"), None);
+        let spaced = index(std::slice::from_ref(&named)).replace(':', ": ");
+        assert_eq!(find_in(&spaced, "a:1"), None, "nobody but this program writes it so");
+    }
+
+    #[test]
+    fn what_only_looks_like_an_entry_leads_nowhere() {
+        let name = r#""io.containerd.image.name":"docker.io/library/a:1""#;
+        let real = entry('b', name);
+        // In a string, quotes are escaped.
+        let quoted = entry('a', &format!(r#""comment":{}"#, serde_json::to_string(&real).unwrap()));
+        assert_eq!(find_in(&index(&[quoted.clone(), real]), "a:1").unwrap().manifest.hex(), "b".repeat(64));
+        assert_eq!(find_in(&index(&[quoted]), "a:1"), None);
+        // The annotation of something within an entry, or behind all entries, is no image's.
+        let inner = entry('a', &format!(r#""x":{{"annotations":{{{name}}}}}"#));
+        assert_eq!(find_in(&index(std::slice::from_ref(&inner)), "a:1"), None);
+        let inner = inner.replace(r#""x":{"#, r#""x":{"digest":"sha256:a","#);
+        assert_eq!(find_in(&index(&[inner]), "a:1"), None);
+        let behind = index(&[entry('a', "")]).replace("]}", &format!("],{name}}}"));
+        assert_eq!(find_in(&behind, "a:1"), None);
     }
 }

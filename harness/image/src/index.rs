@@ -13,7 +13,7 @@ use crate::{Error, Reference, Result, document, durable};
 
 /// The name in full, beside OCI's own annotation, which holds it as people write it; containerd and docker
 /// write this one too.
-const CANONICAL_NAME: &str = "io.containerd.image.name";
+pub const CANONICAL_NAME: &str = "io.containerd.image.name";
 
 const FILE: &str = "index.json";
 const SCHEMA_VERSION: u32 = 2;

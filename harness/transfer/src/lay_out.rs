@@ -1,14 +1,20 @@
 //! An image's layers onto a storage driver, while they come.
 
-use std::io::{self, Read};
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+};
 
 use harness_image::{Blob, ChainId, LayerBlob, Layers, Received};
 use storage_driver::Bytes;
 
 use crate::{Done, Error, Result, Watch, fetch::fetch, layer::Known, room, source::Source};
 
+/// Blobs that wait, each as an open file, for being put into the store: a sync of one would make the next layer wait.
+const WAITING: usize = 16;
+
 /// Fetches, checks and lays out all layers of an image, bottom first. What is not in the store yet is read once, for the store
-/// and for the driver; it is put into the store while the next layer comes.
+/// and for the driver.
 pub fn lay_out(
     layers: &Layers,
     source: &dyn Source,
@@ -16,10 +22,13 @@ pub fn lay_out(
     known: &Known,
     watch: &dyn Watch,
 ) -> Result<()> {
-    let (mut below, mut received) = (None, Vec::new());
+    let (mut below, mut received) = (None, VecDeque::new());
     for layer in wanted {
         received.extend(one(layers, source, below.as_ref(), layer, known, watch)?);
         below = Some(ChainId::on(below.as_ref(), &layer.diff_id));
+        if received.len() > WAITING {
+            received.pop_front().map_or(Ok(()), Received::keep)?;
+        }
     }
     received.into_iter().try_for_each(|received| Ok(received.keep()?))
 }

@@ -2,17 +2,34 @@
 
 use plotters::style::RGBColor;
 
-/// The same colour for a driver everywhere.
+/// The same colour for a driver everywhere. An engine of its own, `engine/driver`, has another one, and `driver/option` is paler.
 pub fn driver(name: &str) -> RGBColor {
-    // `engine/driver` and `driver@release` are their driver's.
-    let base = name.rsplit('/').next().unwrap_or(name).split('@').next().unwrap_or(name);
-    match base {
+    // `driver@release` is its driver's.
+    let base = name.split('@').next().unwrap_or(name);
+    match base.split_once('/') {
+        None => plain(base),
+        Some(("dockerd", _)) => RGBColor(230, 159, 0),
+        Some(("podman", _)) => RGBColor(136, 34, 85),
+        Some(("containerd", _)) => RGBColor(86, 180, 233),
+        Some((driver, _)) => paler(plain(driver)),
+    }
+}
+
+fn plain(driver: &str) -> RGBColor {
+    match driver {
         "overlay2" => RGBColor(0, 114, 178),
         "vfs" => RGBColor(213, 94, 0),
         "btrfs" => RGBColor(0, 158, 115),
         "devicemapper" => RGBColor(204, 121, 167),
         _ => RGBColor(110, 110, 110),
     }
+}
+
+const fn paler(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    const fn half(part: u8) -> u8 {
+        u8::MAX - (u8::MAX - part) / 2
+    }
+    RGBColor(half(red), half(green), half(blue))
 }
 
 /// The same colour for a phase everywhere.
@@ -35,3 +52,23 @@ pub const GRID: RGBColor = RGBColor(222, 222, 222);
 pub const PAPER: RGBColor = RGBColor(255, 255, 255);
 /// A threshold, and what is beyond it.
 pub const ALARM: RGBColor = RGBColor(190, 30, 45);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn engines_and_options_beside_each_other_are_told_apart() {
+        for driver_name in ["overlay2", "vfs", "btrfs"] {
+            let others = ["dockerd", "podman", "containerd"].map(|engine| format!("{engine}/{driver_name}"));
+            let mut names = vec![driver_name.to_owned(), format!("{driver_name}/sync=off"), "tar".to_owned()];
+            names.extend(others);
+            let colours: BTreeSet<_> =
+                names.iter().map(|name| driver(name)).map(|RGBColor(r, g, b)| (r, g, b)).collect();
+            assert_eq!(colours.len(), names.len(), "{names:?}");
+        }
+        assert_eq!(driver("overlay2@6.12"), driver("overlay2"));
+    }
+}
