@@ -45,7 +45,11 @@ pub fn write_volatile(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let write = || {
         fs::write(&temporary, bytes)?;
         match renameat_with(CWD, &temporary, CWD, &path, RenameFlags::EXCHANGE) {
-            Ok(()) => fs::remove_file(&temporary),
+            Ok(()) => {
+                // The old content; the next one who writes takes its place.
+                _ = fs::remove_file(&temporary);
+                Ok(())
+            }
             // There was none, or the file system cannot do it.
             Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => fs::rename(&temporary, &path),
             Err(error) => Err(error.into()),

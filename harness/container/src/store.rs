@@ -16,7 +16,7 @@ use rustix::{
 use serde::{Serialize, de::DeserializeOwned};
 use storage_root::{Durability, write_atomically, write_volatile};
 
-use crate::{Error, Record, Result, State, Status};
+use crate::{Error, Record, Result, State, Status, record::Phase};
 
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
@@ -112,8 +112,12 @@ impl Containers {
         for dir in self.directories()? {
             // A container that is being made or removed has no record.
             if let Some(record) = read::<Record>(&dir.join(RECORD))? {
-                let status = Status::of(&read_state(&dir)?, is_held(&dir)?);
-                found.push((record, status));
+                let state = read::<State>(&dir.join(STATE))?;
+                // The state of one that vanishes with its end is not on the disk before the file system brings it there. One that
+                // a power loss took is of a container that was started, or will not be missed.
+                let lost = || if record.auto_remove { Phase::Running } else { Phase::default() };
+                let state = state.unwrap_or_else(|| State { phase: lost(), ..State::default() });
+                found.push((record, Status::of(&state, is_held(&dir)?)));
             }
         }
         found.sort_by_key(|(record, _)| std::cmp::Reverse(record.created));
@@ -400,6 +404,19 @@ mod tests {
         containers.remove(&web, held).unwrap();
         assert!(matches!(containers.find("web"), Err(Error::NotFound { .. })));
         assert!(containers.collect().unwrap().is_empty());
+    }
+
+    /// Else nobody would ever take them away.
+    #[test]
+    fn containers_that_vanish_do_so_though_a_power_loss_took_their_state() {
+        let (_dir, containers) = containers();
+        for (id, vanishes, status) in [("a1", true, Status::Dead), ("a2", false, Status::Created)] {
+            let record = Record { auto_remove: vanishes, ..record(id, id) };
+            drop(containers.create(&record).unwrap());
+            fs::write(containers.dir(id).join(STATE), "").unwrap();
+            let found = containers.list().unwrap().into_iter().find(|(found, _)| found.id == id).unwrap();
+            assert_eq!(found.1, status);
+        }
     }
 
     #[test]

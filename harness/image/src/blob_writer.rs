@@ -103,7 +103,7 @@ impl Write for UnhashedBlob<'_> {
 #[derive(Debug)]
 struct Growing {
     file: NamedTempFile,
-    is_durable: bool,
+    is_early: bool,
     written: u64,
     /// So much is on its way.
     started: u64,
@@ -112,7 +112,7 @@ struct Growing {
 impl Growing {
     fn new(blobs: &Blobs) -> Result<Self> {
         let file = durable::temporary(blobs.tmp(), 0o444)?;
-        Ok(Self { file, is_durable: blobs.durability().syncs(), written: 0, started: 0 })
+        Ok(Self { file, is_early: blobs.durability().syncs(), written: 0, started: 0 })
     }
 }
 
@@ -121,8 +121,9 @@ impl Write for Growing {
         let count = self.file.write(bytes)?;
         self.written += count as u64;
         let waiting = self.written - self.started;
-        if self.is_durable && waiting >= WRITE_OUT {
-            writeout::start(self.file.as_file(), self.started, waiting)?;
+        if self.is_early && waiting >= WRITE_OUT {
+            // Whoever refuses this will not refuse the sync, which is what counts.
+            self.is_early = writeout::start(self.file.as_file(), self.started, waiting).is_ok();
             self.started = self.written;
         }
         Ok(count)

@@ -1,6 +1,7 @@
 //! An image from a source into the store: the manifest that runs here, then everything it names, then the name.
 
 use std::{
+    cell::{OnceCell, RefCell},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,32 +9,61 @@ use std::{
     thread,
 };
 
-use harness_image::{Blob, DiffId, Digest, Image, LayerBlob, Layers, Reference, Store};
+use harness_image::{Blob, ChainId, DiffId, Digest, Image, LayerBlob, Layers, Reference, Store};
 use serde::Deserialize;
 
 use crate::{
     Error, Platform, Result, Watch,
     document::{Descriptor, Document, Manifest, shown},
     fetch::fetch,
-    lay_out::lay_out,
     layer::Known,
     limits,
     source::Source,
 };
 
 /// Where images go.
-#[derive(Clone, Copy)]
 pub struct Receiver<'a> {
     pub store: &'a Store,
     /// Where their layers are laid out as they come, if anywhere.
     pub layers: Option<&'a Layers>,
     pub watch: &'a dyn Watch,
+    /// What was laid out, bottom first.
+    made: RefCell<Vec<ChainId>>,
+    /// Read when the first layers come.
+    known: OnceCell<Known>,
 }
 
 impl<'a> Receiver<'a> {
     /// Lays nothing out.
-    pub const fn new(store: &'a Store, watch: &'a dyn Watch) -> Self {
-        Self { store, layers: None, watch }
+    pub fn new(store: &'a Store, watch: &'a dyn Watch) -> Self {
+        Self::onto(store, None, watch)
+    }
+
+    pub fn onto(store: &'a Store, layers: Option<&'a Layers>, watch: &'a dyn Watch) -> Self {
+        Self { store, layers, watch, made: RefCell::default(), known: OnceCell::new() }
+    }
+
+    pub(crate) fn laid_out(&self, chain: ChainId) {
+        self.made.borrow_mut().push(chain);
+    }
+
+    /// Takes what was laid out away again, but for what an image has by now.
+    pub fn give_up(&self) -> Result<()> {
+        let made = self.made.take();
+        if let (Some(layers), false) = (self.layers, made.is_empty()) {
+            layers.prune_of(&made)?;
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> Result<&Known> {
+        match self.known.get() {
+            Some(known) => Ok(known),
+            None => {
+                let known = Known::of(self.store)?;
+                Ok(self.known.get_or_init(|| known))
+            }
+        }
     }
 
     /// Takes an image over: checks everything that came against its digest and length, every layer against the
@@ -65,10 +95,11 @@ impl<'a> Receiver<'a> {
 
     /// Fetches and checks all layers of an image, bottom first, each once; the first failure ends it.
     pub fn receive_layers(&self, source: &dyn Source, layers: &[LayerBlob]) -> Result<()> {
-        let known = Known::of(self.store)?;
-        match self.layers {
-            Some(driver) => lay_out(driver, source, layers, &known, self.watch),
-            None => self.fetch_layers(source, layers, &known),
+        let known = self.known()?;
+        if self.layers.is_some() {
+            self.lay_out(source, layers, known)
+        } else {
+            self.fetch_layers(source, layers, known)
         }
     }
 
@@ -85,9 +116,10 @@ impl<'a> Receiver<'a> {
                 None => order.push(layer),
             }
         }
+        let (blobs, watch) = (self.store.blobs(), self.watch);
         each(&order, source.parallel(), |layer| {
-            fetch(self.store.blobs(), source, &Blob { digest: layer.digest, size: layer.size }, self.watch)?;
-            known.check(self.store.blobs(), &source.origin(), &layer.digest, layer.diff_id)
+            fetch(blobs, source, &Blob { digest: layer.digest, size: layer.size }, watch)?;
+            known.check(blobs, &source.origin(), &layer.digest, layer.diff_id)
         })
     }
 }

@@ -54,10 +54,10 @@ pub fn apply(root: &Path, tar: &mut (dyn Read + Send), options: &ApplyOptions) -
     let notes = Notes::default();
     let setter = Setter { owners: options.owners, notes: &notes };
     let target = Target::open(root, options, setter)?;
-    let (pool, sender) = Pool::new();
+    let pool = Pool::new();
     let answer = thread::scope(|scope| {
         let (chunks, hashed) = stream::start(scope, tar);
-        let jobs = pool.start(scope, sender, setter);
+        let jobs = pool.start(scope, setter);
         let reader = TarReader::new(chunks, &options.limits);
         let mut run = Run { reader, target, jobs, content: 0 };
         let answer = run.entries();

@@ -13,17 +13,17 @@ use super::attributes::{Attributes, Setter, io};
 use crate::{
     Error, Fault,
     error::EntryName,
-    parallel::{self, Receiver, Sender},
+    parallel::{self, Queue, Sender},
 };
 
 /// Bodies up to this size are handed over whole.
 pub(super) const SMALL: u64 = 512 * 1024;
 
-/// Files that wait to be filled, in batches. Each is open, and with [`SMALL`] bodies they take 10 MiB at most.
-const WAITING: usize = 4;
-const BATCH: usize = 8;
-/// A batch goes with the body that reaches this.
-const BATCH_BYTES: usize = 256 * 1024;
+/// Files that wait to be filled, and files that one thread has before it: each is open, at most 56 with eight threads, and
+/// with [`SMALL`] bodies they take 28 MiB. Whoever waits is woken for 256 KiB.
+const WAITING: usize = 24;
+const BATCH: usize = 4;
+const WORTH_WAKING: usize = 256 * 1024;
 
 /// A file that exists and is still to be filled.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Job {
 /// link points to and what a whiteout deletes; a file's content may come later, even after its name is gone.
 #[derive(Debug)]
 pub(super) struct Pool {
-    jobs: Receiver<Job>,
+    jobs: Queue<Job>,
     failed: AtomicBool,
     error: Mutex<Option<Error>>,
 }
@@ -52,33 +52,31 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Jobs<'a> {
     pool: &'a Pool,
-    sender: Sender<Job>,
-    /// Bytes of the batch that is being put together.
+    sender: Sender<'a, Job>,
+    /// Bytes that were handed over since somebody was woken for them.
     bytes: usize,
 }
 
 impl Pool {
-    pub fn new() -> (Self, Sender<Job>) {
-        let (sender, jobs) = parallel::queue(WAITING, BATCH);
-        let pool = Self { jobs, failed: AtomicBool::new(false), error: Mutex::new(None) };
-        (pool, sender)
+    pub fn new() -> Self {
+        let jobs = Queue::new(parallel::threads(), WAITING, BATCH);
+        Self { jobs, failed: AtomicBool::new(false), error: Mutex::new(None) }
     }
 
     /// Starts the threads.
-    pub fn start<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        sender: Sender<Job>,
-        setter: Setter<'scope>,
-    ) -> Jobs<'scope> {
+    pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, setter: Setter<'scope>) -> Jobs<'scope> {
         for _ in 0..parallel::threads() {
             scope.spawn(move || self.work(setter));
         }
-        Jobs { pool: self, sender, bytes: 0 }
+        Jobs { pool: self, sender: self.jobs.sender(), bytes: 0 }
     }
 
     fn work(&self, setter: Setter<'_>) {
-        while let Some(batch) = self.jobs.next() {
+        loop {
+            let batch = self.jobs.take();
+            if batch.is_empty() {
+                return;
+            }
             for job in batch {
                 if self.failed.load(Ordering::Relaxed) {
                     break;
@@ -105,13 +103,16 @@ impl Pool {
 impl Jobs<'_> {
     /// Waits while too many jobs do. False when an earlier one has failed.
     pub fn submit(&mut self, job: Job) -> bool {
-        self.bytes += job.body.len();
-        let sent = !self.pool.failed.load(Ordering::Relaxed) && self.sender.send(job);
-        if self.bytes < BATCH_BYTES {
-            return sent;
+        if self.pool.failed.load(Ordering::Relaxed) {
+            return false;
         }
-        self.bytes = 0;
-        sent && self.sender.flush()
+        self.bytes += job.body.len();
+        self.sender.send(job);
+        if self.bytes >= WORTH_WAKING {
+            self.bytes = 0;
+            self.sender.flush();
+        }
+        true
     }
 }
 

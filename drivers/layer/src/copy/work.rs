@@ -21,13 +21,14 @@ use super::{CopyOptions, CopyStats, Existing, entry};
 use crate::{
     Error, Result,
     node::Inode,
-    parallel::{self, Receiver},
+    parallel::{self, Queue},
     source::join,
 };
 
-/// Files that wait to be copied, in batches. Each keeps its directory open, in both trees.
-const WAITING: usize = 4;
-const BATCH: usize = 16;
+/// Files that wait to be copied, and files that one thread has before it. Each keeps its directory open, in both trees: with eight
+/// threads and a directory for each file that is 256 descriptors.
+const WAITING: usize = 64;
+const BATCH: usize = 8;
 
 /// More notes are not kept.
 const MOST_NOTES: usize = 10_000;
@@ -160,10 +161,17 @@ pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyS
         stats.add(hand.finish());
         return Ok(stats);
     }
-    let (mut sender, jobs) = parallel::queue(WAITING, BATCH);
+    let jobs = Queue::new(threads, WAITING, BATCH);
     let (walked, done) = thread::scope(|scope| {
         let hands: Vec<_> = (0..threads).map(|_| scope.spawn(|| serve(crew, &jobs))).collect();
-        let walked = walk(&mut |job| Ok(!crew.has_failed() && sender.send(job)));
+        let mut sender = jobs.sender();
+        let walked = walk(&mut |job| {
+            let goes_on = !crew.has_failed();
+            if goes_on {
+                sender.send(job);
+            }
+            Ok(goes_on)
+        });
         drop(sender);
         let mut done = CopyStats::default();
         for hand in hands {
@@ -184,9 +192,13 @@ pub(super) fn run(crew: &Crew<'_>, walk: impl FnOnce(Submit<'_>) -> Result<CopyS
     Ok(stats)
 }
 
-fn serve(crew: &Crew<'_>, jobs: &Receiver<Job>) -> CopyStats {
+fn serve(crew: &Crew<'_>, jobs: &Queue<Job>) -> CopyStats {
     let mut hand = Hand::new(crew);
-    while let Some(batch) = jobs.next() {
+    loop {
+        let batch = jobs.take();
+        if batch.is_empty() {
+            return hand.finish();
+        }
         for (pair, name, kind) in batch {
             if crew.has_failed() {
                 break;
@@ -196,5 +208,4 @@ fn serve(crew: &Crew<'_>, jobs: &Receiver<Job>) -> CopyStats {
             }
         }
     }
-    hand.finish()
 }

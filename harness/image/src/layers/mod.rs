@@ -145,6 +145,18 @@ impl Layers {
     /// # Errors
     /// What the store says, of a damaged image too; what the driver says: layers removed until then are gone.
     pub fn prune(&self, keep: &[ChainId]) -> Result<Pruned> {
+        self.prune_where(keep, |_| true)
+    }
+
+    /// As [`prune`](Self::prune), of these chains alone.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub fn prune_of(&self, chains: &[ChainId]) -> Result<Pruned> {
+        self.prune_where(&[], |chain| chains.contains(chain))
+    }
+
+    fn prune_where(&self, keep: &[ChainId], may_go: impl Fn(&ChainId) -> bool) -> Result<Pruned> {
         let mut needed = self.store.cache().chains()?;
         needed.extend(keep);
         needed.extend(self.store.chains()?);
@@ -153,7 +165,7 @@ impl Layers {
         // Tops first, so that a layer is tried when nothing stands on it any more.
         for layer in self.driver.list()?.into_iter().rev() {
             let Some(chain) = chain_of(&layer).filter(|_| layer.state == LayerState::Sealed) else { continue };
-            if needed.contains(&chain) && self.chains.get(&chain).as_ref() == Some(&layer.id) {
+            if !may_go(&chain) || needed.contains(&chain) && self.chains.get(&chain).as_ref() == Some(&layer.id) {
                 continue;
             }
             match self.chains.forget_while(&chain, &layer.id, || self.driver.remove(&layer.id)) {

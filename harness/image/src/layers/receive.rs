@@ -7,7 +7,7 @@ use storage_layer::{Compression, Digest};
 
 use super::{Layers, chains::Claim};
 use crate::{
-    BlobWriter, Blobs, ChainId, Error, LayerBlob, Result,
+    ChainId, Error, LayerBlob, Result,
     blob_writer::{FinishedBlob, UnhashedBlob},
     blobs::mismatch,
 };
@@ -17,6 +17,12 @@ use crate::{
 pub struct Received<'a>(FinishedBlob<'a>);
 
 impl Received<'_> {
+    /// Its digest.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.0.blob.digest
+    }
+
     /// Puts the blob into the store, where it is durable when this returns.
     ///
     /// # Errors
@@ -28,13 +34,14 @@ impl Received<'_> {
 
 impl Layers {
     /// Makes the layer of a blob that is not in the store yet, on top of a chain whose layer is there, and the blob, too:
-    /// from one reading of `content`, which is hashed once unless it is compressed.
+    /// from one reading of `content`, which is hashed once. The layer is a plain tar: of what is compressed nobody knows how
+    /// large it is before it was unpacked.
     ///
     /// `None` when the chain's layer is there already; nothing was read then.
     ///
     /// # Errors
-    /// [`Error::WrongContent`] for another digest, length or diff id than the image says; those of the driver and of the
-    /// store. There is neither layer nor blob then.
+    /// [`Error::WrongContent`] for another digest or length than the image says, and for what is compressed; those of the driver
+    /// and of the store. There is neither layer nor blob then.
     pub fn receive(
         &self,
         parent: Option<&ChainId>,
@@ -47,71 +54,50 @@ impl Layers {
             return Ok(None);
         }
         let Claim::Make(making) = self.chains.claim(chain) else { return Ok(None) };
-        let arriving = Arriving::new(self.store.blobs(), layer, content)?;
+        let blob = self.store.blobs().create_unhashed()?;
+        let arriving = Arriving { content, blob, head: Vec::with_capacity(Compression::MAGIC_LEN), failed: None };
         let (_, blob) = self.make(making, below.as_ref(), |id| self.lay_out(id, layer, arriving))?;
         Ok(Some(Received(blob)))
     }
 
     fn lay_out<'a>(&self, id: &LayerId, layer: &LayerBlob, arriving: Arriving<'_, 'a>) -> Result<FinishedBlob<'a>> {
         let mut arriving = arriving;
-        // A blob may be longer than what its tar's reader asks for.
-        let applied = self.driver.apply(id, &mut arriving).map_err(Error::from);
-        let applied = applied.and_then(|stats| {
-            io::copy(&mut arriving, &mut io::sink()).map_err(Error::io("read", layer.digest.to_string()))?;
-            Ok(stats)
-        });
+        let applied = self.driver.apply(id, &mut arriving);
         match (arriving.failed.take(), applied) {
-            (Some(source), _) => Err(Error::io("write a blob to", arriving.blobs.tmp())(source)),
-            (None, Err(error)) => Err(error),
+            (Some(source), _) => Err(Error::io("write a blob to", self.store.blobs().tmp())(source)),
+            (None, Err(error)) => Err(error.into()),
             (None, Ok(stats)) => arriving.finish(layer, &stats),
         }
     }
 }
 
-/// Content that is kept as a blob while it is read.
+/// A plain tar that is kept as a blob while it is laid out. Whoever does that hashes it.
 struct Arriving<'c, 'a> {
-    blobs: &'a Blobs,
     content: &'c mut (dyn Read + Send),
-    kept: Kept<'a>,
+    blob: UnhashedBlob<'a>,
     /// How it begins.
     head: Vec<u8>,
     /// Why it could not be kept.
     failed: Option<io::Error>,
 }
 
-enum Kept<'a> {
-    /// Whoever lays a plain tar out hashes it.
-    Plain(UnhashedBlob<'a>),
-    Compressed(BlobWriter<'a>),
-}
-
-impl<'c, 'a> Arriving<'c, 'a> {
-    fn new(blobs: &'a Blobs, layer: &LayerBlob, content: &'c mut (dyn Read + Send)) -> Result<Self> {
-        let is_plain = layer.digest == layer.diff_id.0;
-        let kept = if is_plain { Kept::Plain(blobs.create_unhashed()?) } else { Kept::Compressed(blobs.create()?) };
-        Ok(Self { blobs, content, kept, head: Vec::with_capacity(Compression::MAGIC_LEN), failed: None })
-    }
-
+impl<'a> Arriving<'_, 'a> {
     /// The blob, if it is what the image says.
     fn finish(self, layer: &LayerBlob, stats: &ApplyStats) -> Result<FinishedBlob<'a>> {
         let wrong = |why| Error::WrongContent { digest: layer.digest, why };
-        let unpacked = Digest::from_bytes(stats.diff_id);
-        let finished = match self.kept {
-            // The digest of what was unpacked is that of the blob only if there was nothing to unpack.
-            Kept::Plain(_) if Compression::of(&self.head) != Compression::None => {
-                return Err(wrong("it is compressed, and the image says that it is not".into()));
-            }
-            Kept::Plain(blob) => blob.finish(unpacked),
-            Kept::Compressed(blob) => blob.finish()?,
-        };
+        // The digest of what was unpacked is that of the blob only if there was nothing to unpack, and all of it was.
+        if Compression::of(&self.head) != Compression::None {
+            return Err(wrong("it is compressed, and the image says that it is not".into()));
+        }
+        let finished = self.blob.finish(Digest::from_bytes(stats.diff_id));
+        if finished.blob.size != stats.size {
+            return Err(wrong("it went on behind its end".into()));
+        }
         if finished.blob.digest != layer.digest {
             return Err(wrong(mismatch(&finished.blob.digest)));
         }
         if finished.blob.size != layer.size {
             return Err(wrong(format!("it has {} bytes, not {}", finished.blob.size.get(), layer.size.get())));
-        }
-        if unpacked != layer.diff_id.0 {
-            return Err(wrong(format!("it unpacks to {unpacked}, and the image says to {}", layer.diff_id)));
         }
         Ok(finished)
     }
@@ -119,10 +105,7 @@ impl<'c, 'a> Arriving<'c, 'a> {
     fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
         let missing = Compression::MAGIC_LEN - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
-        match &mut self.kept {
-            Kept::Plain(blob) => blob.write_all(bytes),
-            Kept::Compressed(blob) => blob.write_all(bytes),
-        }
+        self.blob.write_all(bytes)
     }
 }
 

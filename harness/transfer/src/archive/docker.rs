@@ -84,7 +84,7 @@ fn one(
     if config.size.get() > limits::CONFIGURATION {
         return Err(refused(format!("its configuration has {}", config.size)));
     }
-    let config = config.stored(store.blobs(), origin, &entry.config)?;
+    let config = archive.stored(config, &entry.config)?;
     if let Some(digest) = named_after(&entry.config)
         && digest != config.digest
     {
@@ -111,7 +111,7 @@ fn one(
                 archive.layers.insert(diff_id.0, content.clone());
                 diff_id.0
             }
-            _ => content.stored(store.blobs(), origin, name)?.digest,
+            _ => archive.stored(content, name)?.digest,
         };
         layers.push(LayerBlob { digest, diff_id, size: content.size, media_type: media_type(content.compression) });
     }

@@ -48,7 +48,7 @@ pub fn load(store: &Store, input: impl Read + Send, origin: &str, watch: &dyn Wa
 
 /// As [`load`], from a file, and onto a driver if one is given.
 ///
-/// Of a plain tar in a regular file the documents are read first. So each layer is read once, for the store and for the
+/// Of a plain tar in a regular file the documents are read first. So each plain layer is read once, for the store and for the
 /// driver, and layers without a driver come side by side. Anything else is read as a stream.
 ///
 /// # Errors
@@ -60,7 +60,7 @@ pub fn load_file(
     origin: &str,
     watch: &dyn Watch,
 ) -> Result<Vec<Loaded>> {
-    let receiver = Receiver { store, layers, watch };
+    let receiver = Receiver::onto(store, layers, watch);
     cleaned(&receiver, || load_wanted(&receiver, &staged(store, file, origin)?, origin, None))
 }
 
@@ -105,14 +105,14 @@ fn load_wanted(receiver: &Receiver<'_>, staged: &Staged, origin: &str, wanted: W
     }
 }
 
-/// Loads, and takes away what a load that fails left in the store and on the driver, unless somebody else is at work there.
+/// Loads, and takes away what a load that fails left on the driver, and in the store unless somebody else is at work there.
 fn cleaned<T>(receiver: &Receiver<'_>, load: impl FnOnce() -> Result<T>) -> Result<T> {
     let answer = {
         let _held = receiver.store.lease()?;
         load()
     };
     if answer.is_err() {
-        if let Some(Err(error)) = receiver.layers.map(|layers| layers.prune(&[])) {
+        if let Err(error) = receiver.give_up() {
             tracing::warn!(%error, "what was laid out of an archive stays on the driver until `harness prune`");
         }
         if let Err(error) = receiver.store.gc(&[]) {
@@ -129,11 +129,29 @@ struct Archive<'a> {
     origin: &'a str,
     /// Layers that the archive does not name by their digests.
     layers: BTreeMap<Digest, Content>,
+    /// What was read into the store, by where in the archive it begins.
+    stored: BTreeMap<u64, Blob>,
 }
 
 impl<'a> Archive<'a> {
     const fn new(blobs: &'a Blobs, staged: &'a Staged, origin: &'a str) -> Self {
-        Self { blobs, staged, origin, layers: BTreeMap::new() }
+        Self { blobs, staged, origin, layers: BTreeMap::new(), stored: BTreeMap::new() }
+    }
+}
+
+impl Archive<'_> {
+    /// The blob of the store with this content, which is put there once where it is not yet.
+    fn stored(&mut self, content: &Content, name: &str) -> Result<Blob> {
+        let within = match &content.place {
+            Place::Store(digest) => return Ok(Blob { digest: *digest, size: content.size }),
+            Place::Archive(within) => within,
+        };
+        if let Some(blob) = self.stored.get(&within.start()) {
+            return Ok(*blob);
+        }
+        let (blob, _) = stage::store(self.blobs, within.size(), None, &mut within.clone(), self.origin, name)?;
+        self.stored.insert(within.start(), blob);
+        Ok(blob)
     }
 }
 

@@ -58,7 +58,8 @@ impl Staged {
         let mut members = Members::new(BufReader::with_capacity(BUFFER, plain), &limits);
         let mut staged = Self::default();
         staged.entries(&mut members, origin, |name, size, expected, body| {
-            store(blobs, size, expected, body, origin, name)
+            let (blob, compression) = store(blobs, size, expected, body, origin, name)?;
+            Ok(Content { place: Place::Store(blob.digest), size: blob.size, compression })
         })?;
         Ok(staged)
     }
@@ -194,26 +195,15 @@ impl Staged {
     }
 }
 
-impl Content {
-    /// The blob of the store with this content, which is put there where it is not yet.
-    pub fn stored(&self, blobs: &Blobs, origin: &str, name: &str) -> Result<Blob> {
-        let content = match &self.place {
-            Place::Store(digest) => return Ok(Blob { digest: *digest, size: self.size }),
-            Place::Archive(within) => store(blobs, self.size.get(), None, &mut within.clone(), origin, name)?,
-        };
-        content.stored(blobs, origin, name)
-    }
-}
-
 /// Puts a file into the store. What the store has already is not read again: its own content is what is used.
-fn store(
+pub fn store(
     blobs: &Blobs,
     size: u64,
     expected: Option<Digest>,
     body: &mut impl Read,
     origin: &str,
     name: &str,
-) -> Result<Content> {
+) -> Result<(Blob, Compression)> {
     let read = |source| Error::Read { origin: origin.to_owned(), source };
     let is_there = expected.filter(|digest| blobs.size(digest).is_ok_and(|there| there.get() == size));
     if is_there.is_none() {
@@ -223,7 +213,7 @@ fn store(
     body.by_ref().take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(read)?;
     let compression = Compression::of(&head);
     if let Some(digest) = is_there {
-        return Ok(Content { place: Place::Store(digest), size: Bytes(size), compression });
+        return Ok((Blob { digest, size: Bytes(size) }, compression));
     }
     let mut writer = blobs.create()?;
     let write = |source| Error::Io { op: "write into the store what comes from", path: origin.into(), source };
@@ -243,7 +233,7 @@ fn store(
             writer.commit_as(&digest).map_err(|error| Error::refused(origin, format!("{}: {error}", shown(name))))?
         }
     };
-    Ok(Content { place: Place::Store(blob.digest), size: blob.size, compression })
+    Ok((blob, compression))
 }
 
 /// What docker wrote beside each layer before 1.10, and still does for those that read nothing else.

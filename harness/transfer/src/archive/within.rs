@@ -19,6 +19,15 @@ impl Within {
         Self { archive: archive.clone(), start, size, at: 0 }
     }
 
+    /// Where in the archive it is.
+    pub const fn start(&self) -> u64 {
+        self.start
+    }
+
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The same part, to be read from here on.
     pub fn from(&self, at: u64) -> Self {
         Self { at, ..self.clone() }

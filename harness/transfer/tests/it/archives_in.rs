@@ -1,17 +1,20 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use driver_memory::MemoryDriver;
 use harness_image::{Layers, Reference};
-use harness_transfer::{Form, load, load_file, save};
+use harness_transfer::{Form, Watch, load, load_file, save};
 use serde_json::json;
-use storage_driver::StorageDriver;
+use storage_driver::{Bytes, StorageDriver};
 use storage_layer::{Attributes, TarWriter};
 
-use crate::support::{Fixture, at, configuration, gzip, run, skopeo, tar};
+use crate::support::{Fixture, at, configuration, gzip, run, skopeo, tar, tar_of};
 
 /// What docker wrote before version 25: a directory a layer, and a symlink for one that another image has too.
 fn of_old() -> Vec<u8> {
@@ -91,6 +94,45 @@ fn privileged_layers_are_laid_out_while_they_come() {
         assert_eq!(driver.list().unwrap().len(), count);
         assert!(fixture.store.blobs().contains(&lowest));
         fixture.assert_clean();
+    }
+}
+
+/// A layer that several images of an archive have is read once, plain or compressed; so is one that comes twice in one image.
+#[test]
+fn privileged_what_images_share_is_read_once() {
+    let fixture = Fixture::new();
+    let (plain, packed) = (tar(&["first"]), gzip(&tar(&["second"])));
+    let configs = [[&plain[..], &tar(&["second"]), &plain], [&tar(&["second"])[..], &plain, &plain]];
+    let configs = configs.map(|layers| configuration(&layers));
+    let names = ["one.json", "two.json"];
+    let layers = [["p.tar", "z.tar", "p.tar"], ["z.tar", "p.tar", "p.tar"]];
+    let entries = names.iter().zip(layers).map(|(name, layers)| json!({"Config": name, "Layers": layers}));
+    let manifest = serde_json::Value::from(entries.collect::<Vec<_>>()).to_string().into_bytes();
+    let files = [
+        (names[0], configs[0].clone()),
+        (names[1], configs[1].clone()),
+        ("p.tar", plain.clone()),
+        ("z.tar", packed.clone()),
+        ("manifest.json", manifest),
+    ];
+    fs::write(fixture.path("a.tar"), tar_of(&files)).unwrap();
+    let file = File::open(fixture.path("a.tar")).unwrap();
+    let driver: Arc<dyn StorageDriver> = Arc::new(MemoryDriver::open(fixture.dir.path()).unwrap());
+    let layers = Layers::new(fixture.store.clone(), driver.clone()).unwrap();
+    let watch = Counted::default();
+    let loaded = load_file(&fixture.store, Some(&layers), &file, "a.tar", &watch).unwrap();
+    assert_eq!((loaded.len(), driver.list().unwrap().len()), (2, 6));
+    assert_eq!(watch.0.load(Ordering::Relaxed), plain.len() as u64, "bytes of plain layers were moved");
+    fixture.assert_clean();
+}
+
+/// How much was moved.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Watch for Counted {
+    fn moved(&self, count: Bytes) {
+        self.0.fetch_add(count.get(), Ordering::Relaxed);
     }
 }
 

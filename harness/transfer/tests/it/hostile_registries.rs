@@ -244,16 +244,18 @@ fn tokens_are_got_and_renewed() {
 fn names_that_lead_elsewhere() {
     let good = image();
     let config = good.blobs[0].clone();
+    let outside = format!("/tmp/harness-hostile-{}", std::process::id());
+    let digest = format!("sha256:../../../..{outside}");
     let error = refused(move |asked, stream| {
         if asked.path.contains("/manifests/") {
             let mut manifest: serde_json::Value = serde_json::from_slice(&good.manifest).unwrap();
-            manifest["layers"][0]["digest"] = "sha256:../../../../tmp/x".into();
+            manifest["layers"][0]["digest"] = digest.clone().into();
             return reply(stream, "200 OK", &[], manifest.to_string().as_bytes());
         }
         good.answer(asked, stream)
     });
     assert!(error.contains("which is no SHA-256 digest"), "{error}");
-    assert!(!Path::new("/tmp/x").exists());
+    assert!(!Path::new(&outside).exists());
     let error = refused(move |asked, stream| {
         if asked.path.contains("/manifests/") {
             let layers: Vec<BTreeMap<&str, serde_json::Value>> = (0..100_000)
