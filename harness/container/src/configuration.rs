@@ -57,6 +57,10 @@ pub struct Configuration {
     pub publish: Vec<String>,
     /// Name servers, instead of the host's.
     pub dns: Vec<String>,
+    /// Domains in which it looks for names, in place of the host's.
+    pub dns_search: Vec<String>,
+    /// Options of its resolver, in place of the host's.
+    pub dns_options: Vec<String>,
     /// `name:address` for /etc/hosts.
     pub add_host: Vec<String>,
     /// Name as in `ulimit`, soft, hard.

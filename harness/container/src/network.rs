@@ -44,11 +44,21 @@ impl Asked {
             ports.extend(parse_publish(text).map_err(wrong)?);
         }
         let extra = configuration.add_host.iter().map(|text| parse_add_host(text)).collect::<Result<_, _>>();
+        for word in configuration.dns_search.iter().chain(&configuration.dns_options) {
+            if word.is_empty() || word.contains(char::is_whitespace) {
+                let why = "a domain or an option of the resolver is one word (resolv.conf(5))";
+                return Err(Error::invalid(format!("{word:?}"), why));
+            }
+        }
         let servers = configuration.dns.iter().map(|text| parse_dns(text)).collect::<Result<_, _>>();
         Ok(Self {
             ports,
             extra: extra.map_err(wrong)?,
-            dns: Dns { servers: servers.map_err(wrong)?, ..Dns::default() },
+            dns: Dns {
+                servers: servers.map_err(wrong)?,
+                search: configuration.dns_search.clone(),
+                options: configuration.dns_options.clone(),
+            },
         })
     }
 }
@@ -122,7 +132,7 @@ fn file(path: &str, content: String) -> ContainerFile {
 /// The container's name servers: those asked for, else the host's, in its own words where it shares the host's loopback.
 fn resolver(dns: &Dns, verbatim: Option<String>) -> Result<String> {
     match verbatim {
-        Some(own) if dns.servers.is_empty() => Ok(own),
+        Some(own) if *dns == Dns::default() => Ok(own),
         _ => Ok(resolv_conf(&host_resolv_conf().map_err(Error::Network)?, dns)),
     }
 }

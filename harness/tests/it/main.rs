@@ -11,6 +11,7 @@ mod build_network;
 mod build_outputs;
 mod compare;
 mod container_data;
+mod container_options;
 mod container_users;
 mod containers;
 mod crash;

@@ -20,6 +20,8 @@ use crate::{
 
 /// Make a container without starting it; prints its id
 #[derive(Debug, Args)]
+// -h is docker's --hostname.
+#[command(disable_help_flag = true, override_usage = "harness create [OPTIONS] IMAGE [COMMAND]...")]
 pub struct CreateArgs {
     #[command(flatten)]
     pub common: Common,
@@ -44,9 +46,10 @@ pub struct Made {
 /// Makes a container's layer and its record.
 pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> Result<(Made, Arc<dyn StorageDriver>)> {
     let place = Place::choose(common.root.as_deref());
+    let name = options.image()?;
     let session = Session::open(&place, driver.driver.as_deref(), &driver.driver_options)?;
     let site = Site::open(place)?;
-    let image = image(&session, options)?;
+    let image = image(&session, name, &options.pull)?;
     // All that can be wrong is said before anything is made.
     let mut configuration = options.configuration(&image)?;
     if let Network::Container(name) = &mut configuration.network {
@@ -61,7 +64,7 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
     let mut record = Record {
         id: layer.to_string(),
         name: options.name.clone().unwrap_or_else(|| names::of(layer.as_str(), 0)),
-        image: options.image.clone(),
+        image: name.to_owned(),
         image_id: image.id.to_string(),
         driver: session.driver().name().to_owned(),
         driver_options: driver.driver_options.clone(),
@@ -94,10 +97,10 @@ fn enter(site: &Site, record: &mut Record, any_name: bool) -> Result<Held> {
     }
 }
 
-fn image(session: &Session, options: &ContainerOptions) -> Result<Image> {
-    let (store, name) = (&session.store, options.image.as_str());
-    let anew = options.pull == "always";
-    if anew || options.pull == "missing" && looks_remote(name) {
+fn image(session: &Session, name: &str, pull: &str) -> Result<Image> {
+    let store = &session.store;
+    let anew = pull == "always";
+    if anew || pull == "missing" && looks_remote(name) {
         let images = bases::Everywhere { anew, ..bases::Everywhere::default() };
         return images.image(store, name).map_err(|error| Failure::failed(error.to_string()));
     }

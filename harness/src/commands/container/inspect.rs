@@ -126,7 +126,7 @@ fn host(record: &Record) -> Value {
         "AutoRemove": record.auto_remove, "NetworkMode": network, "Privileged": configuration.privileged,
         "ReadonlyRootfs": configuration.read_only, "Init": configuration.init, "CapAdd": configuration.cap_add,
         "CapDrop": configuration.cap_drop, "GroupAdd": configuration.group_add, "ShmSize": configuration.shm_size,
-        "Sysctls": configuration.sysctls, "Ulimits": configuration.ulimits, "Dns": configuration.dns,
+        "Sysctls": configuration.sysctls, "Ulimits": configuration.ulimits, "Dns": configuration.dns, "DnsSearch": configuration.dns_search, "DnsOptions": configuration.dns_options,
         "ExtraHosts": configuration.add_host, "PortBindings": configuration.publish, "Seccomp": seccomp,
         "NoNewPrivileges": !configuration.new_privileges, "RestartPolicy": configuration.restart.to_string(),
         "Memory": resources.memory, "MemorySwap": resources.memory_swap, "MemoryReservation": resources.memory_reservation,

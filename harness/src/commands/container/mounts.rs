@@ -76,14 +76,18 @@ fn volume(text: &str) -> Result<Mount> {
 }
 
 fn anonymous(target: &str) -> Result<Mount> {
+    let source = MountSource::Volume { name: drawn_name()?, anonymous: true, fill: true };
+    Ok(Mount { target: target.into(), source, read_only: false })
+}
+
+/// The name of a volume that nobody named.
+pub fn drawn_name() -> Result<String> {
     let mut random = [0_u8; 32];
     let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     if filled != Ok(random.len()) {
         return Err(Failure::usage("the kernel gives no random bytes (getrandom(2))"));
     }
-    let name = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let source = MountSource::Volume { name, anonymous: true, fill: true };
-    Ok(Mount { target: target.into(), source, read_only: false })
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// `--mount`, docker's form with keys.

@@ -52,8 +52,11 @@ pub struct ContainerOptions {
     #[arg(long, value_name = "GROUP")]
     pub group_add: Vec<String>,
     /// Host name [default: the beginning of the container's id]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, short = 'h', value_name = "NAME")]
     pub hostname: Option<String>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// Program to run instead of the image's entrypoint; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
@@ -171,6 +174,12 @@ pub struct ContainerOptions {
     /// A name server, instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<String>,
+    /// A domain in which names are looked for, instead of the host's; `.` for none
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// An option of the resolver, such as ndots:2, instead of the host's
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    pub dns_option: Vec<String>,
     /// A line of /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub add_host: Vec<String>,
@@ -180,15 +189,28 @@ pub struct ContainerOptions {
     /// Run it with this OCI runtime (runc, crun, youki) instead of the built-in one
     #[arg(long, value_name = "PATH")]
     pub oci_runtime: Option<PathBuf>,
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// The command and its arguments [default: the image's]
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// The image, and the command and its arguments [default: the image's]; what stands behind the image is the command's, whatever
+    /// it looks like
+    #[arg(required = true, value_name = "IMAGE", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 impl ContainerOptions {
+    /// The image.
+    pub fn image(&self) -> Result<&str> {
+        match self.words.first().map(String::as_str) {
+            Some(image) if !image.starts_with('-') => Ok(image),
+            other => {
+                Err(Failure::usage(format!("there is no option {}; --help lists them", other.unwrap_or_default())))
+            }
+        }
+    }
+
+    /// The command and its arguments.
+    fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
     /// What the container's layer may hold at the most.
     pub fn layer_size(&self) -> Result<Option<Bytes>> {
         let size = |option: &String| {
@@ -203,9 +225,9 @@ impl ContainerOptions {
     /// The configuration of a container of `image`. Everything that can be wrong with the options is said here.
     pub fn configuration(&self, image: &Image) -> Result<Configuration> {
         let entrypoint = self.entrypoint();
-        let words = containers::words(image, entrypoint.as_deref(), &self.command);
+        let words = containers::words(image, entrypoint.as_deref(), self.command());
         if words.is_empty() {
-            return Err(Failure::usage(format!("the image {} has no command; give one", self.image)));
+            return Err(Failure::usage(format!("the image {} has no command; give one", self.image()?)));
         }
         let of_image = image.config.config().as_ref();
         let image_words = of_image.and_then(|config| config.entrypoint().clone());
@@ -231,6 +253,8 @@ impl ContainerOptions {
             network: self.network()?,
             publish: self.published(image),
             dns: self.dns.clone(),
+            dns_search: self.dns_search.clone(),
+            dns_options: self.dns_option.clone(),
             add_host: self.add_host.clone(),
             ulimits: self.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
             sysctls: self.sysctl.iter().map(|text| pair("--sysctl", text)).collect::<Result<_>>()?,

@@ -17,6 +17,8 @@ use crate::{
 /// The exit status is the container's; 125 when it could not be made, 126 when its command could not be run,
 /// 127 when its command was not found.
 #[derive(Debug, Args)]
+// -h is docker's --hostname.
+#[command(disable_help_flag = true, override_usage = "harness run [OPTIONS] IMAGE [COMMAND]...")]
 pub struct RunArgs {
     #[command(flatten)]
     pub common: Common,

@@ -17,8 +17,8 @@ pub struct StartArgs {
     /// Stay in front of the container: its output, signals and exit status are this command's
     #[arg(long, short)]
     attach: bool,
-    /// Connect standard input, too; with --attach
-    #[arg(long, short, requires = "attach")]
+    /// As --attach, and connect standard input, too
+    #[arg(long, short)]
     interactive: bool,
     /// Containers, by name or id
     #[arg(required = true, value_name = "CONTAINER")]
@@ -27,11 +27,11 @@ pub struct StartArgs {
 
 pub fn run(args: &StartArgs) -> Result {
     let site = Site::open(Place::choose(args.common.root.as_deref()))?;
-    if !args.attach {
+    if !args.attach && !args.interactive {
         return each(&args.containers, |name| start(&site, name));
     }
     let [name] = args.containers.as_slice() else {
-        return Err(Failure::usage("--attach takes one container"));
+        return Err(Failure::usage("--attach and --interactive take one container"));
     };
     let (record, status) = site.look(name)?;
     if status.is_alive() {

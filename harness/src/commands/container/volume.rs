@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use harness_image::rfc3339;
 
-use super::each;
+use super::{each, mounts};
 use crate::{
     cli::Common,
     commands::print,
@@ -29,8 +29,8 @@ enum VolumeCommand {
         /// A label for people and programs
         #[arg(long, value_name = "NAME[=VALUE]")]
         label: Vec<String>,
-        /// Its name
-        name: String,
+        /// Its name [default: drawn; such a volume goes with `prune`]
+        name: Option<String>,
     },
     /// List volumes
     #[command(visible_alias = "list")]
@@ -68,6 +68,9 @@ enum VolumeCommand {
         /// Those with a name, too
         #[arg(long, short)]
         all: bool,
+        /// Nothing is asked anyway
+        #[arg(long, short)]
+        force: bool,
     },
 }
 
@@ -87,7 +90,7 @@ impl VolumeArgs {
 pub fn run(mut args: VolumeArgs) -> Result {
     let site = Site::open(Place::choose(args.common().root.as_deref()))?;
     match &args.command {
-        VolumeCommand::Create { label, name, .. } => create(&site, label, name),
+        VolumeCommand::Create { label, name, .. } => create(&site, label, name.as_deref()),
         VolumeCommand::Ls { quiet, .. } => list(&site, *quiet),
         VolumeCommand::Inspect { names, .. } => inspect(&site, names),
         VolumeCommand::Rm { force, names, .. } => each(names, |name| remove(&site, name, *force)),
@@ -95,13 +98,15 @@ pub fn run(mut args: VolumeArgs) -> Result {
     }
 }
 
-fn create(site: &Site, labels: &[String], name: &str) -> Result {
+fn create(site: &Site, labels: &[String], name: Option<&str>) -> Result {
     let label = |label: &String| {
         let (name, value) = label.split_once('=').unwrap_or((label, ""));
         (name.to_owned(), value.to_owned())
     };
     let labels: BTreeMap<_, _> = labels.iter().map(label).collect();
-    site.volumes.create(name, labels, false).map_err(|error| Failure::usage(error.to_string()))?;
+    let drawn = name.is_none();
+    let name = name.map_or_else(mounts::drawn_name, |name| Ok(name.to_owned()))?;
+    site.volumes.create(&name, labels, drawn).map_err(|error| Failure::usage(error.to_string()))?;
     print(&format!("{name}\n"))
 }
 

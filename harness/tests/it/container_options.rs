@@ -1,0 +1,175 @@
+//! What options of `run` and `create` come to, seen from inside the container and from outside.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::place::Place;
+
+/// A question to the container, and its answer.
+type Asked = (&'static str, &'static str);
+
+const INSIDE: [Asked; 12] = [
+    ("ulimit -Sn; ulimit -Hn", "77\n88"),
+    ("cat /proc/self/oom_score_adj", "300"),
+    ("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "77"),
+    ("df -k /dev/shm | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2", "1024"),
+    ("id -G", "0 77 78"),
+    ("hostname", "box"),
+    ("cat /proc/1/comm", "init"),
+    ("echo $FROM_FILE $FROM_LINE", "file line"),
+    ("pwd", "/tmp"),
+    // Bit 0 is CHOWN, bit 12 NET_ADMIN (capabilities(7), linux/capability.h).
+    ("echo $(( 0x$(grep CapEff /proc/self/status | cut -f 2) >> 0 & 1 ))", "0"),
+    ("echo $(( 0x$(grep CapEff /proc/self/status | cut -f 2) >> 12 & 1 ))", "1"),
+    ("grep NoNewPrivs /proc/self/status | cut -f 2", "1"),
+];
+
+#[test]
+fn privileged_options_reach_the_process() {
+    let place = Place::new();
+    let env = place.dir.path().join("env");
+    fs::write(&env, "FROM_FILE=file\nFROM_LINE=file\n").unwrap();
+    let cidfile = place.dir.path().join("cid");
+    let script: String = INSIDE.map(|(question, _)| format!("{question}; echo --\n")).concat();
+    let options = [
+        ["--ulimit", "nofile=77:88"],
+        ["--oom-score-adj", "300"],
+        ["--sysctl", "net.ipv4.ip_unprivileged_port_start=77"],
+        ["--shm-size", "1m"],
+        ["--group-add", "77"],
+        ["--group-add", "78"],
+        ["-h", "box"],
+        ["--env-file", env.to_str().unwrap()],
+        ["-e", "FROM_LINE=line"],
+        ["-w", "/tmp"],
+        ["--cap-drop", "CHOWN"],
+        ["--cap-add", "NET_ADMIN"],
+        ["--security-opt", "no-new-privileges"],
+        ["--cidfile", cidfile.to_str().unwrap()],
+        ["--entrypoint", "sh"],
+        ["--stop-timeout", "3"],
+        ["--stop-signal", "SIGUSR1"],
+    ];
+    let options = [options.as_flattened(), &["--init"]].concat();
+    let ran = place.container(&options, &["host", "-c", &script]).ok();
+    let answers: Vec<&str> = ran.out.split("--\n").map(str::trim).collect();
+    for ((question, expected), answer) in INSIDE.iter().zip(answers) {
+        if *question == "cat /proc/1/comm" {
+            assert_ne!(answer, "sh", "there is no init");
+        } else {
+            assert_eq!(answer, *expected, "{question}: {ran:?}");
+        }
+    }
+    let id = fs::read_to_string(cidfile).unwrap();
+    let told: Value = serde_json::from_str(&place.run(&["inspect", id.trim()]).ok().out).unwrap();
+    assert_eq!(told[0]["Config"]["StopTimeout"], 3, "{told}");
+}
+
+/// As with docker, options end at the image: `run IMAGE -c x` is the command's `-c`, although `run` has an option of that name.
+#[test]
+fn privileged_what_stands_behind_the_image_is_the_commands() {
+    let place = Place::new();
+    let ran =
+        place.container(&["--rm", "--entrypoint", "echo"], &["host", "-c", "--rm", "--root", "-h", "--", "--help"]);
+    assert_eq!(ran.ok().out, "-c --rm --root -h -- --help\n");
+    place.container(&["--rm", "--no-such-option"], &["host", "true"]).status_is(125).says("no option --no-such-option");
+    place.container(&["--rm"], &[]).status_is(2).says("IMAGE");
+}
+
+#[test]
+fn privileged_an_image_without_its_privileges_or_with_all() {
+    let place = Place::new();
+    let effective = ["host", "sh", "-c", "grep -E 'CapEff|Seccomp:' /proc/self/status | cut -f 2 | tr '\\n' ' '"];
+    let none = place.container(&["--rm", "--cap-drop", "ALL"], &effective).ok().out;
+    assert_eq!(none.trim(), "0000000000000000 2");
+    let all = place.container(&["--rm", "--privileged"], &effective).ok().out;
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+    assert_eq!(all.trim(), format!("{own} 0"));
+    let unconfined = place.container(&["--rm", "--security-opt", "seccomp=unconfined"], &effective).ok().out;
+    assert!(unconfined.trim().ends_with(" 0"), "{unconfined}");
+}
+
+/// Where the limits are: the files of cgroup v1 and v2, and what they hold. Weights of v2 are another scale (cgroup-v2.rst), so
+/// only some are compared there.
+#[test]
+fn privileged_limits_reach_the_cgroup() {
+    let place = Place::new();
+    let options = [
+        ["--memory", "64m"],
+        ["--memory-swap", "96m"],
+        ["--memory-reservation", "32m"],
+        ["--cpus", "0.5"],
+        ["--cpuset-cpus", "0"],
+        ["--pids-limit", "77"],
+    ];
+    let options = [options.as_flattened(), &["-d", "--name", "limited"]].concat();
+    place.container(&options, &["host", "sleep", "100"]).ok();
+    let told: Value = serde_json::from_str(&place.run(&["inspect", "limited"]).ok().out).unwrap();
+    let pid = told[0]["State"]["Pid"].as_u64().unwrap();
+    let expected = [
+        ("memory", "memory.limit_in_bytes", "memory.max", "67108864"),
+        ("memory", "memory.soft_limit_in_bytes", "memory.low", "33554432"),
+        ("cpu", "cpu.cfs_quota_us", "cpu.max", "50000"),
+        ("cpuset", "cpuset.cpus", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "pids.max", "77"),
+    ];
+    for (controller, first, second, value) in expected {
+        let (dir, is_second) = cgroup(pid, controller);
+        let file = dir.join(if is_second { second } else { first });
+        let found = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert_eq!(found.split_whitespace().next(), Some(value), "{}", file.display());
+    }
+    place.run(&["rm", "-f", "limited"]).ok();
+}
+
+/// A process's cgroup for a controller, and whether it is one of v2: `/proc/PID/cgroup` (cgroups(7)).
+fn cgroup(pid: u64, controller: &str) -> (PathBuf, bool) {
+    let all = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounted = |wanted: &dyn Fn(&str, &str) -> bool| {
+        mounts.lines().find_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            wanted(words[2], words[3]).then(|| PathBuf::from(words[1]))
+        })
+    };
+    for line in all.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap().trim_start_matches('/'));
+        let has = |list: &str| list.split(',').any(|one| one == controller);
+        if has(controllers) {
+            let root = mounted(&|kind, options| kind == "cgroup" && has(options)).unwrap();
+            return (root.join(path), false);
+        }
+    }
+    let path = all.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+    (mounted(&|kind, _| kind == "cgroup2").unwrap().join(path), true)
+}
+
+#[test]
+fn privileged_the_resolver_is_told_what_was_asked_for() {
+    let place = Place::new();
+    let options =
+        ["--rm", "--network", "host", "--dns-search", "a.example", "--dns-option", "ndots:2", "--dns", "192.0.2.7"];
+    let told = place.container(&options, &["host", "cat", "/etc/resolv.conf"]).ok().out;
+    assert_eq!(told, "nameserver 192.0.2.7\nsearch a.example\noptions ndots:2\n");
+    place.container(&["--rm", "--dns-search", "a\nnameserver b"], &["host", "true"]).status_is(125).says("one word");
+}
+
+#[test]
+fn privileged_a_container_is_started_in_front_by_interactive_alone() {
+    let place = Place::new();
+    place.with_words("create", &["--name", "front"], &["host", "echo", "seen"]).ok();
+    assert_eq!(place.run(&["start", "-i", "front"]).ok().out, "seen\n");
+}
+
+#[test]
+fn privileged_a_volume_may_have_no_name_and_goes_with_prune() {
+    let place = Place::new();
+    let drawn = place.run(&["volume", "create"]).ok().out;
+    assert_eq!(drawn.trim().len(), 64);
+    place.run(&["volume", "create", "kept"]).ok();
+    assert_eq!(place.run(&["volume", "prune", "-f"]).ok().out, drawn);
+    assert_eq!(place.run(&["volume", "ls", "-q"]).ok().out, "kept\n");
+}
