@@ -66,6 +66,19 @@ fn privileged_options_reach_the_process() {
     assert_eq!(told[0]["Config"]["StopTimeout"], 3, "{told}");
 }
 
+/// sudo and su are such programs.
+#[test]
+fn privileged_set_user_id_programs_work_unless_it_is_forbidden() {
+    let place = Place::new();
+    let dockerfile = "FROM host\nRUN cp /usr/bin/id /usr/bin/whoever && chmod 4755 /usr/bin/whoever\nUSER 1000\n\
+                      RUN whoever -u > /tmp/built\nCMD whoever -u; cat /tmp/built\n";
+    let context = place.context(&[("Dockerfile", dockerfile)]);
+    place.run(&["build", "--network", "none", "-t", "x", context.to_str().unwrap()]).ok();
+    assert_eq!(place.container(&["--rm"], &["x"]).ok().out, "0\n0\n");
+    let forbidden = place.container(&["--rm", "--security-opt", "no-new-privileges"], &["x"]).ok();
+    assert_eq!(forbidden.out, "1000\n0\n");
+}
+
 /// As with docker, options end at the image: `run IMAGE -c x` is the command's `-c`, although `run` has an option of that name.
 #[test]
 fn privileged_what_stands_behind_the_image_is_the_commands() {

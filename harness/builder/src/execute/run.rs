@@ -181,6 +181,8 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Result<(i32, String)> {
         let mut config = ContainerConfig::new(root, self.words.clone());
+        // As BuildKit: a Dockerfile may call sudo.
+        config.no_new_privileges = false;
         config.env = state.run_env();
         config.env.extend(around.laid.env.iter().cloned());
         config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };

@@ -266,6 +266,8 @@ impl ContainerOptions {
             labels: self.labels(image),
             log: self.log()?,
             oci_runtime: self.oci_runtime.clone(),
+            // As docker: unless it is asked for, set-user-ID programs work.
+            new_privileges: true,
             ..Configuration::default()
         };
         self.security(&mut configuration)?;
