@@ -66,6 +66,17 @@ fn privileged_options_reach_the_process() {
     assert_eq!(told[0]["Config"]["StopTimeout"], 3, "{told}");
 }
 
+/// As docker does, by its short name; whoever misspelt one is told what is here.
+#[test]
+fn privileged_an_image_that_is_not_here_is_asked_for() {
+    let place = Place::new();
+    place.container(&["--rm"], &["host", "true"]).ok();
+    let asked = place.container(&["--rm"], &["hosst:no-such-tag", "true"]).status_is(125);
+    assert!(asked.err.contains("does not exist") && asked.err.contains("it cannot be pulled"), "{asked:?}");
+    let not = place.container(&["--rm", "--pull", "never"], &["hosst:no-such-tag", "true"]).status_is(125);
+    assert!(not.err.contains("does not exist") && !not.err.contains("pulled"), "{not:?}");
+}
+
 /// sudo and su are such programs.
 #[test]
 fn privileged_set_user_id_programs_work_unless_it_is_forbidden() {

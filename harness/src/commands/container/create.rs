@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use harness_builder::Images;
 use harness_container::{Held, Network, Record};
-use harness_image::{Image, PrepareOptions, Purpose};
+use harness_image::{Image, PrepareOptions, Purpose, Reference};
 use storage_driver::{StorageDriver, Timestamp};
 
 use super::options::ContainerOptions;
@@ -99,18 +99,17 @@ fn enter(site: &Site, record: &mut Record, any_name: bool) -> Result<Held> {
 
 fn image(session: &Session, name: &str, pull: &str) -> Result<Image> {
     let store = &session.store;
-    let anew = pull == "always";
-    if anew || pull == "missing" && looks_remote(name) {
-        let images = bases::Everywhere { anew, ..bases::Everywhere::default() };
-        return images.image(store, name).map_err(|error| Failure::failed(error.to_string()));
+    let pulled = |anew| bases::Everywhere { anew, ..bases::Everywhere::default() }.image(store, name);
+    if pull == "always" {
+        return pulled(true).map_err(|error| Failure::failed(error.to_string()));
     }
-    Ok(bases::resolve(store, name)?)
-}
-
-/// Whether a name says which registry it is of: without that, a misspelt name of a local image would be asked for far away.
-fn looks_remote(name: &str) -> bool {
-    let host = name.split_once('/').map_or("", |(host, _)| host);
-    host.contains(['.', ':']) || host == "localhost"
+    match bases::resolve(store, name) {
+        // A misspelt name of an image that is here is asked for far away, too; what it may have meant is said all the same.
+        Err(missing @ harness_image::Error::NotFound { .. }) if pull == "missing" && Reference::parse(name).is_ok() => {
+            pulled(false).map_err(|error| Failure::failed(format!("{missing}; {error}")))
+        }
+        other => Ok(other?),
+    }
 }
 
 fn write_id(options: &ContainerOptions, record: &Record) -> Result {
