@@ -49,6 +49,8 @@ impl<T> Queue<T> {
     /// For so many threads.
     pub fn new(threads: usize, room: usize, batch: usize) -> Self {
         let state = State { items: VecDeque::with_capacity(room), ended: false, waiting: 0, is_full: false, threads };
+        // A batch that there is no room for would never be full, and nobody woken.
+        let batch = batch.min(room);
         Self { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), room, batch }
     }
 
