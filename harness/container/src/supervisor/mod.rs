@@ -190,6 +190,8 @@ impl Life<'_> {
         let exit = container.wait()?;
         let stats = container.stats();
         let kills = stats.ok().flatten().and_then(|stats| stats.oom_kills);
+        // Before anybody hears of its end: who stopped it may look for its address and its ports.
+        let detached = self.network.end();
         self.shared.ended(exit.status(), kills.is_some_and(|kills| kills > 0));
         if let Some(probing) = probing {
             // It ends with the container.
@@ -199,6 +201,7 @@ impl Life<'_> {
             container.close()?;
         }
         pumped.map_err(Error::io("pass on the output of", &self.record.name))?;
+        detached?;
         Ok(exit.status())
     }
 
