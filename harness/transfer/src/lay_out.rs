@@ -5,7 +5,7 @@ use std::{
     io::{self, Read},
 };
 
-use harness_image::{Blob, ChainId, LayerBlob, Received};
+use harness_image::{Blob, ChainId, LayerBlob, Layers, Received};
 use storage_driver::Bytes;
 
 use crate::{Done, Error, Result, Watch, fetch::fetch, layer::Known, receive::Receiver, room, source::Source};
@@ -13,17 +13,23 @@ use crate::{Done, Error, Result, Watch, fetch::fetch, layer::Known, receive::Rec
 /// Blobs that wait, each as an open file, for being put into the store: a sync of one would make the next layer wait.
 const WAITING: usize = 16;
 
-impl Receiver<'_> {
+impl<'a> Receiver<'a> {
     /// Fetches, checks and lays out all layers of an image, bottom first. A plain one that is not in the store yet is read once,
     /// for the store and for the driver.
-    pub(crate) fn lay_out(&self, source: &dyn Source, wanted: &[LayerBlob], known: &Known) -> Result<()> {
-        let (mut below, mut received) = (None, VecDeque::<Received<'_>>::new());
+    pub(crate) fn lay_out(
+        &self,
+        layers: &'a Layers,
+        source: &dyn Source,
+        wanted: &[LayerBlob],
+        known: &Known,
+    ) -> Result<()> {
+        let (mut below, mut received) = (None, VecDeque::<Received<'a>>::new());
         for layer in wanted {
             // One that comes again is in the store by then.
             while received.len() > WAITING || received.iter().any(|waiting| waiting.digest() == layer.digest) {
                 received.pop_front().map_or(Ok(()), |first| self.keep(first))?;
             }
-            received.extend(self.lay_out_one(source, below.as_ref(), layer, known)?);
+            received.extend(self.lay_out_one(layers, source, below.as_ref(), layer, known)?);
             below = Some(ChainId::on(below.as_ref(), &layer.diff_id));
         }
         received.into_iter().try_for_each(|waiting| self.keep(waiting))
@@ -38,12 +44,12 @@ impl Receiver<'_> {
 
     fn lay_out_one(
         &self,
+        layers: &'a Layers,
         source: &dyn Source,
         below: Option<&ChainId>,
         layer: &LayerBlob,
         known: &Known,
-    ) -> Result<Option<Received<'_>>> {
-        let Some(layers) = self.layers else { return Ok(None) };
+    ) -> Result<Option<Received<'a>>> {
         let (origin, blobs) = (source.origin(), self.store.blobs());
         let blob = Blob { digest: layer.digest, size: layer.size };
         let chain = ChainId::on(below, &layer.diff_id);

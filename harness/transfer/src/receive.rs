@@ -96,10 +96,9 @@ impl<'a> Receiver<'a> {
     /// Fetches and checks all layers of an image, bottom first, each once; the first failure ends it.
     pub fn receive_layers(&self, source: &dyn Source, layers: &[LayerBlob]) -> Result<()> {
         let known = self.known()?;
-        if self.layers.is_some() {
-            self.lay_out(source, layers, known)
-        } else {
-            self.fetch_layers(source, layers, known)
+        match self.layers {
+            Some(driver) => self.lay_out(driver, source, layers, known),
+            None => self.fetch_layers(source, layers, known),
         }
     }
 

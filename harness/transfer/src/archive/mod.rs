@@ -113,7 +113,7 @@ fn cleaned<T>(receiver: &Receiver<'_>, load: impl FnOnce() -> Result<T>) -> Resu
     };
     if answer.is_err() {
         if let Err(error) = receiver.give_up() {
-            tracing::warn!(%error, "what was laid out of an archive stays on the driver until `harness prune`");
+            tracing::warn!(%error, "what was laid out of an archive stays on the driver until `harness gc`");
         }
         if let Err(error) = receiver.store.gc(&[]) {
             tracing::warn!(%error, "what was read of an archive stays in the store until `harness gc`");

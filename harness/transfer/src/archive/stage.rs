@@ -73,16 +73,11 @@ impl Staged {
             return Ok(None);
         }
         let archive = Arc::new(archive.try_clone().map_err(read)?);
-        let mut head = Vec::new();
-        Within::new(&archive, 0, metadata.len())
-            .take(Compression::MAGIC_LEN as u64)
-            .read_to_end(&mut head)
-            .map_err(read)?;
-        if Compression::of(&head) != Compression::None {
+        let all = Within::new(&archive, 0, metadata.len());
+        if all.compression().map_err(read)? != Compression::None {
             return Ok(None);
         }
         let limits = limits::archive();
-        let all = Within::new(&archive, 0, metadata.len());
         let mut members = Members::new(BufReader::with_capacity(HEADERS, all), &limits);
         let (mut staged, mut is_whole, mut count) = (Self::default(), true, 0);
         staged.entries(&mut members, origin, |_, size, _, members| {
@@ -90,9 +85,8 @@ impl Staged {
             let start = members.pass_over().map_err(|source| Error::Archive { origin: origin.to_owned(), source })?;
             is_whole &= start.checked_add(size).is_some_and(|end| end <= metadata.len());
             let within = Within::new(&archive, start, size);
-            let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
-            within.clone().take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(read)?;
-            Ok(Content { place: Place::Archive(within), size: Bytes(size), compression: Compression::of(&head) })
+            let compression = within.compression().map_err(read)?;
+            Ok(Content { place: Place::Archive(within), size: Bytes(size), compression })
         })?;
         Ok(Some(staged).filter(|staged| is_whole && staged.files.len() == count))
     }

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use storage_layer::Compression;
+
 /// A part of an archive that is a file; several may be read at once.
 #[derive(Debug, Clone)]
 pub struct Within {
@@ -26,6 +28,13 @@ impl Within {
 
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What its first bytes show.
+    pub fn compression(&self) -> io::Result<Compression> {
+        let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
+        self.from(0).take(Compression::MAGIC_LEN as u64).read_to_end(&mut head)?;
+        Ok(Compression::of(&head))
     }
 
     /// The same part, to be read from here on.
