@@ -19,9 +19,9 @@ use crate::{
 /// Bodies up to this size are handed over whole.
 pub(super) const SMALL: u64 = 512 * 1024;
 
-/// Files that wait to be filled, and files that one thread has before it: each is open, at most 56 with eight threads, and
-/// with [`SMALL`] bodies they take 28 MiB. Whoever waits is woken for 256 KiB.
-const WAITING: usize = 24;
+/// Files that wait to be filled, and files that one thread has before it: each is open, at most 48 with eight threads, and
+/// with [`SMALL`] bodies they take 24 MiB. Whoever waits is woken for 256 KiB.
+const WAITING: usize = 16;
 const BATCH: usize = 4;
 const WORTH_WAKING: usize = 256 * 1024;
 
