@@ -34,7 +34,8 @@ struct Names<'a> {
     canonical: Option<&'a str>,
 }
 
-/// The image with this full name. `None` says nothing: another program's index, or a damaged one, has to be read as a whole.
+/// The image with this full name. `None` says nothing: another program's index has to be read as a whole. What is damaged elsewhere in the
+/// index is not seen.
 pub fn find(root: &Path, wanted: &Reference) -> Option<Seen> {
     let bytes = index::read_bytes(root).ok()?;
     let name = wanted.canonical();

@@ -167,6 +167,7 @@ impl Life<'_> {
         loop {
             let began = Instant::now();
             let ran = self.run_once(rootfs, started);
+            // Of one that could not be started, too.
             let ended = self.network.end();
             let status = ran?;
             ended?;
