@@ -29,6 +29,8 @@ pub struct Configuration {
     pub group_add: Vec<String>,
     /// The host name; the beginning of the id by default.
     pub hostname: Option<String>,
+    /// The NIS domain name.
+    pub domainname: Option<String>,
     /// Whether it has a terminal.
     pub tty: bool,
     /// Whether its standard input stays open.
@@ -47,14 +49,32 @@ pub struct Configuration {
     pub cap_drop: Vec<String>,
     /// All capabilities and devices, no filter, nothing masked.
     pub privileged: bool,
+    /// Whether nothing of /proc and /sys is hidden or read-only.
+    pub unmasked: bool,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Further devices that it may open, as in `c 42:* rwm`.
+    pub device_rules: Vec<String>,
     /// The filter of system calls.
     pub seccomp: Seccomp,
     /// Whether set-user-ID programs may gain privileges.
     pub new_privileges: bool,
     /// The network.
     pub network: Network,
+    /// Whose processes it sees.
+    pub pid: Share,
+    /// Whose message queues, semaphores and shared memory it has.
+    pub ipc: Ipc,
+    /// Whether its host name is the host's.
+    pub host_uts: bool,
+    /// Whether its cgroup is the root of all for it; by default on version 2, as docker's.
+    pub own_cgroup_namespace: Option<bool>,
+    /// The cgroup in which its own is made.
+    pub cgroup_parent: Option<PathBuf>,
     /// Ports to be published, as `-p` has them.
     pub publish: Vec<String>,
+    /// Ports on which it listens, `80/tcp`: the image's, and those that were told.
+    pub expose: Vec<String>,
     /// Name servers, instead of the host's.
     pub dns: Vec<String>,
     /// Domains in which it looks for names, in place of the host's.
@@ -79,6 +99,8 @@ pub struct Configuration {
     pub health: Option<HealthCheck>,
     /// For people and programs.
     pub labels: BTreeMap<String, String>,
+    /// For the OCI runtime, in the specification.
+    pub annotations: BTreeMap<String, String>,
     /// What becomes of its output.
     pub log: LogOptions,
     /// An OCI runtime that runs it instead of this program's own.
@@ -103,6 +125,14 @@ impl Configuration {
         self.mounts.iter().filter_map(|mount| match &mount.source {
             MountSource::Volume { name, .. } => Some(name.as_str()),
             MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+        })
+    }
+
+    /// The names of the volumes that were made for it without a name.
+    pub(crate) fn own_volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, anonymous: true, .. } => Some(name.as_str()),
+            _ => None,
         })
     }
 }
@@ -161,6 +191,10 @@ pub struct Resources {
     pub oom_kill_disable: bool,
     /// The most processor time, in processors.
     pub cpus: Option<f64>,
+    /// The same in the kernel's words: microseconds of processor time in each period.
+    pub cpu_quota: Option<i64>,
+    /// The length of that period in microseconds.
+    pub cpu_period: Option<u64>,
     /// Its share of processor time against others'; 1024 is the usual one.
     pub cpu_shares: Option<u64>,
     /// Processors, as in `0-3,5`.
@@ -169,10 +203,36 @@ pub struct Resources {
     pub cpuset_mems: Option<String>,
     /// The weight of its block I/O, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// What it may read from and write to block devices.
+    pub throttles: Vec<Throttle>,
     /// The most processes.
     pub pids_limit: Option<u64>,
     /// Adjustment of the kernel's choice of what to kill for want of memory.
     pub oom_score_adj: Option<i32>,
+}
+
+/// A device of the host, or a directory of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the container.
+    pub target: PathBuf,
+    /// Some of `r`, `w` and `m`.
+    pub access: String,
+}
+
+/// What may be read from or written to a block device a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttle {
+    /// Its node on the host.
+    pub device: PathBuf,
+    /// Whether it is about reading.
+    pub read: bool,
+    /// Whether operations are counted rather than bytes.
+    pub operations: bool,
+    /// A second.
+    pub rate: u64,
 }
 
 /// Which filter of system calls a container has.
@@ -200,6 +260,36 @@ pub enum Network {
     /// Its own, on a bridge with those of other containers.
     Bridge,
     /// That of another container, by id.
+    Container(String),
+}
+
+/// Whose namespace of one kind a container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Share {
+    /// Its own.
+    #[default]
+    None,
+    /// The host's.
+    Host,
+    /// That of another container, by id.
+    Container(String),
+}
+
+/// Which message queues, semaphores and shared memory a container has, System V's and POSIX's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ipc {
+    /// Its own.
+    #[default]
+    Private,
+    /// Its own, which other containers may share.
+    Shareable,
+    /// Its own, without `/dev/shm`.
+    None,
+    /// The host's.
+    Host,
+    /// Those of another container, by id.
     Container(String),
 }
 

@@ -8,23 +8,31 @@ use std::{
 
 use harness_runtime::{
     ExternalRuntime, Launch, Stdio,
-    config::{Bind, Capabilities, ContainerConfig, Network as RuntimeNetwork, Seccomp as RuntimeSeccomp, Tmpfs, spec},
+    config::{self, Bind, Capabilities, ContainerConfig, HostDevice, Seccomp as RuntimeSeccomp, Tmpfs, spec},
 };
 use oci_spec::runtime::{Capability, Spec};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-use crate::{Configuration, Error, Mount, MountSource, Network, Record, Result, Seccomp, Volumes, network, users};
+use crate::{
+    Configuration, Containers, Device, Error, Mount, MountSource, Network, Record, Resources, Result, Seccomp,
+    Throttle, Volumes, network, share, users,
+};
 
 /// What the runtime is to start on the tree at `rootfs`. Volumes are made and filled on the way.
 pub(crate) fn launch(
+    containers: &Containers,
     record: &Record,
     rootfs: &Path,
     volumes: &Volumes,
     stdio: Stdio,
     accounting: bool,
 ) -> Result<Launch> {
-    let mut spec = specification(record, rootfs, volumes)?;
     let wanted = &record.configuration;
+    // What asks for one, or for a view of it.
+    let asked = wanted.own_cgroup_namespace.is_some() || wanted.cgroup_parent.is_some() || wanted.privileged;
+    let accounting = accounting || asked;
+    let limits = Resources { oom_score_adj: None, ..wanted.resources.clone() } != Resources::default();
+    let mut spec = specification(containers, record, rootfs, volumes, accounting || limits)?;
     let map_root = !wanted.uid_map.is_empty();
     if map_root {
         users::own_volumes(&mut spec, volumes.root());
@@ -32,7 +40,13 @@ pub(crate) fn launch(
     Ok(Launch { stdio, init: wanted.init, accounting, map_root, ..Launch::new(record.id.as_str(), spec) })
 }
 
-fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Spec> {
+fn specification(
+    containers: &Containers,
+    record: &Record,
+    rootfs: &Path,
+    volumes: &Volumes,
+    has_cgroup: bool,
+) -> Result<Spec> {
     let wanted = &record.configuration;
     let mut config = ContainerConfig::new(rootfs, wanted.words.clone());
     config.env.clone_from(&wanted.env);
@@ -43,7 +57,8 @@ fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Sp
     config.group_add.clone_from(&wanted.group_add);
     config.uid_map.clone_from(&wanted.uid_map);
     config.gid_map.clone_from(&wanted.gid_map);
-    config.hostname = Some(wanted.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()));
+    config.hostname = Some(hostname(record));
+    config.domainname.clone_from(&wanted.domainname);
     config.tty = wanted.tty;
     config.read_only = wanted.read_only;
     for mount in &wanted.mounts {
@@ -53,18 +68,35 @@ fn specification(record: &Record, rootfs: &Path, volumes: &Volumes) -> Result<Sp
     config.cap_add = capabilities(&wanted.cap_add)?;
     config.cap_drop = capabilities(&wanted.cap_drop)?;
     config.privileged = wanted.privileged;
+    config.unmasked = wanted.unmasked;
+    config.devices = wanted.devices.iter().map(device).collect();
+    config.device_rules.clone_from(&wanted.device_rules);
+    config.annotations = wanted.annotations.clone().into_iter().collect();
     config.seccomp = seccomp(&wanted.seccomp)?;
     config.no_new_privileges = !wanted.new_privileges;
-    config.network = match wanted.network {
-        Network::None | Network::Container(_) => RuntimeNetwork::None,
-        Network::Host => RuntimeNetwork::Host,
-        Network::Bridge => {
-            // As docker: a namespace of its own has no ports to guard.
-            config.sysctls.push(("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned()));
-            RuntimeNetwork::Prepared
-        }
-    };
+    share::apply(&mut config, record, containers)?;
+    if has_cgroup {
+        config.cgroups = share::cgroups(wanted);
+    }
+    config.cgroups_path = wanted.cgroup_parent.as_ref().map(|parent| parent.join(&record.id));
     Ok(spec(&config)?)
+}
+
+fn device(device: &Device) -> HostDevice {
+    let Device { source, target, access } = device.clone();
+    HostDevice { source, target, access }
+}
+
+/// The name that the container's programs find.
+pub(crate) fn hostname(record: &Record) -> String {
+    let wanted = &record.configuration;
+    let hosts = wanted.host_uts || wanted.network == Network::Host;
+    let own = || match hosts {
+        // As docker.
+        true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        false => record.short_id().to_owned(),
+    };
+    wanted.hostname.clone().unwrap_or_else(own)
 }
 
 fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
@@ -75,10 +107,17 @@ fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
     config.memory_swappiness = limits.memory_swappiness;
     config.oom_kill_disable = limits.oom_kill_disable;
     config.cpus = limits.cpus;
+    config.cpu_quota = limits.cpu_quota;
+    config.cpu_period = limits.cpu_period;
     config.cpu_shares = limits.cpu_shares;
     config.cpuset_cpus.clone_from(&limits.cpuset_cpus);
     config.cpuset_mems.clone_from(&limits.cpuset_mems);
     config.blkio_weight = limits.blkio_weight;
+    let throttle = |limit: &Throttle| {
+        let Throttle { device, read, operations, rate } = limit.clone();
+        config::Throttle { device, read, operations, rate }
+    };
+    config.throttles = limits.throttles.iter().map(throttle).collect();
     config.pids_limit = limits.pids_limit;
     config.oom_score_adj = limits.oom_score_adj;
     config.ulimits.clone_from(&wanted.ulimits);
@@ -160,6 +199,7 @@ fn seccomp(wanted: &Seccomp) -> Result<RuntimeSeccomp> {
 /// [`Error::Invalid`] for what does not.
 pub(crate) fn check(configuration: &Configuration) -> Result<()> {
     users::check(configuration)?;
+    share::check(configuration)?;
     capabilities(&configuration.cap_add)?;
     capabilities(&configuration.cap_drop)?;
     seccomp(&configuration.seccomp)?;

@@ -7,6 +7,7 @@
 //! <containers>/<id>/log              what it wrote, a JSON object a line
 //! <containers>/<id>/lock             held (flock) by its supervisor: whoever finds it free knows that the container has ended
 //! <containers>/<id>/control          the supervisor's socket
+//! <containers>/<id>/shm              what is at /dev/shm of a container that shares it, mounted while it runs
 //! <containers>/.names/<name>         a symbolic link to the id
 //! ```
 //!
@@ -28,6 +29,8 @@ mod log;
 mod network;
 mod record;
 mod restart;
+mod share;
+mod shm;
 pub mod signal;
 mod store;
 mod streams;
@@ -36,7 +39,9 @@ mod users;
 mod volumes;
 
 pub use client::{Attached, Client};
-pub use configuration::{Configuration, LogOptions, Mount, MountSource, Network, Resources, Seccomp};
+pub use configuration::{
+    Configuration, Device, Ipc, LogOptions, Mount, MountSource, Network, Resources, Seccomp, Share, Throttle,
+};
 pub use control::{Answer, Request};
 pub use error::{Error, Result};
 pub use front::Raw;

@@ -14,11 +14,11 @@ use harness_network::{
     parse_publish, resolv_conf,
 };
 use harness_runtime::{ContainerFile, Launch, Prepare};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-use crate::{Configuration, Containers, Error, Network, Record, Result};
+use crate::{Configuration, Containers, Error, Network, Record, Result, launch::hostname};
 
 const HOSTS: &str = "/etc/hosts";
+const HOSTNAME: &str = "/etc/hostname";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The networks of one data directory, for one container.
@@ -75,39 +75,35 @@ impl Connection {
 
     /// Has a container that is about to be started given its network.
     pub(crate) fn prepare(&self, containers: &Containers, record: &Record, launch: &mut Launch) -> Result<()> {
-        let configuration = &record.configuration;
-        let asked = Asked::of(configuration)?;
-        match &configuration.network {
-            Network::None => {
-                if !asked.extra.is_empty() {
-                    launch.files.push(file(HOSTS, hosts(None, &asked.extra, None)));
-                }
-            }
-            Network::Host => {
-                let own = fs::read_to_string(HOSTS).unwrap_or_default();
-                let extra = hosts(None, &asked.extra, None);
-                launch.files.push(file(HOSTS, if asked.extra.is_empty() { own } else { own + &extra }));
-                launch.files.push(file(RESOLV_CONF, resolver(&asked.dns, fs::read_to_string(RESOLV_CONF).ok())?));
-            }
-            Network::Container(other) => join(containers, record, other, &mut launch.spec)?,
-            Network::Bridge => {
-                let bridge = Bridge::open(&self.dir).map_err(Error::Network)?;
-                let resolver = resolver(&asked.dns, None)?;
-                if configuration.oci_runtime.is_some() {
-                    // Another runtime binds them before it is known what they hold.
-                    launch.files.extend([file(HOSTS, String::new()), file(RESOLV_CONF, String::new())]);
-                }
-                let name = configuration.hostname.clone().unwrap_or_else(|| record.short_id().to_owned());
-                let (id, attached) = (self.id.clone(), self.attached.clone());
-                launch.prepare = Some(Prepare::new(move |nascent| -> Result<_, Box<dyn StdError + Send + Sync>> {
-                    let given = bridge.attach(&id, nascent.network_namespace()?.as_fd(), &asked.ports)?;
-                    let own = IpAddr::from(given.address);
-                    let hosts = hosts(Some((own, &[&name])), &asked.extra, Some(given.gateway.into()));
-                    *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
-                    Ok(vec![file(HOSTS, hosts), file(RESOLV_CONF, resolver)])
-                }));
-            }
+        let asked = Asked::of(&record.configuration)?;
+        if record.configuration.network == Network::Bridge {
+            self.attach(record, asked, launch)?;
+        } else {
+            launch.files.extend(files(containers, record, &asked)?);
         }
+        let mounted = mounted(record);
+        launch.files.retain(|file| !mounted.contains(&file.path));
+        Ok(())
+    }
+
+    fn attach(&self, record: &Record, asked: Asked, launch: &mut Launch) -> Result<()> {
+        let bridge = Bridge::open(&self.dir).map_err(Error::Network)?;
+        let resolver = resolver(&asked.dns, None)?;
+        let name = hostname(record);
+        launch.files.push(file(HOSTNAME, name.clone() + "\n"));
+        if record.configuration.oci_runtime.is_some() {
+            // Another runtime binds them before it is known what they hold.
+            launch.files.extend([file(HOSTS, String::new()), file(RESOLV_CONF, String::new())]);
+        }
+        let (id, attached, mounted) = (self.id.clone(), self.attached.clone(), mounted(record));
+        launch.prepare = Some(Prepare::new(move |nascent| -> Result<_, Box<dyn StdError + Send + Sync>> {
+            let given = bridge.attach(&id, nascent.network_namespace()?.as_fd(), &asked.ports)?;
+            let own = IpAddr::from(given.address);
+            let hosts = hosts(Some((own, &[&name])), &asked.extra, Some(given.gateway.into()));
+            *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
+            let files = [file(HOSTS, hosts), file(RESOLV_CONF, resolver)];
+            Ok(files.into_iter().filter(|file| !mounted.contains(&file.path)).collect())
+        }));
         Ok(())
     }
 
@@ -137,20 +133,35 @@ fn resolver(dns: &Dns, verbatim: Option<String>) -> Result<String> {
     }
 }
 
-/// Puts the container into another one's network.
-fn join(containers: &Containers, record: &Record, other: &str, spec: &mut Spec) -> Result<()> {
-    let (state, _) = containers.state(other)?;
-    let pid = state.pid.ok_or_else(|| {
-        Error::refused(
-            &record.name,
-            format!("shares the network of container {other}, which is not running; start that first"),
-        )
-    })?;
-    let namespaces = spec.linux_mut().as_mut().and_then(|linux| linux.namespaces_mut().as_mut());
-    for namespace in namespaces.into_iter().flatten() {
-        if namespace.typ() == LinuxNamespaceType::Network {
-            namespace.set_path(Some(format!("/proc/{pid}/ns/net").into()));
+/// What the user has mounted himself, which is not covered.
+fn mounted(record: &Record) -> Vec<PathBuf> {
+    record.configuration.mounts.iter().map(|mount| mount.target.clone()).collect()
+}
+
+/// The files of a container that gets no interface of its own; of one that shares another one's, that one's.
+fn files(containers: &Containers, record: &Record, asked: &Asked) -> Result<Vec<ContainerFile>> {
+    let name = file(HOSTNAME, hostname(record) + "\n");
+    let (hosts, resolver) = match &record.configuration.network {
+        Network::Container(other) => {
+            let record = containers.find(other)?;
+            let asked = Asked::of(&record.configuration)?;
+            return match containers.state(other)?.0.network {
+                None => files(containers, &record, &asked),
+                Some(given) => {
+                    let (name, own) = (hostname(&record), IpAddr::from(given.address));
+                    let hosts = hosts(Some((own, &[&name])), &asked.extra, Some(given.gateway.into()));
+                    let resolver = resolver(&asked.dns, None)?;
+                    Ok(vec![file(HOSTNAME, name + "\n"), file(HOSTS, hosts), file(RESOLV_CONF, resolver)])
+                }
+            };
         }
-    }
-    Ok(())
+        Network::Host => {
+            let own = fs::read_to_string(HOSTS).unwrap_or_default();
+            let extra = hosts(None, &asked.extra, None);
+            let all = if asked.extra.is_empty() { own } else { own + &extra };
+            (all, resolver(&asked.dns, fs::read_to_string(RESOLV_CONF).ok())?)
+        }
+        Network::None | Network::Bridge => (hosts(None, &asked.extra, None), resolver(&asked.dns, None)?),
+    };
+    Ok(vec![name, file(HOSTS, hosts), file(RESOLV_CONF, resolver)])
 }

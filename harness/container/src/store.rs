@@ -16,7 +16,7 @@ use rustix::{
 use serde::{Serialize, de::DeserializeOwned};
 use storage_root::{Durability, write_atomically, write_volatile};
 
-use crate::{Error, Record, Result, State, Status, record::Phase};
+use crate::{Error, Ipc, Record, Result, State, Status, record::Phase, shm};
 
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
@@ -193,6 +193,9 @@ impl Containers {
         let path = held.dir.join(RECORD);
         fs::remove_file(&path).map_err(Error::io("remove", path))?;
         self.give_name_back(&record.name, &record.id);
+        if record.configuration.ipc == Ipc::Shareable {
+            shm::detach(&held.dir)?;
+        }
         fs::remove_dir_all(&held.dir).map_err(Error::io("remove", &held.dir))
     }
 
@@ -204,6 +207,7 @@ impl Containers {
         let mut gone = Vec::new();
         for dir in self.directories()? {
             if read::<Record>(&dir.join(RECORD))?.is_none() && !is_held(&dir)? {
+                shm::detach(&dir)?;
                 fs::remove_dir_all(&dir).map_err(Error::io("remove", &dir))?;
                 gone.push(dir);
             }

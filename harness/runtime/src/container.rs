@@ -15,7 +15,7 @@ use crate::{
 /// A running container, or one that has ended; what can be done with its process 1 can be done with it.
 ///
 /// Dropping it kills what still runs, waits for it and removes its cgroup. All processes of a container end with its
-/// process 1, so none is left then.
+/// process 1, so none is left then; where it has no pid namespace of its own, they are found by its cgroup and killed.
 #[derive(Debug)]
 pub struct Container {
     id: String,
@@ -91,7 +91,8 @@ impl Container {
         self.subject().stats()
     }
 
-    /// Its processes: those of its pid namespace, by their ids on the host. None after its end.
+    /// Its processes, by their ids on the host: those of its pid namespace, or of its cgroup where it shares the former. None
+    /// after its end.
     ///
     /// # Errors
     /// `/proc` cannot be read.
@@ -181,6 +182,9 @@ impl Container {
             cgroup.thaw_for_the_end();
         }
         self.process.kill_and_wait();
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.origin.shares_processes) {
+            cgroup.kill();
+        }
     }
 }
 

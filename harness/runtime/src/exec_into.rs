@@ -10,7 +10,7 @@ use crate::{
     config::ResolvedUser,
     plan::{Capabilities, Mapping, Plan, Process as Program, Rlimit, Terminal},
     stdio::Streams,
-    translate::{self, absolute, c_string},
+    translate::{self, Namespaces, absolute, c_string},
 };
 
 /// Another program for a running container.
@@ -41,6 +41,8 @@ pub struct Exec {
 pub(crate) struct Origin {
     /// The namespaces that it has for itself.
     namespaces: i32,
+    /// Whether other processes are in its pid namespace.
+    pub(crate) shares_processes: bool,
     /// The ids of its own user namespace.
     users: Option<Mapping>,
     program: Program,
@@ -50,10 +52,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(plan: &Plan, namespaces: i32, users: Option<Mapping>) -> Self {
+    pub(crate) fn new(plan: &Plan, namespaces: &Namespaces, users: Option<Mapping>) -> Self {
         let Plan { process, rlimits, oom_score_adj, io_priority, .. } = plan;
         Self {
-            namespaces,
+            namespaces: namespaces.all,
+            shares_processes: namespaces.shares_processes(),
             users,
             program: process.clone(),
             rlimits: rlimits.clone(),
@@ -65,7 +68,7 @@ impl Origin {
     /// What is taken over of a container that another process has started with `spec`.
     pub(crate) fn of(spec: &Spec) -> Result<Self> {
         let namespaces = translate::namespaces(spec)?;
-        Ok(Self::new(&translate::program(spec)?, namespaces.all, translate::users::of_container(spec)?))
+        Ok(Self::new(&translate::program(spec)?, &namespaces, translate::users::of_container(spec)?))
     }
 
     /// Gives pipes to the user of the container's own user namespace who runs the program.

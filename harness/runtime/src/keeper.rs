@@ -16,12 +16,13 @@ use std::{
 
 use rustix::fd::{AsFd, OwnedFd};
 
-use crate::exec::{self, Maps, Program, Spawned};
+use crate::exec::{self, Maps, Program, Spawned, Surroundings};
 
 struct Request {
     program: &'static Program,
     descriptors: Vec<OwnedFd>,
     namespaces: i32,
+    pid: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
     maps: Option<Maps>,
     answer: Sender<io::Result<Spawned>>,
@@ -31,18 +32,17 @@ struct Request {
 pub(crate) fn spawn(
     program: &'static Program,
     descriptors: &[BorrowedFd<'_>],
-    namespaces: i32,
-    cgroup: Option<BorrowedFd<'_>>,
-    maps: Option<&Maps>,
+    surroundings: &Surroundings<'_>,
 ) -> io::Result<Spawned> {
     if rustix::thread::gettid() == rustix::process::getpid() {
-        return exec::spawn(program, descriptors, namespaces, cgroup, maps);
+        return exec::spawn(program, descriptors, surroundings);
     }
     let (answer, answered) = mpsc::channel();
     let own = |fd: &BorrowedFd<'_>| fd.try_clone_to_owned();
+    let &Surroundings { namespaces, pid, cgroup, maps } = surroundings;
     let descriptors = descriptors.iter().map(own).collect::<io::Result<_>>()?;
-    let cgroup = cgroup.as_ref().map(own).transpose()?;
-    let request = Request { program, descriptors, namespaces, cgroup, maps: maps.cloned(), answer };
+    let (pid, cgroup) = (pid.as_ref().map(own).transpose()?, cgroup.as_ref().map(own).transpose()?);
+    let request = Request { program, descriptors, namespaces, pid, cgroup, maps: maps.cloned(), answer };
     keeper()?.send(request).map_err(|_| io::ErrorKind::BrokenPipe)?;
     answered.recv().map_err(|_| io::ErrorKind::BrokenPipe)?
 }
@@ -56,11 +56,11 @@ fn keeper() -> io::Result<&'static Sender<Request>> {
     // If two callers race, the loser's thread ends with its sender.
     thread::Builder::new().name("container-keeper".into()).spawn(move || {
         for request in requests {
-            let Request { program, descriptors, namespaces, cgroup, maps, answer } = request;
+            let Request { program, descriptors, namespaces, pid, cgroup, maps, answer } = request;
             let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
             let spawned = {
-                let cgroup = cgroup.as_ref().map(AsFd::as_fd);
-                exec::spawn(program, &borrowed, namespaces, cgroup, maps.as_ref())
+                let (pid, cgroup) = (pid.as_ref().map(AsFd::as_fd), cgroup.as_ref().map(AsFd::as_fd));
+                exec::spawn(program, &borrowed, &Surroundings { namespaces, pid, cgroup, maps: maps.as_ref() })
             };
             // The inherited ends of pipes must be closed here before the caller waits for their end.
             drop(descriptors);

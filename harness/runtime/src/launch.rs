@@ -12,7 +12,7 @@ use crate::{
     Container, Error, Prepare, Process, Result,
     cgroup::{Cgroup, Placement},
     channel::{self, Failure, Message},
-    exec::{self, Maps, Program},
+    exec::{self, Maps, Program, Surroundings},
     exec_into::{self, Origin},
     given,
     hooks::Hooks,
@@ -102,7 +102,12 @@ impl Launch {
     /// cannot be executed. Nothing is left then.
     pub fn start(self) -> Result<Container> {
         check_id(&self.id)?;
-        let mut plan = translate::plan(&self.spec)?;
+        translate::check(&self.spec)?;
+        let namespaces = translate::namespaces(&self.spec)?;
+        // Without a pid namespace of its own, its cgroup tells its processes from others'.
+        let accounting = self.accounting || namespaces.shares_processes();
+        let cgroup = Cgroup::create(&self.id, &self.spec, accounting)?;
+        let mut plan = translate::plan(&self.spec, cgroup.as_ref())?;
         plan.terminal = terminal(&self.spec, &self.stdio)?;
         let users = translate::users::of_container(&self.spec)?;
         let given = given::mounts(&plan, users.as_ref(), self.map_root)?;
@@ -111,7 +116,6 @@ impl Launch {
         plan.process.reaper = self.init;
         plan.die_with_parent = self.die_with_parent;
         plan.files = plan_files(&self.files)?;
-        let namespaces = translate::namespaces(&self.spec)?;
         if users.is_some() && !namespaces.joined.is_empty() {
             return Err(Error::Unsupported {
                 what: "joining namespaces by linux.namespaces.path from an own user namespace".to_owned(),
@@ -119,13 +123,14 @@ impl Launch {
             });
         }
         let hooks = Hooks::of(&self.id, &self.spec)?;
-        let cgroup = Cgroup::create(&self.id, &self.spec, self.accounting)?;
         let streams = Streams::open(self.stdio)?;
         if let Some(users) = users.as_ref().filter(|_| pipes) {
             streams.give_to(users, plan.process.uid, plan.process.gid)?;
         }
         let entered = namespaces.joined.iter().map(open_namespace).collect::<Result<Vec<_>>>()?;
-        let entrance = Entrance { entered, given, users, prepare: self.prepare, ..Entrance::default() };
+        let pid = namespaces.pid.iter().map(|path| open_namespace(&(path.clone(), libc::CLONE_NEWPID)));
+        let pid = pid.collect::<Result<Vec<_>>>()?.pop();
+        let entrance = Entrance { pid, entered, given, users, prepare: self.prepare, ..Entrance::default() };
         start(&self.id, plan, &namespaces, cgroup, hooks, streams, entrance)
     }
 }
@@ -139,10 +144,15 @@ fn start(
     streams: Streams,
     entrance: Entrance<'_>,
 ) -> Result<Container> {
-    let origin = Origin::new(&plan, namespaces.all, entrance.users.clone());
+    let origin = Origin::new(&plan, namespaces, entrance.users.clone());
     let placement = cgroup.as_ref().map(Cgroup::placement).transpose()?.unwrap_or_default();
     let entrance = Entrance { hooks: hooks.as_ref(), ..entrance };
     let started = spawn(plan, namespaces.created, &placement, entrance, streams);
+    if let (true, Ok(process), Some(cgroup)) = (namespaces.shares_processes(), &started, &cgroup) {
+        // No end of a namespace takes the others along, and whoever reads their output waits for the last of them.
+        let others = Cgroup::open(&cgroup.record());
+        process.when_it_ends(move || others.kill())?;
+    }
     let Some(hooks) = hooks else { return Ok(Container::new(id, started?, cgroup, origin, None)) };
     match started {
         Ok(process) => {
@@ -163,6 +173,8 @@ fn start(
 /// What the init enters that is there already.
 #[derive(Debug, Default)]
 pub(crate) struct Entrance<'a> {
+    /// The pid namespace that it is born in.
+    pub(crate) pid: Option<OwnedFd>,
     /// Single namespaces.
     pub(crate) entered: Vec<OwnedFd>,
     /// Mounts that are made.
@@ -211,8 +223,13 @@ pub(crate) fn spawn(
         descriptors.extend(entrance.joined);
         descriptors.extend(entrance.given.iter().map(AsFd::as_fd));
         let directory = directory.as_ref().map(AsFd::as_fd);
-        keeper::spawn(program()?, &descriptors, namespaces, directory, maps.as_ref())
-            .map_err(|source| Error::Spawn { source })?
+        let surroundings = Surroundings {
+            namespaces,
+            pid: entrance.pid.as_ref().map(AsFd::as_fd),
+            cgroup: directory,
+            maps: maps.as_ref(),
+        };
+        keeper::spawn(program()?, &descriptors, &surroundings).map_err(|source| Error::Spawn { source })?
     };
     drop((theirs, entrance.given));
     // From here on its guard owns the process.

@@ -39,7 +39,7 @@ mod translate;
 mod wire;
 
 pub use attach::terminal_size;
-pub use cgroup::{Stats, Throttling, gc_cgroups, own_cgroups};
+pub use cgroup::{Stats, Throttling, gc_cgroups, has_unified_cgroups, own_cgroups};
 pub use container::Container;
 pub use error::{Error, Result};
 pub use exec_into::Exec;

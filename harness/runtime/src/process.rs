@@ -110,8 +110,16 @@ impl Process {
     /// Waits for it as soon as it ends, whoever asks for its end later: a container's process 1 cannot end before all
     /// that ended in its pid namespace were waited for.
     pub(crate) fn reap_when_it_ends(&self) -> Result<()> {
+        self.when_it_ends(|| ())
+    }
+
+    /// Does `then` as soon as it has ended, whoever waits for it.
+    pub(crate) fn when_it_ends(&self, then: impl FnOnce() + Send + 'static) -> Result<()> {
         let handle = Arc::clone(&self.handle);
-        let reap = move || drop(handle.wait());
+        let reap = move || {
+            let _ = handle.wait();
+            then();
+        };
         let spawned = std::thread::Builder::new().name("container-reaper".into()).spawn(reap);
         spawned.map(drop).map_err(Error::io("start a thread"))
     }

@@ -60,6 +60,12 @@ pub(crate) fn in_namespace_of(first: u32) -> Result<Vec<ContainerProcess>> {
     Ok(found)
 }
 
+/// The processes with these ids, as far as they are still there.
+pub(crate) fn these(pids: &[u32]) -> Vec<ContainerProcess> {
+    let booted = proc::boot_time();
+    pids.iter().filter_map(|&pid| read(pid, booted)).collect()
+}
+
 fn is_in(pid: u32, namespace: &Path) -> bool {
     std::fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link: PathBuf| link == namespace)
 }

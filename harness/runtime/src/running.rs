@@ -224,7 +224,11 @@ impl Subject<'_> {
     }
 
     pub(crate) fn processes(&self) -> Result<Vec<ContainerProcess>> {
-        processes::in_namespace_of(self.pid)
+        match self.cgroup {
+            // Others are in its pid namespace as well.
+            Some(cgroup) if self.origin.shares_processes => Ok(processes::these(&cgroup.processes()?)),
+            _ => processes::in_namespace_of(self.pid),
+        }
     }
 
     pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {

@@ -12,6 +12,8 @@ mod build_outputs;
 mod compare;
 mod container_data;
 mod container_options;
+mod container_sharing;
+mod container_terminals;
 mod container_users;
 mod containers;
 mod crash;

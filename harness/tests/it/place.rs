@@ -59,9 +59,12 @@ impl Place {
         Answer::of(&self.command(args).output().unwrap())
     }
 
-    /// `run`, with the container's words after everything else.
+    /// `run`, with the container's words after everything else. It has no network unless it is asked for: most tests have no use
+    /// for one, and it is most of a short container's time.
     pub fn container(&self, options: &[&str], words: &[&str]) -> Answer {
-        self.with_words("run", options, words)
+        let asks = |option: &&str| ["--net", "-p", "--publish", "-P"].iter().any(|name| option.starts_with(name));
+        let network: &[&str] = if options.iter().any(asks) { &[] } else { &["--network", "none"] };
+        self.with_words("run", &[network, options].concat(), words)
     }
 
     /// A command that ends with words of a container's.

@@ -12,11 +12,12 @@ use storage_driver::{HeldMount, MountMode, StorageDriver};
 
 use self::{server::Server, shared::Shared};
 use crate::{
-    Configuration, Containers, Error, Front, Held, Record, Resources, Result, Volumes,
+    Configuration, Containers, Error, Front, Held, Ipc, Record, Resources, Result, Volumes,
     front::FORWARDED,
     launch,
     network::Connection,
     restart::Backoff,
+    shm::SharedMemory,
     streams::{Ends, Streams},
 };
 
@@ -109,12 +110,18 @@ pub fn remove(
     }
     containers.remove(record, held)?;
     let Some(volumes) = volumes else { return Ok(()) };
-    for name in record.configuration.volumes() {
-        if volumes.find(name).is_ok_and(|volume| volume.anonymous) {
+    for name in record.configuration.own_volumes() {
+        if volumes.find(name).is_ok_and(|volume| volume.anonymous) && !is_mounted_in_another(containers, name)? {
             volumes.remove(name)?;
         }
     }
     Ok(())
+}
+
+/// Whether a container has the volume from the one that it was made for (`--volumes-from`).
+fn is_mounted_in_another(containers: &Containers, volume: &str) -> Result<bool> {
+    let mounts = |record: &Record| record.configuration.volumes().any(|name| name == volume);
+    Ok(containers.list()?.iter().any(|(record, _)| mounts(record)))
 }
 
 fn forward_signals(shared: &Arc<Shared>, front: Front) -> Result<()> {
@@ -162,7 +169,10 @@ impl Life<'_> {
     }
 
     fn runs(&self, rootfs: &Path, started: &mut dyn FnMut()) -> Result<i32> {
-        let policy = self.record.configuration.restart;
+        let Configuration { restart: policy, ipc, shm_size, .. } = &self.record.configuration;
+        let dir = self.containers.dir(&self.record.id);
+        let shareable = *ipc == Ipc::Shareable;
+        let _memory = shareable.then(|| SharedMemory::mount(&dir, *shm_size)).transpose()?;
         let mut backoff = Backoff::new();
         loop {
             let began = Instant::now();
@@ -212,7 +222,7 @@ impl Life<'_> {
         let accounting = self.streams.front() == Front::Nobody;
         let launch = |accounting: bool| -> Result<Container> {
             let stdio = self.streams.stdio(configuration).map_err(Error::io("open", "/dev/null"))?;
-            let mut launch = launch::launch(self.record, rootfs, self.volumes, stdio, accounting)?;
+            let mut launch = launch::launch(self.containers, self.record, rootfs, self.volumes, stdio, accounting)?;
             self.network.prepare(self.containers, self.record, &mut launch)?;
             self.shared.write_spec(&launch.spec)?;
             Ok(match &configuration.oci_runtime {

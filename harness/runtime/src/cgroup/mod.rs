@@ -7,6 +7,7 @@ mod freezer;
 mod gc;
 mod hierarchy;
 mod limits;
+mod members;
 mod stats;
 
 use std::{
@@ -34,6 +35,12 @@ use crate::{Error, Result};
 /// How often, and after which pause, a cgroup is tried again that is busy with the last of its processes' remains.
 const REMOVALS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// Whether this host's cgroups are of version 2, one tree for all controllers.
+#[must_use]
+pub fn has_unified_cgroups() -> bool {
+    Hierarchy::detect() == Hierarchy::Two
+}
 
 /// A container's cgroup, in each hierarchy that it needs.
 #[derive(Debug)]
@@ -160,6 +167,12 @@ impl Cgroup {
     fn directory(&self, controller: Controller) -> Option<&Path> {
         let serves = |group: &&Group| self.hierarchy == Hierarchy::Two || group.controller == controller;
         self.groups.iter().find(serves).map(|group| group.path.as_path())
+    }
+
+    /// The directory in the hierarchy of the controller of this name, on version 1.
+    pub(crate) fn named(&self, controller: &str) -> Option<&Path> {
+        let group = self.groups.iter().find(|group| group.controller.name(self.hierarchy) == controller);
+        group.map(|group| group.path.as_path())
     }
 
     /// What the processes have used.

@@ -1,6 +1,8 @@
 //! Containers as people describe them to docker, made into OCI runtime specifications.
 
-mod host_devices;
+mod devices;
+mod mounts;
+mod resources;
 mod spec;
 mod user;
 
@@ -33,6 +35,8 @@ pub struct ContainerConfig {
     pub group_add: Vec<String>,
     /// The host name.
     pub hostname: Option<String>,
+    /// The NIS domain name.
+    pub domainname: Option<String>,
     /// Whether the standard streams are a terminal.
     pub tty: bool,
     /// Whether the root file system is read-only.
@@ -53,6 +57,10 @@ pub struct ContainerConfig {
     pub oom_kill_disable: bool,
     /// Limit of processor time, in processors.
     pub cpus: Option<f64>,
+    /// The same in the kernel's words: microseconds of processor time in each period; instead of `cpus`.
+    pub cpu_quota: Option<i64>,
+    /// The length of that period in microseconds.
+    pub cpu_period: Option<u64>,
     /// The weight of its processor time; others have 1024.
     pub cpu_shares: Option<u64>,
     /// The processors that it may use, such as `0-3,7`.
@@ -61,6 +69,8 @@ pub struct ContainerConfig {
     pub cpuset_mems: Option<String>,
     /// The weight of its block I/O, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// Limits of what it reads from and writes to block devices.
+    pub throttles: Vec<Throttle>,
     /// Limit of the number of processes.
     pub pids_limit: Option<u64>,
     /// Capabilities beyond the default ones.
@@ -69,6 +79,13 @@ pub struct ContainerConfig {
     pub cap_drop: Capabilities,
     /// All capabilities and devices, no filter, nothing masked.
     pub privileged: bool,
+    /// Whether nothing of /proc and /sys is hidden or read-only.
+    pub unmasked: bool,
+    /// Devices of the host, besides those that every container has.
+    pub devices: Vec<HostDevice>,
+    /// Further devices that it may open, as docker's `--device-cgroup-rule` has them: `c 42:* rwm`. The built-in runtime
+    /// refuses those that are not among its devices.
+    pub device_rules: Vec<String>,
     /// The filter of system calls.
     pub seccomp: Seccomp,
     /// The ids of its own user namespace: first in the container, first on the host, how many; the host's for none.
@@ -80,12 +97,26 @@ pub struct ContainerConfig {
     pub no_new_privileges: bool,
     /// The network.
     pub network: Network,
+    /// Whose processes it sees, and is among.
+    pub pid: Namespace,
+    /// Whose System V and POSIX message queues, semaphores and shared memory it has.
+    pub ipc: Namespace,
+    /// Whose host name it has.
+    pub uts: Namespace,
+    /// What it sees of its cgroups.
+    pub cgroups: Cgroups,
+    /// The cgroup in which its own is made, below the trees; this program's by default.
+    pub cgroups_path: Option<PathBuf>,
     /// Resource limits: name as in `ulimit` (`nofile`), soft, hard.
     pub ulimits: Vec<(String, u64, u64)>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<(String, String)>,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: u64,
+    /// What is there.
+    pub shm: Shm,
+    /// For programs that read the specification.
+    pub annotations: Vec<(String, String)>,
     /// Adjustment of the kernel's choice of what to kill for want of memory.
     pub oom_score_adj: Option<i32>,
 }
@@ -104,6 +135,7 @@ impl ContainerConfig {
             gid_map: Vec::new(),
             group_add: Vec::new(),
             hostname: None,
+            domainname: None,
             tty: false,
             read_only: false,
             binds: Vec::new(),
@@ -114,20 +146,33 @@ impl ContainerConfig {
             memory_swappiness: None,
             oom_kill_disable: false,
             cpus: None,
+            cpu_quota: None,
+            cpu_period: None,
             cpu_shares: None,
             cpuset_cpus: None,
             cpuset_mems: None,
             blkio_weight: None,
+            throttles: Vec::new(),
             pids_limit: None,
             cap_add: Capabilities::default(),
             cap_drop: Capabilities::default(),
             privileged: false,
+            unmasked: false,
+            devices: Vec::new(),
+            device_rules: Vec::new(),
             seccomp: Seccomp::Default,
             no_new_privileges: true,
             network: Network::None,
+            pid: Namespace::Own,
+            ipc: Namespace::Own,
+            uts: Namespace::Own,
+            cgroups: Cgroups::Hidden,
+            cgroups_path: None,
             ulimits: Vec::new(),
             sysctls: Vec::new(),
             shm_size: 64 << 20,
+            shm: Shm::New,
+            annotations: Vec::new(),
             oom_score_adj: None,
         }
     }
@@ -192,4 +237,64 @@ pub enum Network {
     Joined(PathBuf),
     /// The host's.
     Host,
+}
+
+/// Whose namespace of one kind a container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Namespace {
+    /// Its own.
+    #[default]
+    Own,
+    /// The one that this file is.
+    Joined(PathBuf),
+    /// The host's.
+    Host,
+}
+
+/// What a container sees of its cgroups at `/sys/fs/cgroup`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cgroups {
+    /// Nothing.
+    #[default]
+    Hidden,
+    /// Its own as the root of all: it has a cgroup namespace.
+    Own,
+    /// The host's, or on version 1 what is below its own.
+    Host,
+}
+
+/// What a container has at `/dev/shm`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Shm {
+    /// A file system of its own in memory.
+    #[default]
+    New,
+    /// None.
+    Nothing,
+    /// What is at this place of the host.
+    Of(PathBuf),
+}
+
+/// A device of the host in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostDevice {
+    /// On the host: a device, or a directory whose devices are meant.
+    pub source: PathBuf,
+    /// In the container; below `/dev`.
+    pub target: PathBuf,
+    /// Some of `r`, `w` and `m` (mknod).
+    pub access: String,
+}
+
+/// A limit of a block device's use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttle {
+    /// The device's node on the host.
+    pub device: PathBuf,
+    /// Whether it is about reading.
+    pub read: bool,
+    /// Whether it counts operations rather than bytes.
+    pub operations: bool,
+    /// A second.
+    pub rate: u64,
 }

@@ -1,41 +1,19 @@
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use oci_spec::{
     OciSpecError,
     runtime::{
-        Capabilities as CapabilitySet, Capability, Linux, LinuxBlockIoBuilder, LinuxBuilder, LinuxCapabilitiesBuilder,
-        LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMapping,
-        LinuxIdMappingBuilder, LinuxMemory, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-        LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxSeccomp, Mount, MountBuilder,
-        PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-        UserBuilder,
+        Capabilities as CapabilitySet, Capability, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping,
+        LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, PosixRlimit,
+        PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
     },
 };
 
 use super::{
-    Capabilities, ContainerConfig, DEFAULT_PATH, Network, Seccomp, host_devices,
+    Capabilities, Cgroups, ContainerConfig, DEFAULT_PATH, Namespace, Network, Seccomp, devices, mounts, resources,
     user::{self, ResolvedUser},
 };
 use crate::{Error, Result, caps, seccomp::default_profile};
-
-/// Microseconds of a period of cpu bandwidth control, docker's choice.
-const CPU_PERIOD: u64 = 100_000;
-
-/// Docker's minimum of memory: with less the kernel kills what is to start the container, and says nothing.
-const LEAST_MEMORY: u64 = 6 << 20;
-
-/// Devices that every container may open: null, zero, full, random, urandom, tty, console, ptmx and the terminals.
-const OPEN_DEVICES: [(i64, Option<i64>); 9] = [
-    (1, Some(3)),
-    (1, Some(5)),
-    (1, Some(7)),
-    (1, Some(8)),
-    (1, Some(9)),
-    (5, Some(0)),
-    (5, Some(1)),
-    (5, Some(2)),
-    (136, None),
-];
 
 /// What docker hides of /proc and /sys.
 const MASKED: [&str; 11] = [
@@ -68,16 +46,18 @@ pub fn spec(config: &ContainerConfig) -> Result<Spec> {
         .version("1.0.2")
         .root(root)
         .process(process(config, &user, &capabilities)?)
-        .mounts(mounts(config)?)
+        .mounts(mounts::mounts(config)?)
         .linux(linux(config, &capabilities)?);
     let mut spec = builder.build().map_err(invalid)?;
     // The builder fills in values of its own.
-    spec.set_hostname(config.hostname.clone());
-    spec.set_annotations(None);
+    spec.set_hostname(config.hostname.clone().filter(|_| config.uts == Namespace::Own));
+    spec.set_domainname(config.domainname.clone());
+    let annotations: HashMap<_, _> = config.annotations.iter().cloned().collect();
+    spec.set_annotations(Some(annotations).filter(|annotations| !annotations.is_empty()));
     Ok(spec)
 }
 
-fn invalid(error: OciSpecError) -> Error {
+pub(super) fn invalid(error: OciSpecError) -> Error {
     Error::invalid("the specification", error.to_string())
 }
 
@@ -151,47 +131,10 @@ fn rlimits(config: &ContainerConfig) -> Result<Vec<PosixRlimit>> {
     config.ulimits.iter().map(limit).collect()
 }
 
-fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>> {
-    let sys = if config.privileged { "rw" } else { "ro" };
-    let shm = format!("size={}", config.shm_size);
-    let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    // The group tty, by whose members terminals can be written to. A user namespace without it goes without.
-    if user::is_group_mapped(5) {
-        terminals.push("gid=5");
-    }
-    let mut mounts = vec![
-        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        mount("/dev/pts", "devpts", "devpts", &terminals)?,
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", sys])?,
-        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?,
-    ];
-    for tmpfs in &config.tmpfs {
-        let mut options = vec!["noexec", "nosuid", "nodev"];
-        options.extend(tmpfs.options.iter().map(String::as_str));
-        mounts.push(mount(&tmpfs.target, "tmpfs", "tmpfs", &options)?);
-    }
-    for bind in &config.binds {
-        let access = if bind.read_only { "rro" } else { "rw" };
-        mounts.push(mount(&bind.target, "bind", &bind.source, &["rbind", "rprivate", access])?);
-    }
-    Ok(mounts)
-}
-
-fn mount(target: impl AsRef<Path>, kind: &str, source: impl AsRef<Path>, options: &[&str]) -> Result<Mount> {
-    MountBuilder::default()
-        .destination(target.as_ref())
-        .typ(kind)
-        .source(source.as_ref())
-        .options(options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>())
-        .build()
-        .map_err(invalid)
-}
-
 fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux> {
     let sysctls: HashMap<String, String> = config.sysctls.iter().cloned().collect();
-    let (masked, read_only) = if config.privileged { (&[][..], &[][..]) } else { (&MASKED[..], &READ_ONLY[..]) };
+    let (masked, read_only) =
+        if config.privileged || config.unmasked { (&[][..], &[][..]) } else { (&MASKED[..], &READ_ONLY[..]) };
     let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
     let mut builder = LinuxBuilder::default()
         .namespaces(namespaces(config)?)
@@ -201,13 +144,17 @@ fn linux(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Linux
     if !config.uid_map.is_empty() {
         builder = builder.uid_mappings(id_mappings(&config.uid_map)?).gid_mappings(id_mappings(&config.gid_map)?);
     }
-    if config.privileged {
-        builder = builder.devices(host_devices::all()?);
+    let devices = devices::of(config)?;
+    if !devices.is_empty() {
+        builder = builder.devices(devices.clone());
+    }
+    if let Some(path) = &config.cgroups_path {
+        builder = builder.cgroups_path(path);
     }
     if let Some(profile) = profile(config, capabilities)? {
         builder = builder.seccomp(profile);
     }
-    builder.resources(resources(config)?).build().map_err(invalid)
+    builder.resources(resources::resources(config, &devices)?).build().map_err(invalid)
 }
 
 fn profile(config: &ContainerConfig, capabilities: &CapabilitySet) -> Result<Option<LinuxSeccomp>> {
@@ -228,108 +175,31 @@ fn id_mappings(ranges: &[(u32, u32, u32)]) -> Result<Vec<LinuxIdMapping>> {
 }
 
 fn namespaces(config: &ContainerConfig) -> Result<Vec<LinuxNamespace>> {
-    let kinds = [LinuxNamespaceType::Mount, LinuxNamespaceType::Pid, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
-    let mut namespaces: Vec<_> = kinds.map(|kind| LinuxNamespaceBuilder::default().typ(kind)).into();
-    let own = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Network);
-    if !config.uid_map.is_empty() {
-        namespaces.push(LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User));
-    }
-    match &config.network {
-        Network::None | Network::Prepared => namespaces.push(own),
-        Network::Joined(path) => namespaces.push(own.path(path)),
-        Network::Host => {}
-    }
-    namespaces.into_iter().map(|namespace| namespace.build().map_err(invalid)).collect()
-}
-
-fn resources(config: &ContainerConfig) -> Result<LinuxResources> {
-    let mut builder = LinuxResourcesBuilder::default().devices(device_rules(config)?);
-    if let Some(memory) = memory(config)? {
-        builder = builder.memory(memory);
-    }
-    if let Some(cpu) = cpu(config)? {
-        builder = builder.cpu(cpu);
-    }
-    if let Some(weight) = config.blkio_weight {
-        if !(10..=1000).contains(&weight) {
-            return Err(Error::invalid(format!("blkio-weight {weight}"), "it has to be 10 to 1000"));
-        }
-        builder = builder.block_io(LinuxBlockIoBuilder::default().weight(weight).build().map_err(invalid)?);
-    }
-    if let Some(pids) = config.pids_limit {
-        let limits = LinuxPidsBuilder::default().limit(signed("pids-limit", pids)?);
-        builder = builder.pids(limits.build().map_err(invalid)?);
-    }
-    builder.build().map_err(invalid)
-}
-
-fn signed(what: &str, n: u64) -> Result<i64> {
-    i64::try_from(n).map_err(|_| Error::invalid(format!("{what} {n}"), "too large"))
-}
-
-fn memory(config: &ContainerConfig) -> Result<Option<LinuxMemory>> {
-    let mut limits = LinuxMemoryBuilder::default();
-    if let Some(memory) = config.memory {
-        if memory < LEAST_MEMORY {
-            let why = "that is too little; the minimum is 6 MiB, as docker's";
-            return Err(Error::invalid(format!("memory {memory}"), why));
-        }
-        let swap = config.memory_swap.unwrap_or(memory.saturating_mul(2));
-        limits = limits.limit(signed("memory", memory)?).swap(signed("memory-swap", swap)?);
-    }
-    if let Some(reservation) = config.memory_reservation {
-        limits = limits.reservation(signed("memory-reservation", reservation)?);
-    }
-    if let Some(swappiness) = config.memory_swappiness {
-        if swappiness > 100 {
-            return Err(Error::invalid(format!("memory-swappiness {swappiness}"), "it has to be 0 to 100"));
-        }
-        limits = limits.swappiness(swappiness);
-    }
-    if config.oom_kill_disable {
-        limits = limits.disable_oom_killer(true);
-    }
-    let limits = limits.build().map_err(invalid)?;
-    Ok((limits != LinuxMemory::default()).then_some(limits))
-}
-
-fn cpu(config: &ContainerConfig) -> Result<Option<LinuxCpu>> {
-    let mut limits = LinuxCpuBuilder::default();
-    if let Some(cpus) = config.cpus {
-        if !(0.01..=1e6).contains(&cpus) {
-            return Err(Error::invalid(format!("cpus {cpus}"), "it has to be 0.01 at least"));
-        }
-        limits = limits.quota((cpus * CPU_PERIOD as f64).round() as i64).period(CPU_PERIOD);
-    }
-    if let Some(shares) = config.cpu_shares {
-        limits = limits.shares(shares);
-    }
-    if let Some(cpus) = &config.cpuset_cpus {
-        limits = limits.cpus(cpus);
-    }
-    if let Some(mems) = &config.cpuset_mems {
-        limits = limits.mems(mems);
-    }
-    let limits = limits.build().map_err(invalid)?;
-    Ok((limits != LinuxCpu::default()).then_some(limits))
-}
-
-/// What docker's device cgroup lets a container do: make any node, open the harmless ones. Privileged ones open all.
-fn device_rules(config: &ContainerConfig) -> Result<Vec<LinuxDeviceCgroup>> {
-    use LinuxDeviceType::{A, B, C};
-    let rule = |allow: bool, kind: LinuxDeviceType, major: Option<i64>, minor: Option<i64>, access: &str| {
-        let mut rule =
-            LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access).build().map_err(invalid)?;
-        rule.set_major(major).set_minor(minor);
-        Ok(rule)
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network as Net, Pid, User, Uts};
+    let of_network = match &config.network {
+        Network::None | Network::Prepared => Namespace::Own,
+        Network::Joined(path) => Namespace::Joined(path.clone()),
+        Network::Host => Namespace::Host,
     };
-    if config.privileged {
-        return Ok(vec![rule(true, A, None, None, "rwm")?]);
-    }
-    let mut rules =
-        vec![rule(false, A, None, None, "rwm")?, rule(true, C, None, None, "m")?, rule(true, B, None, None, "m")?];
-    for (major, minor) in OPEN_DEVICES {
-        rules.push(rule(true, C, Some(major), minor, "rwm")?);
-    }
-    Ok(rules)
+    let own = |own: bool| if own { Namespace::Own } else { Namespace::Host };
+    let (of_users, of_cgroups) = (own(!config.uid_map.is_empty()), own(config.cgroups == Cgroups::Own));
+    let wanted = [
+        (Mount, &Namespace::Own),
+        (Pid, &config.pid),
+        (Uts, &config.uts),
+        (Ipc, &config.ipc),
+        (User, &of_users),
+        (Net, &of_network),
+        (Cgroup, &of_cgroups),
+    ];
+    let namespace = |(kind, whose): (LinuxNamespaceType, &Namespace)| {
+        let builder = LinuxNamespaceBuilder::default().typ(kind);
+        let builder = match whose {
+            Namespace::Host => return None,
+            Namespace::Own => builder,
+            Namespace::Joined(path) => builder.path(path),
+        };
+        Some(builder.build().map_err(invalid))
+    };
+    wanted.into_iter().filter_map(namespace).collect()
 }

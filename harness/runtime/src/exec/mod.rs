@@ -14,5 +14,5 @@ pub(crate) use calls::{
     close_on_exec_from, fork, kill, map_owners, mount_set_attributes, namespace_kind, pidfd_signal, reset_signals,
     set_io_priority, set_personality, setsid_and_take_terminal, unshare_cgroup_namespace,
 };
-pub(crate) use spawn::{INIT_MARKER, Program, Spawned, open_own_program, spawn};
+pub(crate) use spawn::{INIT_MARKER, Program, Spawned, Surroundings, open_own_program, spawn};
 pub(crate) use users::{Maps, namespace as user_namespace};

@@ -6,7 +6,10 @@ use std::{
     ptr,
 };
 
-use rustix::process::Pid;
+use rustix::{
+    process::Pid,
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use super::users::{self, Gate, Maps};
 
@@ -29,6 +32,19 @@ pub(crate) struct Spawned {
     pub(crate) pidfd: OwnedFd,
 }
 
+/// What a process is created in.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings<'a> {
+    /// New ones, a set of `CLONE_NEW*`.
+    pub(crate) namespaces: c_int,
+    /// A pid namespace that is there already.
+    pub(crate) pid: Option<BorrowedFd<'a>>,
+    /// A directory of a cgroup2 tree.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// The ids of its new user namespace.
+    pub(crate) maps: Option<&'a Maps>,
+}
+
 /// What the child needs; it lives on the parent's stack, which stays put while the parent is suspended.
 struct ChildArgs<'a> {
     program: RawFd,
@@ -44,9 +60,8 @@ struct ChildArgs<'a> {
 #[repr(C, align(16))]
 struct Stack([MaybeUninit<u8>; 32 * 1024]);
 
-/// Creates a process in new `namespaces` (a set of `CLONE_NEW*`) that executes `program` as [`INIT_MARKER`] with no
-/// environment and `descriptors` as its descriptors 0, 1, 2...; with `cgroup` (a directory of a cgroup2 tree) it is
-/// born in that cgroup.
+/// Creates a process that executes `program` as [`INIT_MARKER`] with no environment and `descriptors` as its descriptors
+/// 0, 1, 2...
 ///
 /// The child shares the parent's memory until it executes, and the calling thread is suspended meanwhile, as
 /// posix_spawn(3) does: nothing is copied, however large the parent is. Only where the kernel has to place the child in
@@ -57,10 +72,9 @@ struct Stack([MaybeUninit<u8>; 32 * 1024]);
 pub(crate) fn spawn(
     program: &Program,
     descriptors: &[BorrowedFd<'_>],
-    namespaces: c_int,
-    cgroup: Option<BorrowedFd<'_>>,
-    maps: Option<&Maps>,
+    surroundings: &Surroundings<'_>,
 ) -> io::Result<Spawned> {
+    let &Surroundings { namespaces, pid, cgroup, maps } = surroundings;
     // Descriptors are moved out of the way first, so that no dup2(2) of the child overwrites one that is still needed.
     let above = c_int::try_from(descriptors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let moved =
@@ -71,9 +85,13 @@ pub(crate) fn spawn(
     let ends = gate.as_ref().map(Gate::ends);
     let mut args = ChildArgs { program: moved_program.as_raw_fd(), descriptors: &raw, gate: ends, failed: 0 };
     let blocked = SignalsBlocked::new()?;
-    let spawned = match (cgroup, &gate) {
+    let mut cloned = || match (cgroup, &gate) {
         (None, None) => clone_sharing_memory(&mut args, namespaces),
         _ => clone_copying(namespaces, cgroup, child, ptr::from_mut(&mut args).cast()),
+    };
+    let spawned = match pid {
+        None => cloned(),
+        Some(pid) => born_in(pid, cloned),
     };
     drop(blocked);
     let mut spawned = spawned?;
@@ -86,6 +104,17 @@ pub(crate) fn spawn(
         return Err(io::Error::from_raw_os_error(args.failed));
     }
     Ok(spawned)
+}
+
+/// Has `cloned` create a process of the pid namespace `pid`. It is this thread's children that are born there, so this goes
+/// back afterwards; setns(2) allows both ways, as a namespace of a container is below this process's own.
+fn born_in(pid: BorrowedFd<'_>, cloned: impl FnOnce() -> io::Result<Spawned>) -> io::Result<Spawned> {
+    let enter = |namespace| move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID));
+    let own = std::fs::File::open("/proc/self/ns/pid")?;
+    enter(pid)?;
+    let spawned = cloned();
+    enter(own.as_fd())?;
+    spawned
 }
 
 fn clone_sharing_memory(args: &mut ChildArgs<'_>, namespaces: c_int) -> io::Result<Spawned> {
@@ -262,8 +291,8 @@ mod tests {
         let program = Program(fs::File::open("/bin/cat").unwrap().into());
         let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let null = null();
-        let child =
-            spawn(&program, &[input.as_fd(), null.as_fd(), null.as_fd()], 0, Some(directory.as_fd()), None).unwrap();
+        let born = Surroundings { cgroup: Some(directory.as_fd()), ..Surroundings::default() };
+        let child = spawn(&program, &[input.as_fd(), null.as_fd(), null.as_fd()], &born).unwrap();
         let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
         fs::File::from(keyboard).write_all(b"and the end").unwrap();
         let (_, status) = waitpid(Some(child.pid), WaitOptions::empty()).unwrap().unwrap();
@@ -278,7 +307,7 @@ mod tests {
     #[test]
     fn what_fails_in_the_child_is_known_to_the_parent() {
         let program = Program(fs::File::open("/etc/passwd").unwrap().into());
-        let error = spawn(&program, &[null().as_fd()], 0, None, None).unwrap_err();
+        let error = spawn(&program, &[null().as_fd()], &Surroundings::default()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EACCES));
     }
 
@@ -287,7 +316,8 @@ mod tests {
         let program = Program(fs::File::open("/bin/cat").unwrap().into());
         let (input, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let (screen, output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let child = spawn(&program, &[input.as_fd(), output.as_fd(), output.as_fd()], 0, None, None).unwrap();
+        let child =
+            spawn(&program, &[input.as_fd(), output.as_fd(), output.as_fd()], &Surroundings::default()).unwrap();
         drop((input, output));
         fs::File::from(keyboard).write_all(b"through").unwrap();
         assert_eq!(io::read_to_string(fs::File::from(screen)).unwrap(), "through");

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, os::fd::BorrowedFd};
 
-use rustix::process::{Pid, WaitOptions, setpgid, wait};
+use rustix::process::{Pid, WaitOptions, set_child_subreaper, setpgid, wait};
 
 use super::failure::{Failed, OrFail};
 use crate::{channel, exec};
@@ -21,6 +21,8 @@ pub(super) fn run(
         let _ = channel::send_failure(control, &failure);
         std::process::exit(i32::from(failure.status));
     };
+    // Process 1 is given what is orphaned in any case.
+    set_child_subreaper(Some(rustix::process::getpid())).or_fail(|| "take orphans in".into())?;
     // Only the child's end of the socket is left, so the parent sees the end when the child executes.
     exec::close_from(3).or_fail(|| "close descriptors".into())?;
     loop {

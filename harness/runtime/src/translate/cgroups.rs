@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::mounts;
-use crate::{Error, Result, plan::MountStep};
+use crate::{Error, Result, cgroup::Cgroup, plan::MountStep};
 
 /// Where cgroup file systems are mounted on the host, by convention.
 const HOST: &str = "/sys/fs/cgroup";
@@ -17,9 +17,15 @@ pub(super) fn is_view(mount: &Mount) -> bool {
 
 /// The steps that give the view: on version 2 one mount, on version 1 one a hierarchy of the host in a tmpfs.
 ///
-/// In an own cgroup namespace they are new mounts, which show the container's cgroup as their root; else the host's are
-/// bound. Read-only they are made later, all at once.
-pub(super) fn steps(mount: &Mount, own_namespace: bool, steps: &mut Vec<MountStep>) -> Result<()> {
+/// In an own cgroup namespace they are new mounts, which show the container's cgroup as their root. Else on version 2 the
+/// host's tree is bound, and on version 1, as other runtimes do, the directories of the container's `cgroup`, or where it has none
+/// those that this process is in. Read-only they are made later, all at once.
+pub(super) fn steps(
+    mount: &Mount,
+    own_namespace: bool,
+    cgroup: Option<&Cgroup>,
+    steps: &mut Vec<MountStep>,
+) -> Result<()> {
     let target = mount.destination();
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").map_err(Error::io("read /proc/self/mountinfo"))?;
     let options: Vec<String> = mount.options().iter().flatten().filter(|option| *option != "ro").cloned().collect();
@@ -35,14 +41,17 @@ pub(super) fn steps(mount: &Mount, own_namespace: bool, steps: &mut Vec<MountSte
         (View::Two, false) => add(target, "bind", Path::new(HOST), &["bind"]),
         (View::One(hierarchies), _) => {
             add(target, "tmpfs", Path::new("cgroup"), &["mode=755"])?;
-            for Hierarchy { place, controllers } in hierarchies {
-                let name = place.file_name().map_or(place.as_path(), Path::new);
+            let ours = std::fs::read_to_string("/proc/self/cgroup").map_err(Error::io("read /proc/self/cgroup"))?;
+            for hierarchy in hierarchies {
+                let name = hierarchy.place.file_name().map_or(hierarchy.place.as_path(), Path::new);
                 let target = target.join(name);
+                let controllers: Vec<&str> = hierarchy.controllers.iter().map(String::as_str).collect();
                 if own_namespace {
-                    let controllers: Vec<&str> = controllers.iter().map(String::as_str).collect();
                     add(&target, "cgroup", Path::new("cgroup"), &controllers)?;
                 } else {
-                    add(&target, "bind", &place, &["bind"])?;
+                    let own = cgroup.and_then(|cgroup| controllers.iter().find_map(|name| cgroup.named(name)));
+                    let directory = own.map_or_else(|| hierarchy.directory_of(&ours), Path::to_owned);
+                    add(&target, "bind", &directory, &["bind"])?;
                 }
             }
             Ok(())
@@ -62,6 +71,21 @@ struct Hierarchy {
     place: PathBuf,
     /// In the words of its mount options.
     controllers: Vec<String>,
+}
+
+impl Hierarchy {
+    /// Where a process is in it whose file of the form of cgroups(7), `/proc/PID/cgroup`, this is.
+    fn directory_of(&self, cgroups: &str) -> PathBuf {
+        let path = cgroups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let named = fields.next()?.split(',').any(|name| self.controllers.iter().any(|own| own == name));
+            fields.next().filter(|_| named)
+        });
+        let below = path.and_then(|path| path.strip_prefix('/')).filter(|path| !path.is_empty());
+        // What is not below the mount's root, or above this process's cgroup namespace, is not to be found here.
+        let directory = below.map_or_else(|| self.place.clone(), |below| self.place.join(below));
+        if directory.is_dir() { directory } else { self.place.clone() }
+    }
 }
 
 /// Finds them in a file of the form of proc_pid_mountinfo(5).

@@ -36,7 +36,7 @@ fn unsupported(rule: &LinuxDeviceCgroup) -> Error {
             number(rule.minor()),
             access(rule),
         ),
-        remedy: "deny all first, then allow devices of linux.devices",
+        remedy: "deny all first, then allow reading and writing devices of linux.devices; or use another OCI runtime",
     }
 }
 
@@ -73,6 +73,8 @@ fn holds_anyway(rule: &LinuxDeviceCgroup, devices: &[LinuxDevice]) -> bool {
     // The console, ptmx and terminals are on the container's own devpts.
     let terminal = matches!((major, rule.minor()), (5, Some(1 | 2)) | (136, _));
     let default = rule.minor().is_some_and(|minor| devices::is_default(major, minor));
-    let given = devices.iter().any(|device| device.major() == major && Some(device.minor()) == rule.minor());
+    // Which of both is done cannot be told apart with mounts.
+    let both = access(rule).contains('r') && access(rule).contains('w');
+    let given = both && devices.iter().any(|device| device.major() == major && Some(device.minor()) == rule.minor());
     (kind(rule) == LinuxDeviceType::C && (terminal || default)) || given
 }

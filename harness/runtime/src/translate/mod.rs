@@ -18,12 +18,16 @@ use std::{
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-use crate::{Error, Result, plan::Plan};
+use crate::{Error, Result, cgroup::Cgroup, plan::Plan};
 
-/// The plan for `spec`, without what a [`Launch`](crate::Launch) adds.
-pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
+/// Refuses what is not done here.
+pub(crate) fn check(spec: &Spec) -> Result<()> {
     refuse::another_version(spec)?;
-    refuse::unsupported(spec)?;
+    refuse::unsupported(spec)
+}
+
+/// The plan for `spec`, which was checked, of a container with this `cgroup`; without what a [`Launch`](crate::Launch) adds.
+pub(crate) fn plan(spec: &Spec, cgroup: Option<&Cgroup>) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::invalid("linux", "it is missing"))?;
     let root = spec.root().as_ref().ok_or_else(|| Error::invalid("root", "it is missing"))?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
@@ -50,7 +54,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         new_cgroup_namespace: own(LinuxNamespaceType::Cgroup) && !joins_cgroup,
         rootfs: rootfs(root.path())?,
         readonly_rootfs: root.readonly().unwrap_or(false),
-        mounts: mounts::steps(mounts, own(LinuxNamespaceType::Cgroup), users.as_ref())?,
+        mounts: mounts::steps(mounts, own(LinuxNamespaceType::Cgroup), cgroup, users.as_ref())?,
         devices: devices::nodes(linux.devices().as_deref().unwrap_or_default())?,
         known_devices_only: device_rules::known_only(linux)?,
         fill_dev: mounts::has_fresh_dev(mounts),
@@ -83,6 +87,15 @@ pub(crate) struct Namespaces {
     pub(crate) created: i32,
     /// Those that exist and that it joins, by their files and flags.
     pub(crate) joined: Vec<(PathBuf, i32)>,
+    /// The pid namespace that exists and that it is born in.
+    pub(crate) pid: Option<PathBuf>,
+}
+
+impl Namespaces {
+    /// Whether other processes than the container's are in its pid namespace.
+    pub(crate) fn shares_processes(&self) -> bool {
+        self.created & libc::CLONE_NEWPID == 0
+    }
 }
 
 /// The namespaces that `spec` asks for.
@@ -98,20 +111,25 @@ pub(crate) fn namespaces(spec: &Spec) -> Result<Namespaces> {
             Some(path) if !path.is_absolute() => {
                 return Err(Error::invalid(format!("linux.namespaces: {}", path.display()), "it has to be absolute"));
             }
+            // Its children are in it, not a process that enters it (setns(2)).
+            Some(path) if namespace.typ() == LinuxNamespaceType::Pid => found.pid = Some(path.clone()),
             Some(path) => found.joined.push((path.clone(), *flag)),
             // What its root is depends on the cgroup, which the init joins first.
             None if namespace.typ() == LinuxNamespaceType::Cgroup => {}
             None => found.created |= flag,
         }
     }
-    for (kind, flag, name) in NAMESPACES {
-        let required = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid);
-        if required && found.created & flag == 0 {
-            return Err(Error::Unsupported {
-                what: format!("no own {name} namespace"),
-                remedy: "a container here always has an own mount and pid namespace",
-            });
-        }
+    if found.created & libc::CLONE_NEWNS == 0 {
+        return Err(Error::Unsupported {
+            what: "no own mount namespace".to_owned(),
+            remedy: "a container here always has one",
+        });
+    }
+    if found.created & libc::CLONE_NEWUSER != 0 && found.created & libc::CLONE_NEWPID == 0 {
+        return Err(Error::Unsupported {
+            what: "an own user namespace without an own pid namespace".to_owned(),
+            remedy: "its /proc could not be mounted (user_namespaces(7))",
+        });
     }
     Ok(found)
 }

@@ -7,6 +7,7 @@ use oci_spec::runtime::Mount;
 use super::{absolute, c_string, cgroups, users};
 use crate::{
     Error, Result,
+    cgroup::Cgroup,
     plan::{Mapping, MountStep, Propagation, Setting, Source},
 };
 
@@ -35,11 +36,16 @@ pub(super) fn has_fresh_dev(mounts: &[Mount]) -> bool {
 }
 
 /// The steps for `mounts`, in order, for a container that has the ids of `users`.
-pub(super) fn steps(mounts: &[Mount], own_cgroup_namespace: bool, users: Option<&Mapping>) -> Result<Vec<MountStep>> {
+pub(super) fn steps(
+    mounts: &[Mount],
+    own_cgroup_namespace: bool,
+    cgroup: Option<&Cgroup>,
+    users: Option<&Mapping>,
+) -> Result<Vec<MountStep>> {
     let mut steps = Vec::with_capacity(mounts.len());
     for mount in mounts {
         if cgroups::is_view(mount) {
-            cgroups::steps(mount, own_cgroup_namespace, &mut steps)?;
+            cgroups::steps(mount, own_cgroup_namespace, cgroup, &mut steps)?;
         } else {
             steps.push(step_for(mount, users)?);
         }

@@ -81,7 +81,7 @@ fn namespaces(spec: &Spec) -> Result<()> {
         if kind == LinuxNamespaceType::Time {
             return Err(Error::Unsupported { what: format!("a new {kind} namespace"), remedy: "leave it out" });
         }
-        let alone = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::Pid | LinuxNamespaceType::User);
+        let alone = matches!(kind, LinuxNamespaceType::Mount | LinuxNamespaceType::User);
         if alone && namespace.path().is_some() {
             return Err(Error::Unsupported {
                 what: format!("joining a {kind} namespace by linux.namespaces.path"),

@@ -3,7 +3,7 @@ use std::{fs::OpenOptions, io::Write, sync::Arc, time::SystemTime};
 use anyhow::Context;
 use clap::Args;
 use harness_builder::Images;
-use harness_container::{Held, Network, Record};
+use harness_container::{Held, Record};
 use harness_image::{Image, PrepareOptions, Purpose, Reference};
 use storage_driver::{StorageDriver, Timestamp};
 
@@ -51,10 +51,7 @@ pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> 
     let site = Site::open(place)?;
     let image = image(&session, name, &options.pull)?;
     // All that can be wrong is said before anything is made.
-    let mut configuration = options.configuration(&image)?;
-    if let Network::Container(name) = &mut configuration.network {
-        *name = site.find(name)?.id;
-    }
+    let configuration = options.configuration(&image, &site)?;
     let size = options.layer_size()?;
     let parent = session.layers.ensure(&image)?;
     // What goes with the container's end need not outlive the machine's.

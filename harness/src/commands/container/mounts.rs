@@ -6,10 +6,13 @@ use harness_container::{Mount, MountSource};
 use harness_image::Image;
 
 use super::options::{ContainerOptions, bytes};
-use crate::failure::{Failure, Result};
+use crate::{
+    containers::Site,
+    failure::{Failure, Result},
+};
 
 /// All mounts of a container: those that were asked for, and a volume for each of the image's VOLUMEs that has none of them.
-pub fn of(options: &ContainerOptions, image: &Image) -> Result<Vec<Mount>> {
+pub fn of(options: &ContainerOptions, image: &Image, site: &Site) -> Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for text in &options.volume {
         add(&mut mounts, volume(text)?)?;
@@ -22,6 +25,9 @@ pub fn of(options: &ContainerOptions, image: &Image) -> Result<Vec<Mount>> {
         let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
         add(&mut mounts, Mount { target: target.into(), source: MountSource::Tmpfs { options }, read_only: false })?;
     }
+    for text in &options.volumes_from {
+        inherit(&mut mounts, text, site)?;
+    }
     let declared = image.config.config().as_ref().and_then(|config| config.volumes().clone()).unwrap_or_default();
     for target in declared {
         if !mounts.iter().any(|mount| mount.target == Path::new(&target)) {
@@ -31,6 +37,29 @@ pub fn of(options: &ContainerOptions, image: &Image) -> Result<Vec<Mount>> {
     // What is mounted in another mount comes after it.
     mounts.sort_by_key(|mount| mount.target.components().count());
     Ok(mounts)
+}
+
+/// `--volumes-from`: what is mounted in another container, where nothing else is to be.
+fn inherit(mounts: &mut Vec<Mount>, text: &str, site: &Site) -> Result {
+    let (name, read_only) = match text.split_once(':') {
+        None | Some((_, "rw")) => (text.split(':').next().unwrap_or_default(), false),
+        Some((name, "ro")) => (name, true),
+        Some(_) => {
+            return Err(Failure::usage(format!("--volumes-from takes CONTAINER[:ro|rw], not {text:?}")));
+        }
+    };
+    for mount in site.find(name)?.configuration.mounts {
+        let source = match mount.source {
+            MountSource::Tmpfs { .. } => continue,
+            // It is the other's to take along.
+            MountSource::Volume { name, fill, .. } => MountSource::Volume { name, anonymous: false, fill },
+            bind @ MountSource::Bind { .. } => bind,
+        };
+        if mounts.iter().all(|known| known.target != mount.target) {
+            mounts.push(Mount { source, target: mount.target, read_only: mount.read_only || read_only });
+        }
+    }
+    Ok(())
 }
 
 fn add(mounts: &mut Vec<Mount>, mount: Mount) -> Result {
