@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::{other_runtimes, place::Place};
 
 /// A question to the container, and its answer.
 type Asked = (&'static str, &'static str);
@@ -27,11 +27,25 @@ const INSIDE: [Asked; 12] = [
 
 #[test]
 fn privileged_options_reach_the_process() {
+    options_reach_the_process(None);
+}
+
+#[test]
+fn privileged_options_reach_the_process_of_other_runtimes() {
+    for runtime in other_runtimes::runtimes() {
+        options_reach_the_process(Some(runtime));
+    }
+}
+
+fn options_reach_the_process(runtime: Option<&str>) {
     let place = Place::new();
     let env = place.dir.path().join("env");
     fs::write(&env, "FROM_FILE=file\nFROM_LINE=file\n").unwrap();
     let cidfile = place.dir.path().join("cid");
-    let script: String = INSIDE.map(|(question, _)| format!("{question}; echo --\n")).concat();
+    // A small init is the built-in runtime's.
+    let asked: Vec<_> =
+        INSIDE.into_iter().filter(|(_, answer)| runtime.is_none() || !answer.contains("process 1")).collect();
+    let script: String = asked.iter().map(|(question, _)| format!("{question}; echo --\n")).collect();
     let options = [
         ["--ulimit", "nofile=77:88"],
         ["--oom-score-adj", "300"],
@@ -51,11 +65,12 @@ fn privileged_options_reach_the_process() {
         ["--stop-timeout", "3"],
         ["--stop-signal", "SIGUSR1"],
     ];
-    let options = [options.as_flattened(), &["--init"]].concat();
+    let by = runtime.map_or(vec!["--init"], |runtime| vec!["--runtime", runtime]);
+    let options = [options.as_flattened(), &by].concat();
     let ran = place.container(&options, &["host", "-c", &script]).ok();
     let answers: Vec<&str> = ran.out.split("--\n").map(str::trim).collect();
-    for ((question, expected), answer) in INSIDE.iter().zip(answers) {
-        assert_eq!(answer, *expected, "{question}: {ran:?}");
+    for ((question, expected), answer) in asked.iter().zip(answers) {
+        assert_eq!(answer, *expected, "{runtime:?}: {question}: {ran:?}");
     }
     let id = fs::read_to_string(cidfile).unwrap();
     let told: Value = serde_json::from_str(&place.run(&["inspect", id.trim()]).ok().out).unwrap();

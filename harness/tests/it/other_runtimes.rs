@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use crate::place::Place;
 
 /// Programs of Debian's packages of the same names. crun refuses a host on which cgroups of both versions are mounted.
-fn runtimes() -> Vec<&'static str> {
+pub fn runtimes() -> Vec<&'static str> {
     let both = std::path::Path::new("/sys/fs/cgroup/unified").exists();
     if both { vec!["runc"] } else { vec!["runc", "crun"] }
 }
@@ -29,6 +29,46 @@ fn privileged_other_runtimes_run_the_same_containers() {
         // What the runtime keeps is taken away with the container.
         thread::sleep(Duration::from_millis(50));
         assert!(!place.run(&["gc"]).ok().out.contains("runtime"), "{runtime}");
+    }
+}
+
+/// Networks, volumes, limits, namespaces and devices are the same, whoever makes the container.
+#[test]
+fn privileged_what_a_container_is_given_does_not_depend_on_its_runtime() {
+    let place = Place::new();
+    let memory = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null";
+    let (net, ipc, uts) = ("readlink /proc/self/ns/net", "readlink /proc/self/ns/ipc", "readlink /proc/self/ns/uts");
+    let cases: [(&[&str], &str); 12] = [
+        (&["--network", "none"], "ls /sys/class/net; cat /etc/hosts"),
+        (&["--network", "bridge", "-h", "box"], "ls /sys/class/net; grep -c box /etc/hosts; cat /etc/hostname"),
+        (&["--network", "host"], net),
+        (&["--ipc", "host"], ipc),
+        (&["--uts", "host"], uts),
+        (&["--pid", "host"], "readlink /proc/self/ns/pid"),
+        (
+            &["-v", "data:/data", "--tmpfs", "/scratch:size=1m"],
+            "echo x >> /data/x; wc -c < /data/x; df -k /scratch | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2",
+        ),
+        (&["-m", "64m", "--pids-limit", "50"], memory),
+        (&["--device", "/dev/loop-control:/dev/lc"], "stat -c %t:%T /dev/lc; : < /dev/lc && echo opened"),
+        (&["--read-only"], "touch /x 2>&1 | grep -o Read-only"),
+        (&["-u", "1000:77"], "id -u; id -g; grep CapEff /proc/self/status"),
+        (
+            &["--privileged"],
+            "grep Seccomp: /proc/self/status; touch /sys/fs/cgroup && test -e /dev/loop-control && echo all",
+        ),
+    ];
+    for (options, script) in cases {
+        let answer = |by: &[&str]| {
+            place.run(&["volume", "rm", "-f", "data"]);
+            let script = format!("{script}; true");
+            place.container(&[options, by, &["--rm"]].concat(), &["host", "sh", "-c", &script]).ok().out
+        };
+        let own = answer(&[]);
+        assert!(!own.is_empty(), "{options:?}");
+        for runtime in runtimes() {
+            assert_eq!(answer(&["--runtime", runtime]), own, "{runtime}: {options:?}");
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn privileged_files_that_are_no_namespaces_are_refused() {
     assert!(refused(LinuxNamespaceType::Network, "/etc/passwd").contains("no namespace"));
     assert!(refused(LinuxNamespaceType::Network, "/no/such/file").contains("/no/such/file"));
     assert!(refused(LinuxNamespaceType::Network, "relative").contains("absolute"));
-    assert!(refused(LinuxNamespaceType::Pid, "/proc/self/ns/pid").contains("not supported"));
+    assert!(refused(LinuxNamespaceType::Mount, "/proc/self/ns/mnt").contains("not supported"));
 }
 
 fn privileged_a_cgroup_namespace_shows_the_own_cgroup_as_root() {
@@ -127,16 +127,16 @@ fn privileged_cgroups_are_seen_read_only() {
         add_mount(spec, "/sys/fs/cgroup", "cgroup", Path::new("cgroup"), &options);
     }));
     assert_eq!(seen, "20\nrefused");
-    // Without a namespace the host's are there, as read-only.
+    // Without a namespace version 2's tree is there whole, as read-only, and of version 1's what is the container's.
     let list = ContainerConfig {
         pids_limit: Some(20),
         ..rootfs.shell(
-            "d=/sys/fs/cgroup/pids; test -d $d || d=/sys/fs/cgroup
-            test -d $d/harness || echo no cgroups; mkdir $d/x 2>&1 | grep -o Read-only",
+            "d=/sys/fs/cgroup/pids; test -d $d && cat $d/pids.max || { d=/sys/fs/cgroup; test -d $d/harness && echo 20; }
+            mkdir $d/x 2>&1 | grep -o Read-only",
         )
     };
     let seen = run(with(&list, |spec| add_mount(spec, "/sys/fs/cgroup", "cgroup", Path::new("cgroup"), &options)));
-    assert_eq!(seen, "Read-only");
+    assert_eq!(seen, "20\nRead-only");
 }
 
 /// A shared mount of the host, unmounted when dropped.
