@@ -111,6 +111,16 @@ impl Attached {
 #[derive(Debug)]
 pub struct Input(UnixStream);
 
+impl Input {
+    /// Ends the connection, which ends [`Attached::output`] as well; the container goes on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn leave(self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Both)
+    }
+}
+
 impl Write for Input {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)

@@ -38,7 +38,7 @@ mod supervisor;
 mod users;
 mod volumes;
 
-pub use client::{Attached, Client};
+pub use client::{Attached, Client, Input};
 pub use configuration::{
     Configuration, Device, Ipc, LogOptions, Mount, MountSource, Network, Resources, Seccomp, Share, Throttle,
 };

@@ -57,6 +57,8 @@ pub struct State {
     pub error: Option<String>,
     /// Whether the kernel killed one of its processes for want of memory.
     pub oom_killed: bool,
+    /// Whether somebody stopped it, rather than the end of the machine's run.
+    pub stopped: bool,
     /// How often its policy has started it again.
     pub restarts: u32,
     /// The supervisor's process id.

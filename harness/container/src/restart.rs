@@ -15,7 +15,7 @@ pub enum RestartPolicy {
     OnFailure(u32),
     /// Whenever it ends, unless somebody stopped it.
     Always,
-    /// The same: without a daemon there is no start of one at which they would differ.
+    /// The same; they differ when the machine starts anew ([`State::stopped`](crate::State::stopped)).
     UnlessStopped,
 }
 

@@ -67,3 +67,16 @@ fn privileged_what_is_typed_reaches_the_container_that_is_attached_to() {
     let script = "'trap \"exit 9\" INT; echo ready; while :; do sleep 0.05; done'";
     on_terminal(&place, &format!("run --rm -it --network none host sh -c {script}"), "ready", "\u{3}").status_is(9);
 }
+
+#[test]
+fn privileged_who_leaves_a_terminal_by_its_keys_leaves_the_container_running() {
+    let place = Place::new();
+    place.container(&["-d", "-i", "-t", "--name", "shell"], &["host", "sh"]).ok();
+    on_terminal(&place, "attach shell", "", "\u{10}\u{11}").status_is(0);
+    on_terminal(&place, "attach --detach-keys ctrl-a,x shell", "", "\u{1}x").status_is(0);
+    assert!(place.run(&["ps"]).ok().out.contains("shell"));
+    // The first ctrl-p was typed while a ctrl-q was the terminal's own, so it is on the shell's line.
+    let shown = on_terminal(&place, "attach shell", "", "\necho s$((1 + 1))ll; exit 4\n").status_is(4);
+    assert!(shown.out.contains("s2ll"), "{shown:?}");
+    place.run(&["attach", "--detach-keys", "nonsense", "shell"]).status_is(2).says("nonsense");
+}

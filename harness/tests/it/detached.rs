@@ -139,6 +139,33 @@ fn privileged_policies_start_it_again() {
     place.container(&["--rm", "--restart", "always"], &["host", "true"]).status_is(125).says("contradict");
 }
 
+/// A machine that goes down ends supervisors by SIGTERM, and kills what does not end.
+#[test]
+fn privileged_policies_start_it_with_the_machine() {
+    let place = Place::new();
+    let names = ["no", "on-failure", "always", "unless-stopped", "stopped", "killed"];
+    for name in names {
+        let policy = if name == "stopped" || name == "killed" { "unless-stopped" } else { name };
+        detach(&place, &["--name", name, "--restart", policy], "exec sleep 1000");
+    }
+    place.run(&["stop", "-t", "0", "stopped"]).ok();
+    for (name, signal) in names.map(|name| (name, if name == "killed" { "-KILL" } else { "-TERM" })) {
+        let supervisor = field(&place, name, "{{.State.SupervisorPid}}");
+        if name == "stopped" {
+            continue;
+        }
+        assert!(std::process::Command::new("kill").args([signal, &supervisor]).status().unwrap().success());
+    }
+    let running = || place.run(&["ps", "-q"]).ok().out.lines().count();
+    until("the end of all", || running() == 0);
+    place.run(&["start", "--by-policy"]).ok();
+    let status = |name| field(&place, name, "{{.State.Status}}");
+    for name in ["always", "unless-stopped", "killed"] {
+        assert_eq!(status(name), "running", "{name}");
+    }
+    assert_eq!((running(), status("stopped").as_str()), (3, "exited"));
+}
+
 #[test]
 fn privileged_one_that_is_to_vanish_does() {
     for driver in DRIVERS {

@@ -88,7 +88,7 @@ fn answer(shared: &Shared, streams: &Streams, request: &Request) -> Result<Answe
     let done = |()| Answer::default();
     match *request {
         Request::Signal { signal } => shared.kill(signal).map(done),
-        Request::Stop { signal, timeout } => shared.stop(signal, timeout),
+        Request::Stop { signal, timeout } => shared.stop_for_good(signal, timeout),
         Request::Pause => shared.pause().map(done),
         Request::Resume => shared.resume().map(done),
         Request::Wait => Ok(shared.wait()),

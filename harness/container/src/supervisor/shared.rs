@@ -46,7 +46,7 @@ struct Inner {
 impl Shared {
     pub(super) fn new(held: Held, record: &Record, before: State) -> Self {
         let configuration = &record.configuration;
-        let state = State { supervisor: Some(std::process::id()), restarts: 0, error: None, ..before };
+        let state = State { supervisor: Some(std::process::id()), restarts: 0, error: None, stopped: false, ..before };
         Self {
             name: record.name.clone(),
             stop_signal: configuration.stop_signal(),
@@ -180,7 +180,8 @@ impl Shared {
     pub(super) fn kill(&self, signal: i32) -> Result<()> {
         let container = self.container()?;
         if signal == SIGKILL as i32 || signal == self.stop_signal {
-            self.lock().stopped = true;
+            let mut inner = self.lock();
+            (inner.stopped, inner.state.stopped) = (true, true);
         }
         container.signal(signal)?;
         if signal == SIGKILL as i32 {
@@ -188,6 +189,12 @@ impl Shared {
             let _ = container.resume();
         }
         Ok(())
+    }
+
+    /// As [`stop`](Self::stop), because somebody wants it so: a policy that respects that does not start it again.
+    pub(super) fn stop_for_good(&self, signal: Option<i32>, timeout: Option<u64>) -> Result<Answer> {
+        self.lock().state.stopped = true;
+        self.stop(signal, timeout)
     }
 
     /// Asks the container to end, and makes it after the time it has for that. Returns when it has.

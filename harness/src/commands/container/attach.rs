@@ -1,15 +1,23 @@
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
 use anyhow::Context;
-use clap::Args;
-use harness_container::{Client, Raw, Request};
+use clap::{ArgAction, Args};
+use harness_container::{Client, Input, Raw, Request};
 use harness_runtime::{Stream, terminal_size};
 use signal_hook::{consts, iterator::Signals};
 
-use super::{run::ended, wait::wait};
+use super::{
+    detach_keys::{DetachKeys, Watch},
+    run::ended,
+    wait::wait,
+};
 use crate::{
     cli::Common,
     containers::Site,
@@ -25,6 +33,15 @@ pub struct AttachArgs {
     /// Leave standard input alone
     #[arg(long)]
     no_stdin: bool,
+    /// Keys that leave the container's terminal and not end it
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    detach_keys: DetachKeys,
+    /// Whether signals for this command are the container's
+    #[arg(
+        long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true"
+    )]
+    sig_proxy: bool,
     /// The container, by name or id
     container: String,
 }
@@ -35,23 +52,48 @@ pub fn run(args: &AttachArgs) -> Result {
     let (tty, stdin) = (record.configuration.tty, record.configuration.open_stdin && !args.no_stdin);
     let attached = site.supervisor(&record)?.attach(stdin).map_err(|error| Failure::Failed(error.into()))?;
     let raw = if tty && stdin { Raw::enter()? } else { None };
+    let left = Arc::new(AtomicBool::new(false));
     if stdin {
-        let mut input = attached.input()?;
+        let (input, left) = (attached.input()?, left.clone());
+        let watch = raw.is_some().then(|| Watch::new(args.detach_keys.clone()));
         // Reading the user's input cannot be interrupted; the thread ends with the program.
-        thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut input));
+        thread::spawn(move || pass_input(input, watch, &left));
     }
-    pass_signals(&site, &record.id, tty && io::stdout().is_terminal())?;
+    pass_signals(&site, &record.id, tty && io::stdout().is_terminal(), args.sig_proxy)?;
     let passed = attached.output(&mut |stream, bytes| match stream {
         Stream::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
         Stream::Stderr => io::stderr().write_all(bytes),
     });
     drop(raw);
     passed?;
+    if left.load(Ordering::Acquire) {
+        return Ok(());
+    }
     ended(wait(&site, &record.id).map_err(|error| Failure::Failed(error.into()))?)
 }
 
+/// Passes the user's input on until its end, or until the user leaves.
+fn pass_input(mut input: Input, mut watch: Option<Watch>, left: &AtomicBool) -> io::Result<()> {
+    let mut typed = io::stdin().lock();
+    let Some(watch) = &mut watch else { return io::copy(&mut typed, &mut input).map(drop) };
+    let mut buffer = [0; 4096];
+    loop {
+        let length = match typed.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let (passed, leaves) = watch.pass(&buffer[..length]);
+        input.write_all(&passed)?;
+        if leaves {
+            left.store(true, Ordering::Release);
+            return input.leave();
+        }
+    }
+}
+
 /// Signals for this program, and the size of its terminal, are the container's.
-fn pass_signals(site: &Site, id: &str, sized: bool) -> Result {
+fn pass_signals(site: &Site, id: &str, sized: bool, proxied: bool) -> Result {
     let (containers, id) = (site.containers.clone(), id.to_owned());
     let ask = move |request: &Request| {
         // The container may have ended meanwhile.
@@ -64,7 +106,8 @@ fn pass_signals(site: &Site, id: &str, sized: bool) -> Result {
     };
     resize(&ask);
     let taken = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP, consts::SIGQUIT, consts::SIGUSR1, consts::SIGUSR2];
-    let mut signals = Signals::new(taken.into_iter().chain([consts::SIGWINCH])).context("cannot handle signals")?;
+    let taken = taken.into_iter().filter(|_| proxied);
+    let mut signals = Signals::new(taken.chain([consts::SIGWINCH])).context("cannot handle signals")?;
     thread::spawn(move || {
         for signal in &mut signals {
             match signal {

@@ -4,6 +4,7 @@ mod attach;
 pub mod commit;
 pub mod cp;
 pub mod create;
+mod detach_keys;
 pub mod diff;
 mod environment;
 pub mod exec;

@@ -1,5 +1,5 @@
 use clap::Args;
-use harness_container::Status;
+use harness_container::{RestartPolicy, Status};
 
 use super::{create::Made, each, run::in_front, supervise};
 use crate::{
@@ -20,13 +20,20 @@ pub struct StartArgs {
     /// As --attach, and connect standard input, too
     #[arg(long, short)]
     interactive: bool,
+    /// Start what a restart policy would have running, for when the machine starts: with always all that were ever started,
+    /// with unless-stopped those that nobody stopped
+    #[arg(long, conflicts_with_all = ["attach", "interactive", "containers"])]
+    by_policy: bool,
     /// Containers, by name or id
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "by_policy", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub fn run(args: &StartArgs) -> Result {
     let site = Site::open(Place::choose(args.common.root.as_deref()))?;
+    if args.by_policy {
+        return start_by_policy(&site);
+    }
     if !args.attach && !args.interactive {
         return each(&args.containers, |name| start(&site, name));
     }
@@ -39,6 +46,23 @@ pub fn run(args: &StartArgs) -> Result {
     }
     let held = site.hold(&record)?;
     in_front(Made { site, record, held }, args.interactive)
+}
+
+fn start_by_policy(site: &Site) -> Result {
+    let mut names = Vec::new();
+    for (record, status) in site.containers.list()? {
+        let ended = matches!(status, Status::Dead | Status::Exited(_));
+        let wanted = match record.configuration.restart {
+            RestartPolicy::Always => ended,
+            RestartPolicy::UnlessStopped => ended && !site.containers.state(&record.id)?.0.stopped,
+            // As docker: what failed is started again by who looks after it, not by a start of the machine.
+            RestartPolicy::OnFailure(_) | RestartPolicy::No => false,
+        };
+        names.extend(wanted.then_some(record.name));
+    }
+    // The oldest first: others may share their namespaces.
+    names.reverse();
+    each(&names, |name| start(site, name))
 }
 
 /// Starts a container in the background; one that runs already is left as it is.
