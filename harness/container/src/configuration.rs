@@ -1,6 +1,6 @@
 //! What a container runs, and in what: everything that is known before it is started.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use harness_image::HealthCheck;
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,12 @@ pub enum MountSource {
         path: PathBuf,
         /// Whether an empty directory is made where nothing is.
         create: bool,
+        /// Whether mounts below it travel between host and container; private with all below by default.
+        #[serde(default)]
+        propagation: Propagation,
+        /// Whether what is mounted below it comes along.
+        #[serde(default = "comes_along")]
+        recursive: bool,
     },
     /// A volume, made where there is none.
     Volume {
@@ -173,6 +179,54 @@ pub enum MountSource {
         /// As of mount(8).
         options: Vec<String>,
     },
+}
+
+const fn comes_along() -> bool {
+    true
+}
+
+/// How mounts travel between a bind mount and its source (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Not at all.
+    Private,
+    /// Both ways.
+    Shared,
+    /// To the container.
+    Slave,
+    /// Not at all, also of what is mounted below.
+    #[default]
+    RPrivate,
+    /// Both ways, also of what is mounted below.
+    RShared,
+    /// To the container, also of what is mounted below.
+    RSlave,
+}
+
+impl Propagation {
+    /// Its name, as mount(8) has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Shared => "shared",
+            Self::Slave => "slave",
+            Self::RPrivate => "rprivate",
+            Self::RShared => "rshared",
+            Self::RSlave => "rslave",
+        }
+    }
+}
+
+impl FromStr for Propagation {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Private, Self::Shared, Self::Slave, Self::RPrivate, Self::RShared, Self::RSlave];
+        let found = all.into_iter().find(|propagation| propagation.name() == name);
+        found.ok_or_else(|| format!("{name:?} is no propagation; [r]private, [r]shared or [r]slave"))
+    }
 }
 
 /// Limits. Amounts of memory are in bytes.

@@ -128,13 +128,14 @@ fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
 }
 
 fn add_mount(config: &mut ContainerConfig, mount: &Mount, rootfs: &Path, volumes: &Volumes) -> Result<()> {
-    let bind = |source: PathBuf| Bind { source, target: mount.target.clone(), read_only: mount.read_only };
+    let bind = |source: PathBuf| Bind { read_only: mount.read_only, ..Bind::new(source, &mount.target) };
     match &mount.source {
-        MountSource::Bind { path, create } => {
+        MountSource::Bind { path, create, propagation, recursive } => {
             if *create && !path.exists() {
                 fs::create_dir_all(path).map_err(Error::io("create", path))?;
             }
-            config.binds.push(bind(path.clone()));
+            let propagation = propagation.name();
+            config.binds.push(Bind { propagation, recursive: *recursive, ..bind(path.clone()) });
         }
         MountSource::Volume { name, anonymous, fill } => {
             volumes.create(name, std::collections::BTreeMap::new(), *anonymous)?;

@@ -40,7 +40,8 @@ mod volumes;
 
 pub use client::{Attached, Client, Input};
 pub use configuration::{
-    Configuration, Device, Ipc, LogOptions, Mount, MountSource, Network, Resources, Seccomp, Share, Throttle,
+    Configuration, Device, Ipc, LogOptions, Mount, MountSource, Network, Propagation, Resources, Seccomp, Share,
+    Throttle,
 };
 pub use control::{Answer, Request};
 pub use error::{Error, Result};

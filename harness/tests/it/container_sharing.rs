@@ -1,6 +1,6 @@
 //! What containers share with the host and with each other, and what of the host they are given.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, thread, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command, thread, time::Duration};
 
 use crate::place::{Answer, Place};
 
@@ -189,4 +189,32 @@ fn privileged_labels_and_annotations_come_from_files_and_words() {
     let spec = fs::read(place.root().join("containers").join(id).join("spec.json")).unwrap();
     let spec: serde_json::Value = serde_json::from_slice(&spec).unwrap();
     assert_eq!(spec["annotations"]["k"], "v");
+}
+
+#[test]
+fn privileged_mounts_of_the_host_travel_where_that_is_asked_for() {
+    let place = Place::new();
+    let shared = place.dir.path().join("shared");
+    fs::create_dir_all(shared.join("below")).unwrap();
+    let mount = |arguments: &[&str]| assert!(Command::new("mount").args(arguments).status().unwrap().success());
+    let source = shared.to_str().unwrap();
+    mount(&["-t", "tmpfs", "shared", source]);
+    mount(&["--make-shared", source]);
+    for (name, options) in [("follows", ":rslave"), ("stays", "")] {
+        let volume = format!("{source}:/s{options}");
+        place.container(&["-d", "--name", name, "-v", &volume], &["host", "sleep", "1000"]).ok();
+    }
+    fs::create_dir(shared.join("later")).unwrap();
+    mount(&["-t", "tmpfs", "later", shared.join("later").to_str().unwrap()]);
+    let mounts = |name| place.with_words("exec", &[], &[name, "grep", "-c", " /s[ /]", "/proc/self/mounts"]).out;
+    let seen = (mounts("follows"), mounts("stays"));
+    // What is mounted there comes along at the start, unless that is not wanted.
+    let bind = |more: &str| {
+        let mount = format!("type=bind,source={source},target=/s{more}");
+        place.container(&["--rm", "--mount", &mount], &["host", "grep", "-c", " /s[ /]", "/proc/self/mounts"]).out
+    };
+    let (with, without) = (bind(""), bind(",bind-recursive=disabled"));
+    assert!(Command::new("umount").args(["-R", source]).status().unwrap().success());
+    assert_eq!(seen, ("2\n".to_owned(), "1\n".to_owned()));
+    assert_eq!((with.as_str(), without.as_str()), ("2\n", "1\n"));
 }

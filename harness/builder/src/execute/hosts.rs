@@ -62,7 +62,7 @@ pub fn lay(files: &[(PathBuf, String)], dir: &Path, root: &Path, mounts: &[Bind]
         }
         let source = dir.join(target.file_name().unwrap_or_default());
         fs::write(&source, text).map_err(Error::io("write", &source))?;
-        binds.push(Bind { source, target: target.clone(), read_only: true });
+        binds.push(Bind { read_only: true, ..Bind::new(source, target.clone()) });
     }
     Ok(binds)
 }
@@ -106,7 +106,7 @@ mod tests {
         symlink("../run/nowhere", root.path().join("etc/resolv.conf")).unwrap();
         fs::write(root.path().join("etc/hosts"), "").unwrap();
         assert_eq!(bound(&[]), 1);
-        let own = Bind { source: "/x".into(), target: "/etc".into(), read_only: true };
+        let own = Bind { read_only: true, ..Bind::new("/x", "/etc") };
         assert_eq!(bound(&[own]), 0);
     }
 }

@@ -142,7 +142,7 @@ impl Laid {
     }
 
     fn bind(&mut self, mount: &MountFlag, source: PathBuf, read_only: bool) {
-        self.binds.push(Bind { source, target: mount.target.clone(), read_only });
+        self.binds.push(Bind { read_only, ..Bind::new(source, mount.target.clone()) });
     }
 
     /// The tree that is bound. What is written to it never reaches the build context, a stage or an image.

@@ -167,7 +167,7 @@ impl Prepared {
         let source = dir.join("script");
         fs::write(&source, content).map_err(Error::io("write", &source))?;
         fs::set_permissions(&source, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", &source))?;
-        binds.push(Bind { source, target: target.into(), read_only: true });
+        binds.push(Bind { read_only: true, ..Bind::new(source, target) });
         Ok(binds)
     }
 

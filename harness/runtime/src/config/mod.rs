@@ -178,7 +178,7 @@ impl ContainerConfig {
     }
 }
 
-/// Something of the host that the container sees, with all that is mounted below it.
+/// Something of the host that the container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
     /// On the host; absolute.
@@ -187,6 +187,24 @@ pub struct Bind {
     pub target: PathBuf,
     /// Whether the container cannot change it, nor what is mounted below.
     pub read_only: bool,
+    /// How mounts travel between it and its source: `rprivate` and the like, see mount(8).
+    pub propagation: &'static str,
+    /// Whether what is mounted below it comes along.
+    pub recursive: bool,
+}
+
+impl Bind {
+    /// One that can be written to, with all that is mounted below; mounts do not travel.
+    #[must_use]
+    pub fn new(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+            propagation: "rprivate",
+            recursive: true,
+        }
+    }
 }
 
 /// An empty file system in memory.

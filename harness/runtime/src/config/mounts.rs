@@ -42,7 +42,8 @@ pub(super) fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>> {
     }
     for bind in &config.binds {
         let access = if bind.read_only { "rro" } else { "rw" };
-        mounts.push(mount(&bind.target, "bind", &bind.source, &["rbind", "rprivate", access])?);
+        let kind = if bind.recursive { "rbind" } else { "bind" };
+        mounts.push(mount(&bind.target, "bind", &bind.source, &[kind, bind.propagation, access])?);
     }
     Ok(mounts)
 }

@@ -113,7 +113,13 @@ fn born_in(pid: BorrowedFd<'_>, cloned: impl FnOnce() -> io::Result<Spawned>) ->
     let own = std::fs::File::open("/proc/self/ns/pid")?;
     enter(pid)?;
     let spawned = cloned();
-    enter(own.as_fd())?;
+    if let Err(error) = enter(own.as_fd()) {
+        if let Ok(spawned) = spawned {
+            let _ = rustix::process::pidfd_send_signal(&spawned.pidfd, rustix::process::Signal::KILL);
+            let _ = rustix::process::waitpid(Some(spawned.pid), rustix::process::WaitOptions::empty());
+        }
+        return Err(error.into());
+    }
     spawned
 }
 

@@ -53,10 +53,7 @@ fn privileged_targets_stay_in_the_image() {
         let script = format!("cat {0}/sub/file {0}/one; ls -A /link/t; touch /link/t/x", outside.path().display());
         let mut config = rootfs.shell(&script);
         let file = source.path().join("file");
-        config.binds = vec![
-            Bind { source: source.path().into(), target: "/link/sub".into(), read_only: false },
-            Bind { source: file, target: "/link/one".into(), read_only: false },
-        ];
+        config.binds = vec![Bind::new(source.path(), "/link/sub"), Bind::new(file, "/link/one")];
         config.tmpfs = vec![Tmpfs { target: "/link/t".into(), options: vec![] }];
         let output = run(&config);
         assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("boundbound", ""), "{link}");
@@ -71,7 +68,7 @@ fn privileged_targets_inside_proc_are_refused() {
     symlink("/proc/self/root/proc/self", rootfs.path().join("magic")).unwrap();
     for target in ["/link", "/link/kernel", "/magic", "/proc/self/attr"] {
         let mut config = rootfs.program(&["true"]);
-        config.binds = vec![Bind { source: source.path().into(), target: target.into(), read_only: false }];
+        config.binds = vec![Bind::new(source.path(), target)];
         let error = start(&config).unwrap_err().to_string();
         assert!(error.contains(target), "{error}");
     }
@@ -113,7 +110,7 @@ fn privileged_dangling_targets_are_refused() {
     let source = tempfile::tempdir().unwrap();
     symlink("/does/not/exist", rootfs.path().join("link")).unwrap();
     let mut config = rootfs.program(&["true"]);
-    config.binds = vec![Bind { source: source.path().into(), target: "/link".into(), read_only: false }];
+    config.binds = vec![Bind::new(source.path(), "/link")];
     assert!(start(&config).is_err());
     assert!(!rootfs.path().join("does").exists());
 }

@@ -117,8 +117,7 @@ fn privileged_devices_made_later_cannot_be_opened() {
     let script = "for d in /tmp /dev /dev/shm /bound /t; do mknod $d/made c 1 5 && head -c 1 $d/made 2>&1; done
         head -c 1 /etc/of-the-image 2>&1";
     let mut config = rootfs.shell(script);
-    config.binds =
-        vec![harness_runtime::config::Bind { source: bound.path().into(), target: "/bound".into(), read_only: false }];
+    config.binds = vec![harness_runtime::config::Bind::new(bound.path(), "/bound")];
     config.tmpfs = vec![harness_runtime::config::Tmpfs { target: "/t".into(), options: vec!["dev".into()] }];
     let output = run(&config);
     let said = text(&output.stdout);

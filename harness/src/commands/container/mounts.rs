@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness_container::{Mount, MountSource};
+use harness_container::{Mount, MountSource, Propagation};
 use harness_image::Image;
 
 use super::options::{ContainerOptions, bytes};
@@ -84,20 +84,25 @@ fn volume(text: &str) -> Result<Mount> {
         [source, target, options] => (*source, *target, *options),
         _ => return Err(wrong("it has too many colons; use --mount")),
     };
-    let (mut read_only, mut fill) = (false, true);
+    let (mut read_only, mut fill, mut propagation) = (false, true, None);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
             "nocopy" => fill = false,
-            // All mounts of a container are private and recursive, and there is no SELinux here to label anything for.
-            "rprivate" | "private" | "z" | "Z" => {}
-            _ => return Err(wrong(&format!("there is no option {option}"))),
+            // There is no SELinux here to label anything for.
+            "z" | "Z" => {}
+            option => match option.parse() {
+                Ok(way) => propagation = Some(way),
+                Err(_) => return Err(wrong(&format!("there is no option {option}"))),
+            },
         }
     }
     let source = if source.starts_with('/') || source.starts_with('.') {
         let path = std::path::absolute(source).map_err(|error| wrong(&error.to_string()))?;
-        MountSource::Bind { path, create: true }
+        MountSource::Bind { path, create: true, propagation: propagation.unwrap_or_default(), recursive: true }
+    } else if propagation.is_some() {
+        return Err(wrong("mounts travel between host and container in bind mounts only"));
     } else {
         MountSource::Volume { name: source.to_owned(), anonymous: false, fill }
     };
@@ -123,6 +128,7 @@ pub fn drawn_name() -> Result<String> {
 fn mount(text: &str) -> Result<Mount> {
     let wrong = |why: String| Failure::usage(format!("--mount {text:?}: {why}"));
     let (mut kind, mut source, mut target, mut read_only, mut fill) = ("volume", None, None, false, true);
+    let (mut propagation, mut recursive) = (Propagation::default(), true);
     let mut options = Vec::new();
     for field in text.split(',') {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
@@ -134,7 +140,9 @@ fn mount(text: &str) -> Result<Mount> {
             ("readonly" | "ro", "" | "true" | "1") => read_only = true,
             ("readonly" | "ro", "false" | "0") => read_only = false,
             ("volume-nocopy", "" | "true" | "1") => fill = false,
-            ("bind-propagation", "rprivate" | "private") => {}
+            ("bind-propagation", name) => propagation = name.parse().map_err(wrong)?,
+            ("bind-recursive", "enabled" | "writable" | "readonly") => recursive = true,
+            ("bind-recursive", "disabled") | ("bind-nonrecursive", "" | "true" | "1") => recursive = false,
             ("tmpfs-size", size) => {
                 let size = bytes(Some(size))?.unwrap_or_default();
                 options.push(format!("size={size}"));
@@ -145,7 +153,9 @@ fn mount(text: &str) -> Result<Mount> {
     }
     let target = target.ok_or_else(|| wrong("it has no target".to_owned()))?;
     let source = match (kind, source) {
-        ("bind", Some(path)) if path.starts_with('/') => MountSource::Bind { path: path.into(), create: false },
+        ("bind", Some(path)) if path.starts_with('/') => {
+            MountSource::Bind { path: path.into(), create: false, propagation, recursive }
+        }
         ("bind", _) => return Err(wrong("a bind mount needs source=, an absolute path".to_owned())),
         ("tmpfs", None) => MountSource::Tmpfs { options },
         ("tmpfs", Some(_)) => return Err(wrong("a tmpfs has no source".to_owned())),
@@ -161,11 +171,17 @@ mod tests {
 
     #[test]
     fn volumes_are_told_from_paths() {
-        let bind = |path: &str, create| MountSource::Bind { path: path.into(), create };
+        let bind = |path: &str, propagation| MountSource::Bind {
+            path: path.into(),
+            create: true,
+            propagation,
+            recursive: true,
+        };
         let named = |name: &str, fill| MountSource::Volume { name: name.into(), anonymous: false, fill };
         let cases = [
-            ("/a:/b", bind("/a", true), false),
-            ("/a:/b:ro", bind("/a", true), true),
+            ("/a:/b", bind("/a", Propagation::RPrivate), false),
+            ("/a:/b:ro", bind("/a", Propagation::RPrivate), true),
+            ("/a:/b:rslave", bind("/a", Propagation::RSlave), false),
             ("data:/b", named("data", true), false),
             ("data:/b:ro,nocopy", named("data", false), true),
         ];
@@ -173,22 +189,29 @@ mod tests {
             assert_eq!(volume(text).unwrap(), Mount { target: "/b".into(), source, read_only }, "{text}");
         }
         assert!(matches!(volume("/b").unwrap().source, MountSource::Volume { anonymous: true, .. }));
-        for text in ["/a:/b:rw:x", "/a:/b:loud"] {
+        for text in ["/a:/b:rw:x", "/a:/b:loud", "data:/b:rshared"] {
             assert!(volume(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn mounts_are_read_by_key() {
-        let read = mount("type=bind,source=/a,target=/b,readonly").unwrap();
-        let source = MountSource::Bind { path: "/a".into(), create: false };
+        let read =
+            mount("type=bind,source=/a,target=/b,readonly,bind-propagation=shared,bind-recursive=disabled").unwrap();
+        let source =
+            MountSource::Bind { path: "/a".into(), create: false, propagation: Propagation::Shared, recursive: false };
         assert_eq!(read, Mount { target: "/b".into(), source, read_only: true });
         let read = mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777").unwrap();
         assert_eq!(read.source, MountSource::Tmpfs { options: vec!["size=1048576".into(), "mode=1777".into()] });
         assert!(matches!(mount("target=/b").unwrap().source, MountSource::Volume { anonymous: true, .. }));
-        for text in
-            ["type=bind,target=/b", "type=nfs,target=/b", "source=x", "type=tmpfs,src=x,dst=/y", "target=/b,wrong"]
-        {
+        for text in [
+            "type=bind,target=/b",
+            "type=nfs,target=/b",
+            "source=x",
+            "type=tmpfs,src=x,dst=/y",
+            "target=/b,wrong",
+            "type=bind,source=/a,target=/b,bind-propagation=x",
+        ] {
             assert!(mount(text).is_err(), "{text}");
         }
     }
