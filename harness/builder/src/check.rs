@@ -13,12 +13,10 @@ pub use self::rule::{Rule, Warning};
 use self::{directive::Chosen, form::Form, stages::Stages};
 use crate::{
     BuildRequest, Error, Ignore, Result,
+    builtin::CHECK as ARGUMENT,
     dockerfile::Dockerfile,
     source::{Source, Span},
 };
-
-/// The build argument that says the same as the directive `check`, and wins over it.
-pub const ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Warnings as they are found.
 struct Findings<'a> {
@@ -56,6 +54,7 @@ pub struct Known<'a> {
 /// # Errors
 /// For a `check` directive that cannot be read, and for warnings where it says `error=true`.
 pub fn check(file: &Dockerfile, known: &Known<'_>) -> Result<Vec<Warning>> {
+    // It says the same as the directive, and wins over it.
     let argument = known.request.build_args.get(ARGUMENT).map(String::as_str);
     let chosen = match argument {
         Some(text) => Chosen::read(text).map_err(|why| {

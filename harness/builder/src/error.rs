@@ -56,6 +56,14 @@ pub enum Error {
         /// What it is.
         text: String,
     },
+    /// A build argument that is the builder's own has no sense.
+    #[error("the build argument {name} {why}")]
+    Argument {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        why: String,
+    },
     /// A context could not be fetched.
     #[error("cannot build from {address}: {why}")]
     Context {

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 mod archive;
+mod builtin;
 mod cache_key;
 mod check;
 mod context;
@@ -24,22 +25,25 @@ mod ignore;
 mod images;
 mod near;
 mod observe;
+mod outline;
 mod parse;
 mod received;
 mod source;
 mod stages;
 
+pub use builtin::{keeps_git_dir, switch};
 pub use check::{Rule, Warning, check_text};
 pub use contexts::{NamedContext, NamedContexts};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 pub use execute::{
-    BuildNetwork, BuildOutcome, BuildRequest, Builder, Entitlements, RunLimits, Secret, base_images, configure,
-    configure_on, is_network_of_a_build,
+    BuildNetwork, BuildOutcome, BuildRequest, Builder, CachedStep, Entitlements, RunLimits, Secret, base_images,
+    configure, configure_on, is_network_of_a_build,
 };
 pub use ignore::Ignore;
 pub use images::{Images, Stored};
 pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};
+pub use outline::{Outline, Parameter, Target, outline, targets};
 pub use parse::{parse, parse_named};
 pub use received::{Access, ReceivedContext, is_address};
 pub use source::{Source, Span};

@@ -1,6 +1,7 @@
 //! Build contexts that are no directory of this machine: streams, archives and Dockerfiles of the web, repositories.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -12,9 +13,9 @@ use storage_layer::{ApplyOptions, Devices, Limits, Owners, Whiteouts};
 use storage_sys::statfs;
 
 use crate::{
-    Error, Result, archive,
+    Error, Result, Secret, archive,
     context::{Jail, clean},
-    fetch::{Address, Downloads, git, http},
+    fetch::{Address, Downloads, git, http, without_user},
 };
 
 /// Longer texts are no Dockerfiles.
@@ -38,6 +39,8 @@ pub struct Access<'a> {
     pub cancel: &'a AtomicBool,
     /// Whether `.git` of a repository is a part of the context.
     pub keep_git_dir: bool,
+    /// Those of the build, by which servers may be told who asks.
+    pub secrets: &'a BTreeMap<String, Secret>,
 }
 
 impl ReceivedContext {
@@ -66,21 +69,22 @@ impl ReceivedContext {
     /// [`Error::Context`], and what cannot be unpacked.
     pub fn from_address(store: &Path, address: &str, access: &Access<'_>) -> Result<Self> {
         let (downloads, dir) = place(store)?;
-        let Some(address) = Address::of_context(address) else {
-            return Err(Error::Context { address: address.to_owned(), why: "it is no address".to_owned() });
-        };
+        let wrong = |why| Error::Context { address: without_user(address), why };
+        let address = Address::of_context(address).map_err(wrong)?;
+        let address = address.ok_or_else(|| wrong("it is no address".to_owned()))?;
         let fails = |why| Error::Context { address: address.to_string(), why };
         match &address {
             Address::File { url, .. } => {
                 let kept = dir.path().join("file");
-                http::download(url, &kept, access.cancel).map_err(fails)?;
+                http::download(url, access.secrets, &kept, access.cancel).map_err(fails)?;
                 Self::from_file(downloads, dir, &kept, &address.to_string())
             }
-            Address::Git { url, reference, subdirectory } => {
-                let git = git::Git { cancel: access.cancel, agent: access.agent };
-                let tree = git.resolve(url, reference).and_then(|commit| {
-                    let tree = git.check_out(dir.path(), url, reference, &commit, access.keep_git_dir)?;
-                    git::below(&tree, subdirectory)
+            Address::Git(repository) => {
+                let git = git::Git::new(repository, access.secrets, access.agent, access.cancel).map_err(fails)?;
+                let keep_git_dir = access.keep_git_dir || repository.keep_git_dir == Some(true);
+                let tree = git.resolve(repository).and_then(|commit| {
+                    let tree = git.check_out(dir.path(), repository, &commit, keep_git_dir)?;
+                    git::below(&tree, &repository.subdirectory)
                 });
                 Ok(Self { path: tree.map_err(fails)?, dockerfile: None, _dir: dir, _downloads: downloads })
             }
@@ -124,10 +128,10 @@ impl ReceivedContext {
 }
 
 /// Whether a context is fetched from elsewhere: `git://`, `ssh://`, `user@host:path`, `http://`, `https://`, and
-/// `github.com/` as docker has it.
+/// `github.com/` as docker has it; also one that asks for what cannot be had.
 #[must_use]
 pub fn is_address(text: &str) -> bool {
-    Address::of_context(text).is_some()
+    !matches!(Address::of_context(text), Ok(None))
 }
 
 fn place(store: &Path) -> Result<(Downloads, tempfile::TempDir)> {

@@ -1,5 +1,9 @@
 //! The arguments of `build`, and what it does.
 
+mod attestations;
+mod cache;
+mod call;
+mod metadata;
 mod output;
 mod progress;
 mod source;
@@ -12,20 +16,21 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use anyhow::Context;
 use clap::Args;
-use harness_builder::{BuildRequest, Builder, Entitlements, Error, NamedContexts, RunLimits};
+use harness_builder::{BuildOutcome, BuildRequest, Builder, Entitlements, Error, NamedContexts, RunLimits};
 use harness_image::Reference;
 
 use self::{
-    output::Output,
+    cache::{CacheFrom, CacheTo},
+    call::Call,
+    output::{Destinations, Output},
     progress::{Style, Teller},
     source::{Fetching, Named, Sources, sources},
 };
 use crate::{
     cli::{Common, OneDriver},
-    commands::{print, transfer::RegistryArgs},
-    engine::{Session, bases, bases::Everywhere},
+    commands::{container::ulimit, print, transfer::RegistryArgs},
+    engine::{Session, bases::Everywhere},
     failure::{Failure, Result},
     place::Place,
     say, size,
@@ -61,7 +66,10 @@ pub struct BuildArgs {
     /// The stage to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Only look for likely mistakes, by BuildKit's build checks; status 1 when there are any
+    /// What to do with the Dockerfile instead of a build
+    #[arg(long, value_name = "METHOD", default_value = "build")]
+    pub call: Call,
+    /// Only look for likely mistakes, by BuildKit's build checks; status 1 when there are any; as --call check
     #[arg(long)]
     pub check: bool,
     /// Run every instruction, whatever the cache has
@@ -70,6 +78,13 @@ pub struct BuildArgs {
     /// Run every instruction of these stages
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
+    /// A build cache to look into beside the store's own: a directory, or an image of a registry
+    #[arg(long, value_name = "NAME|type=local,src=DIR")]
+    pub cache_from: Vec<String>,
+    /// Where what the build has come to is written for later builds elsewhere; mode=max also of stages whose layers the
+    /// image does not have
+    #[arg(long, value_name = "NAME|type=local,dest=DIR[,mode=max]")]
+    pub cache_to: Vec<String>,
     /// A host that RUN steps know by name
     #[arg(long, value_name = "HOST:ADDRESS", value_parser = words::host)]
     pub add_host: Vec<(String, IpAddr)>,
@@ -85,15 +100,42 @@ pub struct BuildArgs {
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,
+    /// Write what was made to this file, as JSON: digests and names
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
     /// Memory limit of RUN steps, such as 512m
     #[arg(long, short, value_name = "BYTES")]
     pub memory: Option<String>,
+    /// Size of /dev/shm of RUN steps, such as 1g [default: 64m]
+    #[arg(long, value_name = "BYTES")]
+    pub shm_size: Option<String>,
+    /// A resource limit of RUN steps, as ulimit has them
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// The control group in which RUN steps have theirs, instead of the program's own
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<PathBuf>,
     /// Network of RUN steps: bridge, none (loopback only) or host; default is bridge where that can be had, else none
     #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = ["default", "bridge", "none", "host"])]
     pub network: String,
-    /// Where the result goes: type=local, tar, oci, docker or image [default: an image of the store]
+    /// Where the result goes: type=local, tar, oci, docker, image, registry or cacheonly [default: an image of the store]
     #[arg(long, short, value_name = "DIR|type=TYPE[,dest=PATH]")]
     pub output: Vec<String>,
+    /// Give the image to the registries of its names, too, as --output type=registry
+    #[arg(long)]
+    pub push: bool,
+    /// Make an image of the store, which is the default, also where --output names something else
+    #[arg(long)]
+    pub load: bool,
+    /// Attestations, which are not made: type=TYPE,disabled=true
+    #[arg(long, value_name = "type=TYPE,disabled=true")]
+    pub attest: Vec<String>,
+    /// Attestations of how the image came about, which are not made: false
+    #[arg(long, value_name = "false")]
+    pub provenance: Option<String>,
+    /// Attestations of what the image holds, which are not made: false
+    #[arg(long, value_name = "false")]
+    pub sbom: Option<String>,
     /// How progress is told
     #[arg(long, value_name = "STYLE", default_value = "auto")]
     pub progress: Style,
@@ -115,12 +157,22 @@ pub struct BuildArgs {
 
 pub fn run(args: &BuildArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
-    let outputs = args.output.iter().map(|output| Output::read(output)).collect::<Result<Vec<_>>>()?;
+    let outputs = Output::all(args)?;
+    let names = names(args, &outputs)?;
+    if names.is_empty() && outputs.iter().any(|output| matches!(output, Output::Registry(_))) {
+        return Err(Failure::usage("the image has no name to push it by; give it one with --tag"));
+    }
+    attestations::refuse(args)?;
+    let caches = args.cache_from.iter().map(|cache| CacheFrom::read(cache)).collect::<Result<Vec<_>>>()?;
+    let kept = args.cache_to.iter().map(|cache| CacheTo::read(cache)).collect::<Result<Vec<_>>>()?;
     let fetching = Fetching::new(args, &place)?;
     let sources = sources(args, &fetching)?;
     let mut request = request(args, &place, &sources, fetching.cancel()?)?;
-    let names = names(args, &outputs)?;
-    let is_image = outputs.is_empty() || outputs.iter().any(|output| matches!(output, Output::Image(_)));
+    let call = if args.check { Call::Check } else { args.call };
+    if matches!(call, Call::Outline | Call::Targets) {
+        return call::describe(call, &request);
+    }
+    let is_image = outputs.is_empty() || outputs.iter().any(Output::is_image);
     if is_image {
         request.tags.clone_from(&names);
     }
@@ -128,9 +180,10 @@ pub fn run(args: &BuildArgs) -> Result {
     let _held = session.store.lease()?;
     let images = Everywhere { registries: args.registry.options(), anew: args.pull };
     let builder = Builder::new(&session.layers).with_images(&images);
-    if args.check {
-        return check(&session, &builder, &request);
+    if call == Call::Check {
+        return call::check(&session, &builder, &request);
     }
+    caches.iter().try_for_each(|cache| cache.bring(&session.store, &args.registry))?;
     let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
     let mut named = Named::default();
     let built = named.bring(args, &session, &fetching).and_then(|contexts| {
@@ -139,10 +192,8 @@ pub fn run(args: &BuildArgs) -> Result {
     });
     named.end(&session)?;
     let built = built?;
-    if let Some(path) = &args.iidfile {
-        std::fs::write(path, built.image.id.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    outputs.iter().try_for_each(|output| output.write(&session, &built, &names))?;
+    kept.iter().try_for_each(|cache| cache.write(&session.store, &built, &args.registry))?;
+    deliver(args, &session, &built, (&outputs, &names))?;
     // It was made for what is written elsewhere only.
     if !is_image && built.image.references.is_empty() {
         session.store.remove(&built.image.id.to_string(), false)?;
@@ -156,10 +207,29 @@ pub fn run(args: &BuildArgs) -> Result {
     print(&format!("{}\n", built.image.id))
 }
 
+/// Brings the result to where it is wanted, and writes what is to be known of it.
+fn deliver(
+    args: &BuildArgs,
+    session: &Session,
+    built: &BuildOutcome,
+    (outputs, names): (&[Output], &[Reference]),
+) -> Result {
+    if let Some(path) = &args.iidfile {
+        metadata::write_id(path, &built.image)?;
+    }
+    let to = Destinations { session, names, registry: &args.registry, quiet: args.quiet };
+    let mut pushed = None;
+    for output in outputs {
+        pushed = output.write(&to, built)?.or(pushed);
+    }
+    let Some(path) = &args.metadata_file else { return Ok(()) };
+    let is_image = outputs.is_empty() || outputs.iter().any(Output::is_image);
+    metadata::write(path, pushed.as_ref().or(is_image.then_some(&built.image)), names)
+}
+
 fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<AtomicBool>) -> Result<BuildRequest> {
     let allows = |name: &str| args.allow.iter().any(|allowed| allowed == name);
     let allow = Entitlements { host_network: allows("network.host"), insecure: allows("security.insecure") };
-    let memory = args.memory.as_deref().map(size::parse).transpose().map_err(Failure::usage)?;
     Ok(BuildRequest {
         context: sources.context.clone(),
         dockerfile: Some(sources.dockerfile.clone()),
@@ -174,7 +244,7 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
         contexts: NamedContexts::new(),
         tags: Vec::new(),
         no_cache: args.no_cache,
-        limits: RunLimits { memory },
+        limits: limits(args)?,
         network: words::network(&args.network),
         networks: Some(place.networks()),
         secrets: args.secret.iter().map(|secret| words::secret(secret)).collect::<Result<_>>()?,
@@ -185,35 +255,25 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
     })
 }
 
-/// Those of `--tag`, and those that outputs give.
-fn names(args: &BuildArgs, outputs: &[Output]) -> Result<Vec<Reference>> {
-    let of_output = |output: &Output| match output {
-        Output::Image(Some(name)) => name.split(',').map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
-    let names = args.tag.iter().cloned().chain(outputs.iter().flat_map(of_output));
-    Ok(names.map(|name| Reference::parse(&name)).collect::<harness_image::Result<_>>()?)
+fn limits(args: &BuildArgs) -> Result<RunLimits> {
+    let size = |text: &Option<String>| text.as_deref().map(size::parse).transpose().map_err(Failure::usage);
+    Ok(RunLimits {
+        memory: size(&args.memory)?,
+        shm_size: size(&args.shm_size)?,
+        ulimits: args.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
+        cgroup_parent: args.cgroup_parent.clone(),
+    })
 }
 
-/// Prints what the build checks find.
-fn check(session: &Session, builder: &Builder<'_>, request: &BuildRequest) -> Result {
-    let text = match (&request.dockerfile_text, &request.dockerfile) {
-        (Some(text), _) => Some(text.clone()),
-        // One that is missing is the builder's to name. A pipe of the shell's can be read once.
-        (None, Some(path)) if path.is_file() => std::fs::read(path).ok(),
-        (None, _) => None,
-    };
-    if let Some(text) = text {
-        bases::ensure_built_in(&session.store, &text, request)?;
+/// Those of `--tag`, and those that outputs give.
+fn names(args: &BuildArgs, outputs: &[Output]) -> Result<Vec<Reference>> {
+    let mut names = args.tag.iter().map(|name| Reference::parse(name)).collect::<harness_image::Result<Vec<_>>>()?;
+    for name in outputs.iter().flat_map(Output::names) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
     }
-    let found = builder.check(request).map_err(failed)?;
-    for warning in &found {
-        print(&format!("{warning}\n"))?;
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::failed(format!("build checks found {}", found.len())))
+    Ok(names)
 }
 
 /// What is wrong with the Dockerfile or what it runs is status 1; all else is about the environment.

@@ -98,7 +98,7 @@ fn privileged_archives_are_compressed_and_named_as_asked() {
 #[test]
 fn privileged_what_cannot_be_met_is_refused_by_name() {
     let place = place();
-    build(&place, &["-o", "type=image,push=true"]).status_is(2).says("cannot push");
+    build(&place, &["-o", "type=image,push=true"]).status_is(2).says("no name to push it by");
     build(&place, &["-o", "type=zip,dest=x"]).status_is(2).says("no type \"zip\"");
     build(&place, &["--platform", "linux/s390x"]).status_is(1).says("cannot build for linux/s390x");
     build(&place, &["--platform", "linux"]).ok();

@@ -7,6 +7,7 @@ mod bombs;
 mod browser;
 mod build_contexts;
 mod build_features;
+mod build_flags;
 mod build_network;
 mod build_outputs;
 mod compare;

@@ -38,9 +38,10 @@ struct Run {
 
 impl<'a> Stages<'a> {
     pub fn new(file: &'a Dockerfile, known: &'a Known<'a>, findings: &'a Findings<'a>) -> Self {
+        let target = known.request.target.as_deref();
         // What cannot be expanded is the build's to say.
-        let global = global_args(file, &known.request.build_args).unwrap_or_default();
-        let defaults = global_args(file, &BTreeMap::new()).unwrap_or_default();
+        let global = global_args(file, &known.request.build_args, target).unwrap_or_default();
+        let defaults = global_args(file, &BTreeMap::new(), target).unwrap_or_default();
         Self { file, known, findings, global, defaults, done: Vec::new() }
     }
 

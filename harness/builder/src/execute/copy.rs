@@ -15,13 +15,13 @@ use storage_layer::{
 use storage_sys::userns;
 
 use self::{mode::Mode, place::Placing};
-use super::{Build, config::State, files::Files, owner::find as find_owner, remote::Remote, step::Step};
+use super::{Build, config::State, files::Files, layer::Ground, owner::find as find_owner, remote::Remote, step::Step};
 use crate::{
     Error, Ignore, Result, Span,
     context::{Found, Jail, clean, find, has_wildcards, is_pattern, walk},
     dockerfile::{Kind, Transfer, Word},
     expand::Reading,
-    fetch::Address,
+    fetch::{Address, without_user},
     ignore::Pattern,
 };
 
@@ -44,7 +44,7 @@ pub struct Prepared {
     excluding: Ignore,
     /// The directories above a source come with it.
     parents: bool,
-    /// Links in the target's path are not followed.
+    /// The layer is made on nothing, so that links and directories of those below have no part in it.
     link: bool,
     /// Archives are unpacked.
     unpack: bool,
@@ -55,6 +55,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What its layer is made on.
+    pub const fn ground(&self) -> Ground {
+        if self.link { Ground::Nothing } else { Ground::Stage }
+    }
+
     /// Files of this machine become root's.
     const fn keeps_owners(&self) -> bool {
         matches!(self.other, Some(Files::State(_)))
@@ -111,7 +116,8 @@ impl Build<'_> {
 
     /// The step's key: what is said, and what the files are.
     pub fn copy_key(&self, state: &State, step: Step<'_>, copy: &Prepared) -> Result<Digest> {
-        let mut key = state.key(if copy.unpack { "ADD" } else { "COPY" });
+        let word = if copy.unpack { "ADD" } else { "COPY" };
+        let mut key = if copy.link { State::scratch().key(word) } else { state.key(word) };
         key.add(copy.target.as_os_str().as_bytes());
         key.add(&[copy.into_directory, copy.parents, copy.link].map(u8::from));
         key.add(copy.owner.as_deref().unwrap_or_default().as_bytes());
@@ -160,7 +166,6 @@ impl Build<'_> {
             ..CopyOptions::default()
         };
         let placing = Placing { step, copy, to: &to, target: clean(&copy.target), options };
-        placing.check_links()?;
         self.with_source(step, copy, |from, ignore| {
             let all = find_all(from, step, copy, ignore)?;
             let several = all.len() + copy.inline.len() > 1;
@@ -252,7 +257,8 @@ fn remote(step: Step<'_>, state: &State, is_add: bool, sources: &mut Vec<(String
     let mut remote = Vec::new();
     let mut here = Vec::new();
     for (text, span) in sources.drain(..) {
-        match Address::read(&text) {
+        let fails = |why| step.wrong(span, format!("cannot fetch {}: {why}", without_user(&text)));
+        match Address::read(&text).map_err(fails)? {
             None => here.push((text, span)),
             Some(_) if !is_add => {
                 return Err(step.wrong(span, format!("COPY takes files of the build context; write ADD for {text}")));

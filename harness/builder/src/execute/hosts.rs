@@ -9,20 +9,17 @@ use harness_network::{Dns, host_resolv_conf, resolv_conf};
 use harness_runtime::config::Bind;
 
 use super::{BuildRequest, network::Place};
-use crate::{Error, Result, context::Jail};
+use crate::{Error, Result, builtin, context::Jail};
 
 /// What commands see the machine called, as with BuildKit.
 pub const HOSTNAME: &str = "buildkitsandbox";
-
-/// The build argument that says otherwise.
-pub const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLVER: &str = "/etc/resolv.conf";
 
 /// The name of the machine in a build.
 pub fn hostname(request: &BuildRequest) -> &str {
-    request.build_args.get(HOSTNAME_ARGUMENT).map_or(HOSTNAME, String::as_str)
+    request.build_args.get(builtin::HOSTNAME).map_or(HOSTNAME, String::as_str)
 }
 
 /// Which of these files a command has of its own, and what is in them. Without a network and without hosts to know, it
@@ -92,7 +89,7 @@ mod tests {
         let found = files(&request, &Place::Alone).unwrap();
         assert_eq!(found.len(), 1);
         assert!(found[0].1.contains("localhost buildkitsandbox\n") && found[0].1.ends_with("10.0.0.7\tdb\n"));
-        request.build_args.insert(HOSTNAME_ARGUMENT.to_owned(), "other".to_owned());
+        request.build_args.insert(builtin::HOSTNAME.to_owned(), "other".to_owned());
         assert!(files(&request, &Place::Host).unwrap()[0].1.contains("localhost other\n"));
     }
 

@@ -2,14 +2,15 @@
 
 use std::{
     path::Path,
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
-use harness_image::{CacheEntry, PrepareOptions};
-use storage_driver::{LayerId, MountMode, Timestamp};
+use harness_image::{CacheEntry, ChainId, LayerBlob, PrepareOptions};
+use storage_driver::{DiffStats, LayerId, MountMode, Timestamp, Usage};
 use storage_layer::Digest;
 
-use super::{Build, config::State, epoch};
+use super::{Build, CachedStep, config::State, epoch};
 use crate::{Error, LayerSummary, Result, StepTimes, cache_key::KeyMaker, context::Jail};
 
 /// How often steps are made durable at least: together with others where they are quick, and alone where losing them would be a loss.
@@ -22,73 +23,127 @@ pub struct Made {
     pub layer: Option<LayerSummary>,
 }
 
+/// What a step's layer is made on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// All that the stage has.
+    Stage,
+    /// Nothing: what it holds comes on top of the stage's files when it is done, whatever these are (`COPY --link`).
+    Nothing,
+}
+
+/// A step that makes a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    pub key: Digest,
+    pub text: &'a str,
+    pub ground: Ground,
+}
+
+/// A layer that is in the store.
+struct Stored {
+    blob: LayerBlob,
+    chain: ChainId,
+    summary: LayerSummary,
+}
+
 impl Build<'_> {
     /// The layer of the step with this key, made by `change` unless an earlier build made it.
-    pub fn layer(
-        &self,
-        state: &mut State,
-        key: Digest,
-        text: &str,
-        change: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<Made> {
-        let key = self.with_epoch(key);
+    pub fn layer(&self, state: &mut State, task: Task<'_>, change: impl FnOnce(&Path) -> Result<()>) -> Result<Made> {
+        let key = self.with_epoch(task.key);
         if !state.no_cache
-            && let Some(entry) = self.cached(&key)?
+            && let Some((entry, layer)) = self.cached(&key)?
         {
-            return self.reuse(state, text, entry);
+            self.record(key, state, &entry);
+            state.chain = Some(ChainId::on(state.chain.as_ref(), &layer.diff_id));
+            state.layers.push(layer);
+            self.remember(state, task.text, entry.created)?;
+            return Ok(Made { cached: true, times: StepTimes::default(), layer: None });
         }
         self.networks.begin(self.request.network);
         let mut times = StepTimes::default();
+        let made = match task.ground {
+            Ground::Stage => self.make(state, &mut times, change)?,
+            Ground::Nothing => self.make_apart(state, &mut times, change)?,
+        };
+        let entry = CacheEntry {
+            instruction: task.text.to_owned(),
+            layer: Some(made.blob.clone()),
+            chain: Some(made.chain),
+            created: self.epoch.unwrap_or(self.now),
+            notes: std::collections::BTreeMap::new(),
+        };
+        self.layers.store().cache().put(&key, &entry)?;
+        self.record(key, state, &entry);
+        if !self.request.settle_once {
+            self.layers.settle_after(AT_LEAST)?;
+        }
+        state.layers.push(made.blob);
+        state.chain = Some(made.chain);
+        self.remember(state, task.text, entry.created)?;
+        Ok(Made { cached: false, times, layer: Some(made.summary) })
+    }
+
+    /// On top of the stage.
+    fn make(&self, state: &State, times: &mut StepTimes, change: impl FnOnce(&Path) -> Result<()>) -> Result<Stored> {
         let started = Instant::now();
         let parent = self.lay_out(state)?;
         let id = self.layers.prepare(parent.as_ref(), &PrepareOptions::default())?;
         times.prepare = started.elapsed();
-        let committed = self.change(&id, &mut times, change).and_then(|()| {
+        let committed = self.change(&id, times, change).and_then(|()| {
             let committed = self.layers.commit(&id, state.chain.as_ref())?;
             times.diff = committed.times.diff;
             times.commit = committed.times.usage + committed.times.seal;
             Ok(committed)
         });
-        let committed = committed.inspect_err(|_| {
-            // The first error is what the user must hear; what cannot be removed now goes at the next opening.
-            if let Err(error) = self.layers.discard(&id) {
-                tracing::warn!(layer = %id, %error, "the layer of a failed step could not be removed");
-            }
-        })?;
-        let layer = LayerSummary {
-            diff_id: committed.blob.diff_id,
-            size: committed.stats.size,
-            content: committed.stats.content,
-            entries: committed.stats.entries,
-            exclusive: committed.usage.exclusive,
-            copied_up: committed.usage.copied_up,
-        };
-        let entry = CacheEntry {
-            instruction: text.to_owned(),
-            layer: Some(committed.blob.clone()),
-            chain: Some(committed.chain),
-            created: self.epoch.unwrap_or(self.now),
-            notes: std::collections::BTreeMap::new(),
-        };
-        self.layers.store().cache().put(&key, &entry)?;
-        if !self.request.settle_once {
-            self.layers.settle_after(AT_LEAST)?;
+        // The first error is what the user must hear; what cannot be removed now goes at the next opening.
+        let committed = committed.inspect_err(|_| self.give_up(&id))?;
+        let summary = summary(&committed.blob, &committed.stats, &committed.usage);
+        Ok(Stored { blob: committed.blob, chain: committed.chain, summary })
+    }
+
+    /// On nothing, and then once more on the stage: what it holds does not depend on the stage, and so neither does its
+    /// key.
+    fn make_apart(
+        &self,
+        state: &State,
+        times: &mut StepTimes,
+        change: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Stored> {
+        let started = Instant::now();
+        let id = self.layers.prepare(None, &PrepareOptions::default())?;
+        times.prepare = started.elapsed();
+        let exported = self.change(&id, times, change).and_then(|()| {
+            let started = Instant::now();
+            let exported = self.layers.export(&id)?;
+            times.diff = started.elapsed();
+            Ok(exported)
+        });
+        let (blob, stats) = exported.inspect_err(|_| self.give_up(&id))?;
+        self.layers.discard(&id)?;
+        let started = Instant::now();
+        self.lay_out(state)?;
+        let (chain, layer) = self.layers.ensure_on(state.chain.as_ref(), &blob)?;
+        let usage = self.layers.driver().usage(&layer)?;
+        times.commit = started.elapsed();
+        Ok(Stored { summary: summary(&blob, &stats, &usage), blob, chain })
+    }
+
+    fn give_up(&self, id: &LayerId) {
+        if let Err(error) = self.layers.discard(id) {
+            tracing::warn!(layer = %id, %error, "the layer of a failed step could not be removed");
         }
-        state.layers.push(committed.blob);
-        state.chain = Some(committed.chain);
-        self.remember(state, text, entry.created)?;
-        Ok(Made { cached: false, times, layer: Some(layer) })
     }
 
-    fn cached(&self, key: &Digest) -> Result<Option<CacheEntry>> {
-        Ok(self.layers.store().cache().get(key)?.filter(|entry| entry.layer.is_some() && entry.chain.is_some()))
+    /// Keeps what the step has come to, for caches elsewhere.
+    fn record(&self, key: Digest, state: &State, entry: &CacheEntry) {
+        let step = CachedStep { key, below: state.chain, entry: entry.clone() };
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(key, step);
     }
 
-    fn reuse(&self, state: &mut State, text: &str, entry: CacheEntry) -> Result<Made> {
-        state.layers.extend(entry.layer);
-        state.chain = entry.chain;
-        self.remember(state, text, entry.created)?;
-        Ok(Made { cached: true, times: StepTimes::default(), layer: None })
+    fn cached(&self, key: &Digest) -> Result<Option<(CacheEntry, LayerBlob)>> {
+        let entry = self.layers.store().cache().get(key)?.filter(|entry| entry.chain.is_some());
+        Ok(entry.and_then(|entry| entry.layer.clone().map(|layer| (entry, layer))))
     }
 
     fn remember(&self, state: &mut State, text: &str, created: Timestamp) -> Result<()> {
@@ -151,5 +206,16 @@ impl Build<'_> {
         times.mount += started.elapsed();
         changed?;
         Ok(closed?)
+    }
+}
+
+fn summary(blob: &LayerBlob, stats: &DiffStats, usage: &Usage) -> LayerSummary {
+    LayerSummary {
+        diff_id: blob.diff_id,
+        size: stats.size,
+        content: stats.content,
+        entries: stats.entries,
+        exclusive: usage.exclusive,
+        copied_up: usage.copied_up,
     }
 }

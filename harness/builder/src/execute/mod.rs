@@ -1,5 +1,6 @@
 //! Carrying a Dockerfile out.
 
+mod arguments;
 mod config;
 mod configure;
 mod copy;
@@ -12,6 +13,7 @@ mod network;
 mod owner;
 pub mod platform;
 mod remote;
+mod request;
 mod run;
 mod schedule;
 mod stage;
@@ -19,8 +21,7 @@ mod step;
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
-    net::IpAddr,
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -29,17 +30,20 @@ use std::{
     time::SystemTime,
 };
 
-use harness_image::{Configuration, Image, Layers, Reference};
-use storage_driver::{Bytes, Timestamp};
+use harness_image::{CacheEntry, ChainId, Configuration, Image, Layers};
+use storage_driver::Timestamp;
+use storage_layer::Digest;
 
+pub use self::arguments::global_args;
 pub use self::config::{PREDEFINED, State};
 use self::network::Networks;
 pub use self::network::{BuildNetwork, is_network_of_a_build};
+pub use self::request::{BuildRequest, Entitlements, RunLimits, Secret};
 pub use self::step::Step;
 use crate::{
     Error, Ignore, Images, NamedContexts, Observer, Result, StepReport, Stored, Warning, check,
     context::{Jail, read_most, read_regular},
-    dockerfile::{Dockerfile, Kind, Stage},
+    dockerfile::{Dockerfile, Stage},
     fetch::Downloads,
     parse_named,
     stages::{Origin, Plan, names_of_sources, plan},
@@ -48,97 +52,6 @@ use crate::{
 /// Longer files are neither a Dockerfile nor a .dockerignore.
 const MOST_TEXT: u64 = 16 << 20;
 
-/// Limits for the commands of RUN.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct RunLimits {
-    /// Memory.
-    pub memory: Option<Bytes>,
-}
-
-/// What a Dockerfile may do beyond a sandbox, by the names of BuildKit's entitlements.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Entitlements {
-    /// `network.host`: `RUN --network=host`
-    pub host_network: bool,
-    /// `security.insecure`: `RUN --security=insecure`
-    pub insecure: bool,
-}
-
-/// Something that a command may see and that never gets into an image.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// What is in a file.
-    File(PathBuf),
-    /// This.
-    Value(Vec<u8>),
-}
-
-/// Without the value, which has no place in a log.
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Value(_) => f.write_str("Value"),
-        }
-    }
-}
-
-impl Secret {
-    fn read(&self) -> Result<Vec<u8>> {
-        match self {
-            Self::File(path) => fs::read(path).map_err(Error::io("read the secret", path)),
-            Self::Value(value) => Ok(value.clone()),
-        }
-    }
-}
-
-/// What to build.
-#[derive(Debug, Clone, Default)]
-pub struct BuildRequest {
-    /// The build context, a directory.
-    pub context: PathBuf,
-    /// The Dockerfile; `Dockerfile` in the context by default.
-    pub dockerfile: Option<PathBuf>,
-    /// What it says, where it is no file.
-    pub dockerfile_text: Option<Vec<u8>>,
-    /// The stage to build; the last by default.
-    pub target: Option<String>,
-    /// What to build for; this machine's platform by default, and the only one that can be.
-    pub platforms: Vec<String>,
-    /// `--build-arg`.
-    pub build_args: BTreeMap<String, String>,
-    /// Labels for the image.
-    pub labels: BTreeMap<String, String>,
-    /// What names of the Dockerfile mean, before stages and images.
-    pub contexts: NamedContexts,
-    /// Names for the image.
-    pub tags: Vec<Reference>,
-    /// Whether earlier builds' layers may not be used.
-    pub no_cache: bool,
-    /// Names or numbers of stages for which they may not be used.
-    pub no_cache_stages: Vec<String>,
-    /// Limits for RUN.
-    pub limits: RunLimits,
-    /// The network of RUN, unless it says otherwise itself.
-    pub network: BuildNetwork,
-    /// Where the bridge of this data directory is kept; without it there is none.
-    pub networks: Option<PathBuf>,
-    /// Further hosts that commands know: name and address.
-    pub hosts: Vec<(String, IpAddr)>,
-    /// What a Dockerfile may ask for.
-    pub allow: Entitlements,
-    /// For `RUN --mount=type=secret`, by id.
-    pub secrets: BTreeMap<String, Secret>,
-    /// Sockets of agents for `RUN --mount=type=ssh`, by id.
-    pub ssh: BTreeMap<String, PathBuf>,
-    /// How many stages may be built at the same time; one for 0.
-    pub jobs: usize,
-    /// Makes layers durable when it ends and not every second, too: so what the disk has to do is no matter of how fast the machine is.
-    pub settle_once: bool,
-    /// Set from another thread to stop the build.
-    pub cancel: Arc<AtomicBool>,
-}
-
 /// What was built.
 #[derive(Debug)]
 pub struct BuildOutcome {
@@ -146,6 +59,19 @@ pub struct BuildOutcome {
     pub image: Image,
     /// Every instruction that was carried out, in order.
     pub steps: Vec<StepReport>,
+    /// What the steps that make layers came to, for a cache elsewhere.
+    pub cache: Vec<CachedStep>,
+}
+
+/// A step of a build as the cache has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedStep {
+    /// The step and all that it depends on.
+    pub key: Digest,
+    /// What its layer came to stand on.
+    pub below: Option<ChainId>,
+    /// What it made.
+    pub entry: CacheEntry,
 }
 
 /// Builds images on one driver.
@@ -189,6 +115,8 @@ struct Build<'a> {
     halt: Arc<AtomicBool>,
     downloads: OnceLock<Downloads>,
     networks: Networks,
+    /// What steps came to, by their keys.
+    records: Mutex<BTreeMap<Digest, CachedStep>>,
 }
 
 impl<'a> Builder<'a> {
@@ -212,7 +140,7 @@ impl<'a> Builder<'a> {
     pub fn build(&self, request: &BuildRequest, observer: &mut dyn Observer) -> Result<BuildOutcome> {
         let build = Build::start(self.layers, self.images, BuildStart::Build, request)?;
         build.check()?.iter().for_each(|warning| observer.warning(&warning.to_string()));
-        build.warn_of_unused_arguments(observer);
+        arguments::warn(&build, observer)?;
         let batch = self.layers.batch();
         let built = schedule::all(&build, observer);
         let (built, settled) = build.networks.give_back_during(observer, || {
@@ -252,7 +180,7 @@ impl<'a> Build<'a> {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let file = parse_named(&file_name, &source)?;
         let ignore = read_ignore(&path, &context)?;
-        let global = global_args(&file, &request.build_args)?;
+        let global = global_args(&file, &request.build_args, request.target.as_deref())?;
         let mut known = BTreeMap::new();
         let plan = plan(&file, request.target.as_deref(), &global, &request.contexts, &mut |stage, name| {
             if !known.contains_key(name) {
@@ -288,6 +216,7 @@ impl<'a> Build<'a> {
             halt: Arc::default(),
             downloads: OnceLock::new(),
             networks,
+            records: Mutex::default(),
         })
     }
 
@@ -313,22 +242,6 @@ impl<'a> Build<'a> {
     fn check(&self) -> Result<Vec<Warning>> {
         let image = |name: &str| Some(State::of_image(&self.layers.store().resolve(name).ok()?));
         check::check(&self.file, &check::Known { request: self.request, ignore: &self.ignore, image: &image })
-    }
-
-    /// A build argument that no ARG takes is a mistake, most likely in its name.
-    fn warn_of_unused_arguments(&self, observer: &mut dyn Observer) {
-        let instructions = self.file.stages.iter().flat_map(|stage| &stage.instructions).chain(&self.file.global_args);
-        let mut declared: Vec<&str> = PREDEFINED.to_vec();
-        declared.push(epoch::NAME);
-        for instruction in instructions {
-            if let Kind::Arg(arguments) = &instruction.kind {
-                declared.extend(arguments.iter().map(|argument| argument.name.text.as_str()));
-            }
-        }
-        let is_ours = |name: &&String| name.starts_with("BUILDKIT_") || declared.contains(&name.as_str());
-        for name in self.request.build_args.keys().filter(|name| !is_ours(name)) {
-            observer.warning(&format!("no ARG takes the build argument {name}"));
-        }
     }
 
     fn stopped(&self) -> Result<()> {
@@ -364,7 +277,8 @@ impl<'a> Build<'a> {
         let created = self.time(&state);
         let (config, layers) = state.into_image(created)?;
         let image = self.layers.store().put_tagged(config, layers, &self.request.tags)?;
-        Ok(BuildOutcome { image, steps })
+        let records = std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(BuildOutcome { image, steps, cache: records.into_values().collect() })
     }
 }
 
@@ -389,7 +303,7 @@ pub fn base_images(
     build_args: &BTreeMap<String, String>,
 ) -> Result<Vec<String>> {
     let file = parse_named(name, source)?;
-    let global = global_args(&file, build_args)?;
+    let global = global_args(&file, build_args, target)?;
     let plan = plan(&file, target, &global, &NamedContexts::new(), &mut |_, _| Ok(Vec::new()))?;
     let names = plan.stages.iter().filter_map(|number| match &plan.bases[*number] {
         Origin::Image(name) => Some(name.clone()),
@@ -453,37 +367,4 @@ fn first_ignore(own: Option<PathBuf>, context: &Jail) -> Result<Ignore> {
         }
     }
     Ok(Ignore::default())
-}
-
-/// ARGs before the first FROM, for FROM lines and for stages that declare them again.
-pub fn global_args(file: &Dockerfile, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-    let mut known: BTreeMap<String, String> = platform_args();
-    for instruction in &file.global_args {
-        let Kind::Arg(arguments) = &instruction.kind else { continue };
-        let step = Step { source: &file.source, escape: file.directives.escape, instruction };
-        for argument in arguments {
-            let name = &argument.name.text;
-            let value = match (given.get(name), &argument.value) {
-                (Some(given), _) => Some(given.clone()),
-                (None, Some(default)) => Some(step.expand(default, &known)?),
-                (None, None) => None,
-            };
-            known.extend(value.map(|value| (name.clone(), value)));
-        }
-    }
-    Ok(known)
-}
-
-/// What BuildKit sets by itself (Dockerfile reference, "Automatic platform ARGs in the global scope").
-fn platform_args() -> BTreeMap<String, String> {
-    let platform = platform::ours();
-    let (os, arch) = platform.split_once('/').unwrap_or(("linux", ""));
-    let mut args = BTreeMap::new();
-    for side in ["TARGET", "BUILD"] {
-        args.insert(format!("{side}PLATFORM"), platform.clone());
-        args.insert(format!("{side}OS"), os.to_owned());
-        args.insert(format!("{side}ARCH"), arch.to_owned());
-        args.insert(format!("{side}VARIANT"), String::new());
-    }
-    args
 }

@@ -21,7 +21,7 @@ use self::{
 };
 use super::{Build, Secret, config::State, copy::keep, files::Files, step::Step};
 use crate::{
-    Error, Ignore, Result,
+    Error, Ignore, Result, builtin,
     cache_key::KeyMaker,
     context::{Found, Jail, clean, walk},
 };
@@ -195,6 +195,8 @@ impl Laid {
     fn cache(&mut self, build: &Build<'_>, id: &str, sharing: Sharing) -> Result<PathBuf> {
         let caches = build.layers.store().root().join("cache-mounts");
         fs::create_dir_all(&caches).map_err(Error::io("create", &caches))?;
+        let namespace = build.request.build_args.get(builtin::CACHE_NAMESPACE).filter(|name| !name.is_empty());
+        let id = namespace.map_or_else(|| id.to_owned(), |namespace| format!("{namespace}/{id}"));
         let name = Digest::of(id.as_bytes()).hex();
         for number in 0.. {
             let name = if number == 0 { name.clone() } else { format!("{name}-{number}") };

@@ -9,7 +9,7 @@ use crate::{
     Result, Span,
     cache_key::KeyMaker,
     context::Found,
-    fetch::{Address, git, http},
+    fetch::{Address, Repository, git, http},
 };
 
 /// A source of ADD that is not in the build context; it is fetched when something needs it, once.
@@ -18,8 +18,6 @@ pub struct Remote {
     span: Span,
     /// What `--checksum` says of a file.
     checksum: Option<Digest>,
-    /// What it says of a repository.
-    wanted_commit: Option<String>,
     commit: OnceCell<String>,
     fetched: OnceCell<Fetched>,
     keep_git_dir: bool,
@@ -34,28 +32,34 @@ struct Fetched {
 
 impl Remote {
     /// Reads the flags that are about it.
-    pub fn new(step: Step<'_>, address: Address, span: Span, checksum: Option<&str>) -> Result<Self> {
-        let keep_git_dir = step.instruction.flag("keep-git-dir").is_some_and(crate::dockerfile::Flag::is_on);
-        let (mut digest, mut wanted_commit) = (None, None);
-        match (&address, checksum) {
+    pub fn new(step: Step<'_>, mut address: Address, span: Span, checksum: Option<&str>) -> Result<Self> {
+        let flag = step.instruction.flag("keep-git-dir").map(crate::dockerfile::Flag::is_on);
+        let (mut digest, mut keep_git_dir) = (None, flag.unwrap_or(false));
+        match (&mut address, checksum) {
+            (Address::File { .. }, _) if keep_git_dir => {
+                return Err(step.wrong(step.place_of("keep-git-dir"), "--keep-git-dir is for git repositories only"));
+            }
             (Address::File { .. }, Some(text)) => {
                 digest = Some(text.parse().map_err(|_| {
                     let why = format!("--checksum of a file takes sha256: and 64 hexadecimal digits, not {text:?}");
                     step.wrong(step.place_of("checksum"), why)
                 })?);
             }
-            (Address::Git { .. }, Some(text)) if git::is_part_of_commit(text) => wanted_commit = Some(text.to_owned()),
-            (Address::Git { .. }, Some(text)) => {
-                let why = format!("--checksum of a git repository takes a commit's digits, at least 7, not {text:?}");
-                return Err(step.wrong(step.place_of("checksum"), why));
+            (Address::File { .. }, None) => {}
+            (Address::Git(repository), text) => {
+                let expected = text.map_or(Ok(()), |text| repository.expect(text));
+                expected.map_err(|why| step.wrong(step.place_of("checksum"), format!("--checksum: {why}")))?;
+                if let Some(asked) = repository.keep_git_dir {
+                    if flag.is_some_and(|flag| flag != asked) {
+                        let why = "--keep-git-dir says something else than keep-git-dir of the address";
+                        return Err(step.wrong(step.place_of("keep-git-dir"), why));
+                    }
+                    keep_git_dir = asked;
+                }
             }
-            (_, None) => {}
-        }
-        if keep_git_dir && matches!(address, Address::File { .. }) {
-            return Err(step.wrong(step.place_of("keep-git-dir"), "--keep-git-dir is for git repositories only"));
         }
         let (commit, fetched) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { address, span, checksum: digest, wanted_commit, commit, fetched, keep_git_dir })
+        Ok(Self { address, span, checksum: digest, commit, fetched, keep_git_dir })
     }
 
     /// What it is by its content. Nothing is fetched for what names its content itself.
@@ -69,15 +73,18 @@ impl Remote {
                 };
                 key.add(digest.map(|digest| digest.to_string()).unwrap_or_default().as_bytes());
             }
-            Address::Git { subdirectory, .. } => {
-                let commit = match &self.wanted_commit {
+            Address::Git(repository) => {
+                let commit = match &repository.commit {
                     Some(commit) if git::is_commit(commit) => commit,
-                    Some(wanted) => self.wanted(self.commit(build, step)?, wanted, step)?,
-                    None => self.commit(build, step)?,
+                    _ => self.commit(build, step)?,
                 };
                 key.add(commit.as_bytes());
-                key.add(subdirectory.as_bytes());
+                key.add(repository.subdirectory.as_bytes());
                 key.add(&[u8::from(self.keep_git_dir)]);
+                // What is as usual adds nothing.
+                if !repository.submodules {
+                    key.add(b"without submodules");
+                }
             }
         }
         Ok(())
@@ -92,19 +99,13 @@ impl Remote {
         step.wrong(self.span, format!("cannot fetch {}: {why}", self.address))
     }
 
-    fn wanted<'c>(&self, commit: &'c str, wanted: &str, step: Step<'_>) -> Result<&'c str> {
-        if commit.starts_with(&wanted.to_ascii_lowercase()) {
-            return Ok(commit);
-        }
-        Err(self.fails(step, format!("it is commit {commit}, not {wanted}")))
-    }
-
     fn commit(&self, build: &Build<'_>, step: Step<'_>) -> Result<&str> {
         if let Some(known) = self.commit.get() {
             return Ok(known);
         }
-        let Address::Git { url, reference, .. } = &self.address else { return Ok("") };
-        let found = git_of(build).resolve(url, reference).map_err(|why| self.fails(step, why))?;
+        let Address::Git(repository) = &self.address else { return Ok("") };
+        let found = git_of(build, repository).and_then(|git| git.resolve(repository));
+        let found = found.map_err(|why| self.fails(step, why))?;
         Ok(self.commit.get_or_init(|| found))
     }
 
@@ -117,19 +118,19 @@ impl Remote {
         let (name, path, is_dir, digest) = match &self.address {
             Address::File { url, name } => {
                 let path = root.join("file");
-                let digest = http::download(url, &path, &build.request.cancel).map_err(|why| self.fails(step, why))?;
+                let request = build.request;
+                let digest = http::download(url, &request.secrets, &path, &request.cancel);
+                let digest = digest.map_err(|why| self.fails(step, why))?;
                 if let Some(wanted) = self.checksum.filter(|wanted| *wanted != digest) {
                     return Err(self.fails(step, format!("it has the digest {digest}, not {wanted}")));
                 }
                 (PathBuf::from(name), path, false, Some(digest))
             }
-            Address::Git { url, reference, subdirectory } => {
+            Address::Git(repository) => {
                 let commit = self.commit(build, step)?;
-                if let Some(wanted) = &self.wanted_commit {
-                    self.wanted(commit, wanted, step)?;
-                }
-                let tree = git_of(build).check_out(root, url, reference, commit, self.keep_git_dir);
-                let path = tree.and_then(|tree| git::below(&tree, subdirectory));
+                let git = git_of(build, repository);
+                let tree = git.and_then(|git| git.check_out(root, repository, commit, self.keep_git_dir));
+                let path = tree.and_then(|tree| git::below(&tree, &repository.subdirectory));
                 (PathBuf::new(), path.map_err(|why| self.fails(step, why))?, true, None)
             }
         };
@@ -139,6 +140,7 @@ impl Remote {
     }
 }
 
-fn git_of<'a>(build: &'a Build<'_>) -> git::Git<'a> {
-    git::Git { cancel: &build.request.cancel, agent: build.request.ssh.get("default").map(PathBuf::as_path) }
+fn git_of<'a>(build: &'a Build<'_>, repository: &Repository) -> Result<git::Git<'a>, String> {
+    let request = build.request;
+    git::Git::new(repository, &request.secrets, request.ssh.get("default").map(PathBuf::as_path), &request.cancel)
 }

@@ -30,7 +30,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    Error, Observer, Result, Stream,
+    Error, Observer, Result, Stream, builtin,
     dockerfile::{CommandForm, CommandLine},
 };
 
@@ -67,7 +67,11 @@ impl Prepared {
         step: Step<'_>,
         command: &CommandLine,
     ) -> Result<Self> {
-        step.refuse_flags(&["device"])?;
+        if let Some(flag) = step.instruction.flag("device") {
+            let why = "--device asks for a device by its CDI name, and a build is given none here; \
+                       --security=insecure, where who builds allows it, has all of this machine's";
+            return Err(step.wrong(flag.span, why));
+        }
         let insecure = match step.option("security", state)?.as_deref() {
             None | Some("sandbox") => false,
             Some("insecure") if build.request.allow.insecure => true,
@@ -98,7 +102,7 @@ impl Prepared {
         if self.insecure {
             key.add(b"insecure");
         }
-        if let Some(name) = build.request.build_args.get(hosts::HOSTNAME_ARGUMENT) {
+        if let Some(name) = build.request.build_args.get(builtin::HOSTNAME) {
             key.add(name.as_bytes());
         }
         // As with BuildKit, whose key has the kind of network.
@@ -107,6 +111,7 @@ impl Prepared {
             BuildNetwork::Host => key.add(b"network host"),
             BuildNetwork::Sandbox | BuildNetwork::Bridge => {}
         }
+        build.request.limits.add_to(&mut key);
         build.request.hosts.iter().for_each(|(name, address)| key.add(format!("{name} {address}").as_bytes()));
         Ok(key.finish())
     }
@@ -187,14 +192,21 @@ impl Prepared {
         config.env.extend(around.laid.env.iter().cloned());
         config.cwd = if state.workdir.is_empty() { "/".into() } else { state.workdir.clone().into() };
         config.user.clone_from(&state.user);
-        config.memory = build.request.limits.memory.map(storage_driver::Bytes::get);
+        let limits = &build.request.limits;
+        config.memory = limits.memory.map(storage_driver::Bytes::get);
+        config.shm_size = limits.shm_size.map_or(config.shm_size, storage_driver::Bytes::get);
+        config.ulimits.clone_from(&limits.ulimits);
         config.binds = binds;
         config.hostname = Some(hosts::hostname(build.request).to_owned());
         config.privileged = self.insecure;
         config.tmpfs.clone_from(&around.laid.tmpfs);
         config.network = around.place.network();
         let id = format!("build-{}-{}", std::process::id(), self.index);
-        let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
+        let mut spec = spec(&config)?;
+        if let (Some(parent), Some(linux)) = (&limits.cgroup_parent, spec.linux_mut()) {
+            linux.set_cgroups_path(Some(parent.join(&id)));
+        }
+        let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec) }.start()?;
         let watch = Watch::start([build.request.cancel.clone(), build.halt.clone()], container.signaller());
         let mut last = Vec::new();
         let streamed = container.stream(&mut |stream, bytes| {

@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::Ordering};
 use super::{
     Build,
     config::{PREDEFINED, State},
-    layer::Made,
+    layer::{Ground, Made, Task},
     network, owner, run,
     step::Step,
 };
@@ -117,13 +117,15 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
                 let key = command.key(self.build, &self.state, step)?;
                 let (build, observer) = (self.build, &mut *self.observer);
                 let before = self.state.clone();
-                build.layer(&mut self.state, key, text, |root| command.run(build, &before, step, root, observer))
+                let task = Task { key, text, ground: Ground::Stage };
+                build.layer(&mut self.state, task, |root| command.run(build, &before, step, root, observer))
             }
             Kind::Copy(transfer) | Kind::Add(transfer) => {
                 let copy = self.build.prepare_copy(self.number, &self.state, step, transfer)?;
                 let key = self.build.copy_key(&self.state, step, &copy)?;
                 let build = self.build;
-                build.layer(&mut self.state, key, text, |root| build.copy(step, &copy, root))
+                let task = Task { key, text, ground: copy.ground() };
+                build.layer(&mut self.state, task, |root| build.copy(step, &copy, root))
             }
             Kind::Workdir(dir) => {
                 let dir = step.expand(dir, &self.state)?;
@@ -151,7 +153,8 @@ impl<'a, 'b, 'o> StageRun<'a, 'b, 'o> {
         key.add(user.as_bytes());
         let build = self.build;
         let dir = clean(Path::new(&self.state.workdir));
-        build.layer(&mut self.state, key.finish(), &step.instruction.text, |root| {
+        let task = Task { key: key.finish(), text: &step.instruction.text, ground: Ground::Stage };
+        build.layer(&mut self.state, task, |root| {
             let jail = Jail::open(root).map_err(Error::io("open", root))?;
             // The user may be made later, or never; root is the owner then, as with BuildKit.
             let owner = owner::find(&user, &jail).unwrap_or((0, 0));

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, Source, Span,
-    dockerfile::{Flag, Instruction, Word},
+    dockerfile::{Instruction, Word},
     expand::{Reading, Variables},
 };
 
@@ -39,16 +39,6 @@ impl Step<'_> {
     /// Where a flag stands, or else the instruction's name.
     pub fn place_of(&self, flag: &str) -> Span {
         self.instruction.flag(flag).map_or(self.instruction.keyword, |flag| flag.span)
-    }
-
-    /// Refuses flags that nothing here carries out.
-    pub fn refuse_flags(&self, names: &[&str]) -> Result<()> {
-        let unsupported =
-            |flag: &&Flag| names.contains(&flag.name) && flag.value.as_ref().is_none_or(|v| v.text != "false");
-        match self.instruction.flags.iter().find(unsupported) {
-            Some(flag) => Err(self.wrong(flag.span, format!("--{} is not supported yet", flag.name))),
-            None => Ok(()),
-        }
     }
 
     /// `Dockerfile:7`.

@@ -1,12 +1,16 @@
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
+use super::Repository;
+
 /// Where something is fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A file.
     File { url: String, name: String },
-    /// A repository, a branch, tag or commit (its HEAD for none), and a directory in it.
-    Git { url: String, reference: String, subdirectory: String },
+    /// A git repository.
+    Git(Repository),
 }
 
 impl Address {
@@ -14,52 +18,52 @@ impl Address {
     ///
     /// Repositories are told as BuildKit tells them: by `git://`, `ssh://` and `user@host:path`, and by the ending
     /// `.git` of an address of the web.
-    pub fn read(text: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What a repository's address asks for and cannot have.
+    pub fn read(text: &str) -> Result<Option<Self>, String> {
         let lower = text.split("://").next().unwrap_or_default().to_ascii_lowercase();
         let (scheme, rest) = match text.split_once("://") {
             Some((_, rest)) => (lower.as_str(), rest),
             None if is_scp(text) => ("ssh", text),
-            None => return None,
+            None => return Ok(None),
         };
         let path = rest.split(['#', '?']).next().unwrap_or_default();
-        match scheme {
-            "git" | "ssh" => Some(Self::git(text)),
-            "http" | "https" if path.ends_with(".git") => Some(Self::git(text)),
+        Ok(match scheme {
+            "git" | "ssh" => Some(Self::Git(Repository::read(text)?)),
+            "http" | "https" if path.ends_with(".git") => Some(Self::Git(Repository::read(text)?)),
             "http" | "https" => Some(Self::File { url: text.to_owned(), name: file_name(path) }),
             _ => None,
-        }
+        })
     }
 
     /// Reads a build context; `None` for one of this machine. Beside what ADD knows there is docker's short form for one
     /// host.
-    pub fn of_context(text: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn of_context(text: &str) -> Result<Option<Self>, String> {
         if text.starts_with("github.com/") {
-            return Some(Self::git(&format!("https://{text}")));
+            return Ok(Some(Self::Git(Repository::read(&format!("https://{text}"))?)));
         }
         Self::read(text)
-    }
-
-    /// `URL#REFERENCE:DIRECTORY`
-    fn git(text: &str) -> Self {
-        let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let (reference, subdirectory) = fragment.split_once(':').unwrap_or((fragment, ""));
-        Self::Git { url: url.to_owned(), reference: reference.to_owned(), subdirectory: subdirectory.to_owned() }
     }
 }
 
 /// Without what may be a password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::File { url, .. } | Self::Git { url, .. }) = self;
-        match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let host = rest.split('/').next().unwrap_or_default();
-                let user = host.rfind('@').map_or(0, |at| at + 1);
-                write!(f, "{scheme}://{}", &rest[user..])
-            }
-            None => f.write_str(url),
-        }
+        let (Self::File { url, .. } | Self::Git(Repository { url, .. })) = self;
+        f.write_str(&without_user(url))
     }
+}
+
+/// An address without what may be a password.
+pub fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host = rest.split('/').next().unwrap_or_default();
+    let user = host.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[user..])
 }
 
 /// `user@host:path`
@@ -87,24 +91,9 @@ fn file_name(path: &str) -> String {
     name
 }
 
-/// `%41` is `A`; what is no such form, or no text, stays.
+/// `%41` is `A`; what is no text then stays.
 fn decoded(name: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = name.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).filter(|hex| !hex.starts_with('+'));
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| byte == b'%') {
-            Some(value) => {
-                bytes.push(value);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| name.to_owned())
+    percent_decode_str(name).decode_utf8().map_or_else(|_| name.to_owned(), std::borrow::Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -113,9 +102,9 @@ mod tests {
 
     #[test]
     fn repositories_and_files_are_told_apart() {
-        let name = |text: &str| match Address::read(text) {
+        let name = |text: &str| match Address::read(text).unwrap() {
             Some(Address::File { name, .. }) => name,
-            Some(Address::Git { url, reference, subdirectory }) => format!("{url} {reference} {subdirectory}"),
+            Some(Address::Git(git)) => format!("{} {} {}", git.url, git.reference, git.subdirectory),
             None => "here".to_owned(),
         };
         for (text, expected) in [
@@ -127,6 +116,7 @@ mod tests {
             ("http://example.org/dir/", "dir"),
             ("https://example.org/x.git", "https://example.org/x.git  "),
             ("https://example.org/x.git#v1:sub/dir", "https://example.org/x.git v1 sub/dir"),
+            ("https://example.org/x.git?tag=v1&subdir=sub", "https://example.org/x.git refs/tags/v1 sub"),
             ("git@example.org:a/b.git#main", "git@example.org:a/b.git main "),
             ("ssh://git@example.org/a", "ssh://git@example.org/a  "),
             ("-oProxyCommand=x@example.org:a", "here"),
@@ -137,10 +127,11 @@ mod tests {
         ] {
             assert_eq!(name(text), expected, "{text}");
         }
-        let short = Address::of_context("github.com/a/b#main:c");
-        assert!(matches!(short, Some(Address::Git { url, .. }) if url == "https://github.com/a/b"));
-        assert_eq!(Address::of_context("./git"), None);
-        let secret = Address::read("https://me:secret@example.org/x@y").unwrap();
+        let short = Address::of_context("github.com/a/b?tag=v1#:c");
+        assert!(matches!(short, Ok(Some(Address::Git(git))) if git.url == "https://github.com/a/b"));
+        assert_eq!(Address::of_context("./git"), Ok(None));
+        assert!(Address::read("https://example.org/x.git?what=x").is_err());
+        let secret = Address::read("https://me:secret@example.org/x@y").unwrap().unwrap();
         assert_eq!(secret.to_string(), "https://example.org/x@y");
     }
 }

@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use storage_layer::Limits;
 use storage_sys::statfs;
 
+use super::{Repository, Secrets, credentials};
 use crate::context::{Jail, clean};
 
 /// Of what git says this much is read.
@@ -28,35 +29,54 @@ const LEFT: u64 = 64 << 20;
 /// The git program with what it may do.
 pub struct Git<'a> {
     /// Set to stop it.
-    pub cancel: &'a AtomicBool,
+    cancel: &'a AtomicBool,
     /// The socket of the agent whose keys ssh may use.
-    pub agent: Option<&'a Path>,
+    agent: Option<&'a Path>,
+    /// A site of the web, and what it is told of who asks.
+    authorization: Option<(String, String)>,
+}
+
+impl<'a> Git<'a> {
+    /// For a repository, where who asks may be told by secrets.
+    ///
+    /// # Errors
+    /// A secret that cannot be told.
+    pub fn new(
+        repository: &Repository,
+        secrets: &Secrets,
+        agent: Option<&'a Path>,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, String> {
+        let header = credentials::of_git(secrets, &repository.url)?;
+        let authorization = credentials::site(&repository.url).zip(header);
+        Ok(Self { cancel, agent, authorization })
+    }
 }
 
 impl Git<'_> {
-    /// The commit that a branch, a tag or a commit's own name means; HEAD for an empty one. Branches come first, as
-    /// for git-checkout(1).
-    pub fn resolve(&self, url: &str, reference: &str) -> Result<String, String> {
+    /// The commit that a branch, a tag, another reference or a commit's own name means; HEAD for an empty one. Branches
+    /// come first, as for git-checkout(1).
+    pub fn resolve(&self, repository: &Repository) -> Result<String, String> {
+        let Repository { url, reference, .. } = repository;
         if is_commit(reference) {
-            return Ok(reference.to_owned());
+            return repository.checked(reference).map(str::to_owned);
         }
         if reference.starts_with('-') || reference.contains(['*', '?', '[']) {
             return Err(format!("{reference:?} is no branch, tag or commit"));
         }
-        let name = if reference.is_empty() { "HEAD" } else { reference };
+        let name = if reference.is_empty() { "HEAD" } else { reference.as_str() };
         let peeled = format!("{name}^{{}}");
         let said = self.run(Path::new("/"), &["ls-remote", "--", url, name, &peeled])?;
         let known: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once('\t')).collect();
-        let candidates = [
-            format!("refs/heads/{name}"),
-            format!("refs/tags/{name}^{{}}"),
-            format!("refs/tags/{name}"),
-            peeled.clone(),
-            name.to_owned(),
-        ];
+        let mut candidates = vec![peeled, name.to_owned()];
+        if !name.starts_with("refs/") && name != "HEAD" {
+            let places = ["refs/heads", "refs/tags", "refs"];
+            let short = places.iter().flat_map(|place| [format!("{place}/{name}^{{}}"), format!("{place}/{name}")]);
+            candidates.splice(0..0, short);
+        }
         let found = candidates.iter().find_map(|wanted| known.iter().find(|(_, name)| name == wanted));
         match found {
-            Some((commit, _)) if is_commit(commit) => Ok((*commit).to_owned()),
+            Some((commit, _)) if is_commit(commit) => repository.checked(commit).map(str::to_owned),
             _ => Err(format!("it has no branch or tag {name}")),
         }
     }
@@ -66,8 +86,7 @@ impl Git<'_> {
     pub fn check_out(
         &self,
         root: &Path,
-        url: &str,
-        reference: &str,
+        repository: &Repository,
         commit: &str,
         keep_git_dir: bool,
     ) -> Result<PathBuf, String> {
@@ -76,12 +95,13 @@ impl Git<'_> {
         fs::create_dir(&tree).and_then(|()| fs::create_dir(&empty)).map_err(|error| error.to_string())?;
         // Without the hooks and descriptions of this machine.
         self.run(&tree, &["init", "--quiet", &format!("--template={}", empty.display())])?;
-        self.run(&tree, &["remote", "add", "--", "origin", url])?;
-        self.fetch(&tree, reference, commit)?;
+        self.run(&tree, &["remote", "add", "--", "origin", &repository.url])?;
+        self.fetch(&tree, &repository.reference, commit)?;
         self.bound(&tree, commit)?;
         self.run(&tree, &["checkout", "--quiet", "--detach", commit, "--"])?;
-        let submodules = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
-        self.run(&tree, &submodules)?;
+        if repository.submodules {
+            self.run(&tree, &["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"])?;
+        }
         let time = self.run(&tree, &["show", "--no-patch", "--format=%ct", commit, "--"])?;
         if !keep_git_dir {
             remove_git_dirs(&tree).map_err(|error| format!("cannot remove .git: {error}"))?;
@@ -147,6 +167,12 @@ impl Git<'_> {
         command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {
             command.env_remove(name);
+        }
+        // Where no list of processes shows it (git-config(1), "GIT_CONFIG_COUNT").
+        command.env("GIT_CONFIG_COUNT", if self.authorization.is_some() { "1" } else { "0" });
+        if let Some((site, header)) = &self.authorization {
+            command.env("GIT_CONFIG_KEY_0", format!("http.{site}.extraHeader"));
+            command.env("GIT_CONFIG_VALUE_0", format!("Authorization: {header}"));
         }
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -226,7 +252,7 @@ fn text(mut output: impl Read) -> String {
 
 /// The beginning of a commit's name, or all of it.
 pub fn is_part_of_commit(text: &str) -> bool {
-    (7..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
+    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// SHA-1, or SHA-256 in repositories of that kind.

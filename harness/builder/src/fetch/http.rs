@@ -12,9 +12,12 @@ use std::{
 use storage_driver::Bytes;
 use storage_layer::{Digest, DigestWriter};
 use storage_sys::statfs;
-use ureq::http::{Response, header::LAST_MODIFIED};
+use ureq::http::{
+    Response,
+    header::{AUTHORIZATION, LAST_MODIFIED},
+};
 
-use super::date;
+use super::{Secrets, credentials, date};
 
 /// No file of an image is near this; an endless answer ends here.
 const MOST: u64 = 16 << 30;
@@ -25,19 +28,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PIECE: usize = 128 * 1024;
 
 /// Writes what is there to the new file `path`, mode 600, with the time that the server gives it or else that of 1970,
-/// as BuildKit does.
-pub fn download(url: &str, path: &Path, cancel: &AtomicBool) -> Result<Digest, String> {
+/// as BuildKit does. To the host of the address alone it is told who asks.
+pub fn download(url: &str, secrets: &Secrets, path: &Path, cancel: &AtomicBool) -> Result<Digest, String> {
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE))
             .user_agent(concat!("harness/", env!("CARGO_PKG_VERSION")))
+            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
             // The bytes as they are stored there.
             .accept_encoding("identity")
             .build(),
     );
-    let mut answer = agent.get(url).call().map_err(|error| shown(&error))?;
+    let mut request = agent.get(url);
+    if let Some(header) = credentials::of_http(secrets, url)? {
+        request = request.header(AUTHORIZATION, header);
+    }
+    let mut answer = request.call().map_err(|error| shown(&error))?;
     let time = modified(&answer);
     let announced = answer.body().content_length();
     let dir = path.parent().unwrap_or(path);

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use harness_builder::{BuildNetwork, BuildRequest, Entitlements};
+use harness_builder::{BuildNetwork, BuildRequest, Entitlements, RunLimits};
+use storage_driver::Bytes;
 
 use crate::place::{Place, cached};
 
@@ -12,6 +13,8 @@ crate::tests!(
     privileged_an_insecure_command_needs_leave,
     privileged_single_stages_are_built_anew,
     privileged_a_dockerfile_needs_no_file,
+    privileged_limits_are_those_of_the_commands,
+    privileged_devices_are_refused_by_name,
 );
 
 fn privileged_hosts_and_the_resolver_are_there_with_a_network() {
@@ -77,4 +80,41 @@ fn privileged_a_dockerfile_needs_no_file() {
     let text = Some(b"FROM scratch\nCOPY f /\n".to_vec());
     let built = place.build_request(&BuildRequest { dockerfile_text: text, ..place.request() });
     place.look(&built.image, |root| assert!(root.join("f").is_file()));
+}
+
+fn privileged_limits_are_those_of_the_commands() {
+    let place = Place::with_host("overlay2");
+    let dockerfile = "FROM host
+RUN echo $(df -k /dev/shm | tail -n 1 | awk '{print $2}') $(ulimit -Sn) $(ulimit -Hn) > /seen && cat /proc/self/cgroup > /group
+";
+    let parent = format!("/harness-test-{}", std::process::id());
+    let limits = RunLimits {
+        shm_size: Some(Bytes(8 << 20)),
+        ulimits: vec![("nofile".to_owned(), 300, 400)],
+        cgroup_parent: Some(parent.clone().into()),
+        ..RunLimits::default()
+    };
+    let built = place.build_request(&{
+        place.file("Dockerfile", dockerfile);
+        BuildRequest { limits: limits.clone(), ..place.request() }
+    });
+    place.look(&built.image, |root| {
+        assert_eq!(fs::read_to_string(root.join("seen")).unwrap(), "8192 300 400\n");
+        let group = fs::read_to_string(root.join("group")).unwrap();
+        assert!(group.lines().any(|line| line.contains(&format!(":{parent}/build-"))), "{group}");
+    });
+    assert!(
+        !std::path::Path::new("/sys/fs/cgroup/memory").join(&parent[1..]).exists(),
+        "the parent goes with the build"
+    );
+    // Where a group lies makes no other layer; what a command can see of its limits may.
+    let elsewhere = RunLimits { cgroup_parent: None, ..limits.clone() };
+    assert_eq!(cached(&place.build_request(&BuildRequest { limits: elsewhere, ..place.request() })), 1);
+    let other = RunLimits { ulimits: vec![("nofile".to_owned(), 300, 401)], ..limits };
+    assert_eq!(cached(&place.build_request(&BuildRequest { limits: other, ..place.request() })), 0);
+}
+
+fn privileged_devices_are_refused_by_name() {
+    let refused = Place::with_host("vfs").refused("FROM host\nRUN --device=vendor.com/gpu=all true\n");
+    assert!(refused.contains("Dockerfile:2:5: --device asks for a device by its CDI name"), "{refused}");
 }

@@ -1,12 +1,13 @@
 //! Build contexts that are fetched.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use harness_builder::{Access, BuildRequest, Error, ReceivedContext};
+use harness_builder::{Access, BuildRequest, Error, ReceivedContext, Secret};
 
 use crate::{
     place::Place,
@@ -23,8 +24,10 @@ crate::tests!(
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
+static NO_SECRETS: BTreeMap<String, Secret> = BTreeMap::new();
+
 fn access(keep_git_dir: bool) -> Access<'static> {
-    Access { agent: None, cancel: &GO_ON, keep_git_dir }
+    Access { agent: None, cancel: &GO_ON, keep_git_dir, secrets: &NO_SECRETS }
 }
 
 fn fetch(place: &Place, address: &str) -> Result<ReceivedContext, Error> {
@@ -60,10 +63,13 @@ fn privileged_a_context_comes_by_git() {
     assert_eq!(fs::read_dir(below.path()).unwrap().count(), 1);
     let kept = ReceivedContext::from_address(place.layers.store().root(), &url, &access(true)).unwrap();
     assert!(kept.path().join(".git/HEAD").is_file());
-    drop((below, kept));
+    let asked = fetch(&place, &format!("{url}?tag=v1&keep-git-dir&subdir=/sub&commit={}", &first[..7])).unwrap();
+    assert_eq!(fs::read_to_string(asked.path().join("file")).unwrap(), "one");
+    drop((below, kept, asked));
     let downloads = place.layers.store().root().join("downloads");
     assert_eq!(fs::read_dir(downloads).unwrap().count(), 0, "contexts go with their builds");
     assert!(refused(&place, &format!("{url}#none")).contains("no branch or tag none"));
+    assert!(refused(&place, &format!("{url}?what=x")).contains("the query \"what\"; known are ref"));
     for escape in ["out", "/out", "sub/../out", "sub/file"] {
         let why = refused(&place, &format!("{url}#main:{escape}"));
         assert!(why.starts_with("cannot build from git://"), "{escape}: {why}");
@@ -135,7 +141,7 @@ fn privileged_fetching_can_be_stopped() {
     let place = Place::new("vfs");
     let stop = AtomicBool::new(false);
     stop.store(true, Ordering::Relaxed);
-    let access = Access { agent: None, cancel: &stop, keep_git_dir: false };
+    let access = Access { agent: None, cancel: &stop, keep_git_dir: false, secrets: &NO_SECRETS };
     let address = format!("{}/repo.git", daemon.address);
     assert!(ReceivedContext::from_address(place.layers.store().root(), &address, &access).is_err());
 }

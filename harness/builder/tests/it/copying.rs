@@ -6,13 +6,14 @@ use std::{
     path::Path,
 };
 
-use crate::place::{Place, cached};
+use crate::place::{DRIVERS, Place, cached};
 
 crate::tests!(
     privileged_two_stars_take_files_of_all_depths,
     privileged_modes_are_changed,
     privileged_malformed_patterns_are_pointed_at,
     privileged_ignored_files_stay_out,
+    privileged_a_linked_layer_does_not_depend_on_what_is_below,
     privileged_a_context_with_fifos_and_links_out,
 );
 
@@ -133,5 +134,44 @@ fn privileged_a_context_with_fifos_and_links_out() {
         let refused = place.refused("FROM scratch\nCOPY dir /dir\n");
         assert!(refused.starts_with("cannot read ") && !refused.contains("| "), "{refused}");
         fs::remove_file(&ignore).unwrap();
+    }
+}
+
+/// The layer holds what it would on top of nothing, and lies on what there is as the layers of two images would.
+fn privileged_a_linked_layer_does_not_depend_on_what_is_below() {
+    for driver in DRIVERS {
+        let place = Place::with_host(driver);
+        place.file("f", "new");
+        place.file("d/in", "in");
+        let dockerfile = |before: &str| {
+            format!(
+                "FROM host\nRUN {before}\nCOPY --link f /link/f\nADD --link --chmod=640 --chown=5:6 f /tmp/\n\
+                 COPY --link d /dir\nCOPY --link f /file\nRUN test -f /link/f && test ! -e /real/f\n"
+            )
+        };
+        let before =
+            "mkdir /real /dir && ln -s /real /link && echo old > /dir/old && mkdir -p /file/sub && chmod 1777 /tmp";
+        let built = place.build(&dockerfile(before));
+        place.look(&built.image, |root| {
+            assert!(fs::symlink_metadata(root.join("link")).unwrap().is_dir(), "{driver}: a link was followed");
+            assert_eq!(all(&root.join("real")), Vec::<String>::new());
+            assert_eq!(all(&root.join("dir")), ["in", "old"], "{driver}: directories are put together");
+            assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "new");
+            let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(
+                (mode("tmp"), mode("tmp/f")),
+                (0o755, 0o640),
+                "{driver}: directories on the way are the layer's"
+            );
+        });
+        let linked = |outcome: &harness_builder::BuildOutcome| {
+            let steps = outcome.steps.iter().filter(|step| step.instruction.contains("--link"));
+            steps.map(|step| step.cached).collect::<Vec<_>>()
+        };
+        let other = place.build(&dockerfile("mkdir /dir && echo other > /dir/other"));
+        assert_eq!(linked(&other), [true; 4], "{driver}: they are the same on whatever there is");
+        place.look(&other.image, |root| assert_eq!(all(&root.join("dir")), ["in", "other"]));
+        let refused = place.refused("FROM host\nCOPY --link --chown=root f /f\n");
+        assert!(refused.contains("Dockerfile:2:13"), "{refused}");
     }
 }

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use harness_builder::{BuildRequest, Secret};
 use harness_image::Digest;
 
 use crate::{
@@ -22,6 +23,7 @@ crate::tests!(
     privileged_archives_of_all_kinds_are_unpacked,
     privileged_a_repository_comes_by_git,
     privileged_a_repository_leads_nowhere_else,
+    privileged_servers_are_told_who_asks,
 );
 
 fn privileged_a_file_comes_by_http_as_buildkit_makes_it() {
@@ -132,7 +134,7 @@ pub fn git(repository: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Two commits: `v1` has the first, `main` the second.
+/// Two commits: `v1` and `refs/pull/1/head` have the first, `main` the second.
 pub fn repository(dir: &Path) -> (String, String) {
     let path = dir.join("repo.git");
     fs::create_dir(&path).unwrap();
@@ -146,6 +148,7 @@ pub fn repository(dir: &Path) -> (String, String) {
     git(&path, &["commit", "-qm", "one"]);
     git(&path, &["tag", "-am", "first", "v1"]);
     let first = git(&path, &["rev-parse", "HEAD"]);
+    git(&path, &["update-ref", "refs/pull/1/head", &first]);
     fs::write(path.join("sub/file"), "two").unwrap();
     git(&path, &["commit", "-qam", "two"]);
     (first, git(&path, &["rev-parse", "HEAD"]))
@@ -159,8 +162,9 @@ fn privileged_a_repository_comes_by_git() {
     for driver in DRIVERS {
         let place = Place::new(driver);
         let dockerfile = format!(
-            "FROM scratch\nADD {url} /head\nADD {url}#v1 /tag/\nADD {url}#{first}:sub /sub\n\
-             ADD --keep-git-dir=true {url}#main /kept\nADD --checksum={second} {url}#main /checked\n"
+            "FROM scratch\nADD {url} /head\nADD {url}?tag=v1 /tag/\nADD {url}#{first}:sub /sub\n\
+             ADD {url}?branch=main&keep-git-dir=1 /kept\nADD --checksum={second} {url}#main /checked\n\
+             ADD {url}?ref=pull/1/head&commit={first}&subdir=sub /pulled\n"
         );
         let image = place.build(&dockerfile).image;
         place.look(&image, |root| {
@@ -171,12 +175,13 @@ fn privileged_a_repository_comes_by_git() {
             );
             assert!(root.join("kept/.git/HEAD").is_file() && !root.join("head/.git").exists());
             assert!(root.join("checked/run.sh").is_file());
+            assert_eq!(file("pulled/file"), "one");
             let script = fs::metadata(root.join("head/run.sh")).unwrap();
             assert_eq!((script.mode() & 0o7777, script.mtime(), script.uid()), (0o755, 1_000_000_000, 0));
             let file = fs::metadata(root.join("head/sub/file")).unwrap();
             assert_eq!(file.mode() & 0o7777, 0o644);
         });
-        assert_eq!(cached(&place.build(&dockerfile)), 5);
+        assert_eq!(cached(&place.build(&dockerfile)), 6);
     }
     let place = Place::new("vfs");
     let refused = |flags: &str, what: &str| place.refused(&format!("FROM scratch\nADD {flags} {url}{what} /x\n"));
@@ -186,7 +191,16 @@ fn privileged_a_repository_comes_by_git() {
     assert!(refused("", "#main:run.sh").contains("is no directory"));
     assert!(refused("", &format!("#{}", "0".repeat(40))).contains("cannot fetch"));
     assert!(refused(&format!("--checksum={first}"), "#main").contains(&format!("it is commit {second}")));
-    assert!(refused("--checksum=v1", "#main").contains("a commit's digits, at least 7"));
+    assert!(refused("--checksum=v1", "#main").contains("--checksum: a commit is told by its hexadecimal digits"));
+    assert!(refused("", &format!("?branch=main&commit={}", &first[..10])).contains(&format!("it is commit {second}")));
+    assert!(refused("--checksum=ab", "?commit=cd").contains("it is to be commit cd, and to be ab"));
+    assert!(refused("--keep-git-dir=false", "?keep-git-dir=true").contains("says something else than keep-git-dir"));
+    assert!(refused("", "?branch=v1").contains("no branch or tag refs/heads/v1"));
+    let unknown = refused("", "?depth=1");
+    assert!(
+        unknown.contains("Dockerfile:2:6: cannot fetch git://") && unknown.contains("query \"depth\""),
+        "{unknown}"
+    );
     assert!(refused(&format!("--checksum={}", &first[..10]), "#main").contains(&format!("it is commit {second}")));
     place.build(&format!("FROM scratch\nADD --checksum={} {url}#main /x\n", &second[..10]));
 }
@@ -207,4 +221,25 @@ fn privileged_a_repository_leads_nowhere_else() {
     git(&path, &["commit", "-qm", "submodule"]);
     let refused = place.refused(&format!("FROM scratch\nADD {url} /x\n"));
     assert!(refused.contains("git submodule"), "{refused}");
+    let image = place.build(&format!("FROM scratch\nADD {url}?submodules=false /x\n")).image;
+    place.look(&image, |root| assert_eq!(fs::read_dir(root.join("x/stolen")).unwrap().count(), 0));
+}
+
+/// By secrets of the build, and no other server than that of the address.
+fn privileged_servers_are_told_who_asks() {
+    let other = Http::new(vec![("/x", "Content-Length: 1\r\n", b"x".to_vec())]);
+    let server = Http::new(vec![("/x", "Content-Length: 1\r\n", b"x".to_vec())]);
+    let host = server.address.trim_start_matches("http://");
+    let place = Place::new("vfs");
+    let secrets = [(format!("HTTP_AUTH_TOKEN_{host}"), "t"), ("GIT_AUTH_TOKEN".to_owned(), "p")];
+    let secrets = secrets.map(|(id, value)| (id, Secret::Value(value.into()))).into();
+    let request = BuildRequest { secrets, ..place.request() };
+    let add = |address: &str, path: &str| place.try_build(&format!("FROM scratch\nADD {address}{path} /y\n"), &request);
+    add(&server.address, "/x").unwrap();
+    assert_eq!(server.told().as_deref(), Some("Bearer t"));
+    add(&other.address, "/x").unwrap();
+    assert_eq!(other.told(), None);
+    let error = add(&server.address, "/r.git").unwrap_err().to_string();
+    assert!(error.contains("git ls-remote"), "{error}");
+    assert_eq!(server.told().as_deref(), Some("Basic eC1hY2Nlc3MtdG9rZW46cA=="));
 }

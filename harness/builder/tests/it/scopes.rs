@@ -2,15 +2,17 @@
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use harness_builder::BuildRequest;
+use harness_builder::{BuildRequest, Builder};
 
-use crate::place::{Place, cached};
+use crate::place::{Heard, Place, cached};
 
 crate::tests!(
     privileged_arguments_are_inherited_by_stages,
     privileged_proxies_count_where_they_are_declared,
     privileged_a_default_that_is_not_used_is_not_expanded,
     privileged_directories_belong_to_the_user,
+    privileged_what_the_builder_sets_itself,
+    privileged_arguments_of_the_builder_are_met_or_named,
 );
 
 fn with(place: &Place, arguments: &[(&str, &str)]) -> BuildRequest {
@@ -89,4 +91,56 @@ E
     assert_eq!(cached(&place.build(&dockerfile("1"))), 0);
     assert_eq!(cached(&place.build(&dockerfile("2"))), 0);
     assert_eq!(cached(&place.build(&dockerfile("2"))), 1);
+}
+
+fn privileged_what_the_builder_sets_itself() {
+    let place = Place::new("vfs");
+    let dockerfile = "FROM scratch AS one\nARG TARGETSTAGE\nARG BUILDOS\nLABEL v=$TARGETSTAGE-$BUILDOS\nFROM one\n";
+    for (target, arguments, expected) in [
+        (None, &[][..], "default-linux"),
+        (Some("one"), &[], "one-linux"),
+        (None, &[("BUILDOS", "mine"), ("TARGETSTAGE", "x")], "x-mine"),
+    ] {
+        let request = BuildRequest { target: target.map(str::to_owned), ..with(&place, arguments) };
+        let config = place.try_build(dockerfile, &request).unwrap().image.config.config().clone().unwrap();
+        assert_eq!(config.labels().clone().unwrap()["v"], expected);
+    }
+    // Also where no ARG declares it, in what FROM sees.
+    let request = with(&place, &[("TARGETARCH", "none")]);
+    let error = place.try_build("FROM --platform=linux/$TARGETARCH scratch\n", &request).unwrap_err().to_string();
+    assert!(error.contains("not for linux/none"), "{error}");
+}
+
+fn privileged_arguments_of_the_builder_are_met_or_named() {
+    let place = Place::with_host("overlay2");
+    let warnings = |arguments: &[(&str, &str)], dockerfile: &str| {
+        place.file("Dockerfile", dockerfile);
+        let mut heard = Heard::default();
+        Builder::new(&place.layers).build(&with(&place, arguments), &mut heard).unwrap();
+        heard.warnings
+    };
+    let plain = "FROM scratch\nLABEL a=b\n";
+    for (arguments, dockerfile, expected) in [
+        (&[("BUILDKIT_INLINE_CACHE", "1")][..], plain, "BUILDKIT_INLINE_CACHE does nothing here"),
+        (&[("BUILDKIT_NO_SUCH", "1")], plain, "no ARG takes the build argument BUILDKIT_NO_SUCH"),
+        (&[], "# syntax=x.org/other\nFROM scratch\nLABEL a=b\n", "the front end \"x.org/other\" is not used"),
+    ] {
+        let said = warnings(arguments, dockerfile);
+        assert!(said.len() == 1 && said[0].contains(expected), "{said:?}");
+    }
+    for name in ["BUILDKIT_SANDBOX_HOSTNAME", "BUILDKIT_CACHE_MOUNT_NS", "TARGETOS", "SOURCE_DATE_EPOCH"] {
+        assert_eq!(warnings(&[(name, "1")], plain), Vec::<String>::new(), "{name}");
+    }
+    let error = place.try_build(plain, &with(&place, &[("BUILDKIT_MULTI_PLATFORM", "x")])).unwrap_err().to_string();
+    assert!(error.contains("BUILDKIT_MULTI_PLATFORM is true or false"), "{error}");
+    // Caches of one namespace are not seen in another.
+    let run = |namespace: &str, command: &str| {
+        let dockerfile = format!("FROM host\nRUN --mount=type=cache,target=/c {command}\n");
+        let built = place.try_build(&dockerfile, &with(&place, &[("BUILDKIT_CACHE_MOUNT_NS", namespace)]));
+        built.unwrap_or_else(|error| panic!("{namespace}: {command}: {error}"));
+    };
+    run("one", "touch /c/left");
+    run("two", "test ! -e /c/left");
+    run("", "test ! -e /c/left #");
+    run("one", "test -e /c/left");
 }

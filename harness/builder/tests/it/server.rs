@@ -16,7 +16,7 @@ use std::{
 /// Gives every request the answer that its path has.
 pub struct Http {
     pub address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<Option<String>>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,22 +39,34 @@ impl Http {
         Self { address, asked, stop, thread: Some(thread) }
     }
 
-    /// The paths that were asked for.
+    /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
+
+    /// What it was told of who asked last.
+    pub fn told(&self) -> Option<String> {
+        self.asked.lock().unwrap().last().cloned().flatten()
+    }
 }
 
-fn answer(stream: TcpStream, answers: &[(&str, &str, Vec<u8>)], asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(
+    stream: TcpStream,
+    answers: &[(&str, &str, Vec<u8>)],
+    asked: &Mutex<Vec<Option<String>>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
     let mut line = String::new();
+    let mut told = None;
     while reader.read_line(&mut line)? > 2 {
+        let (name, value) = line.split_once(": ").unwrap_or_default();
+        told = if name.eq_ignore_ascii_case("authorization") { Some(value.trim().to_owned()) } else { told };
         line.clear();
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    asked.lock().unwrap().push(path.clone());
+    asked.lock().unwrap().push(told);
     let mut stream = reader.into_inner();
     match answers.iter().find(|(known, _, _)| *known == path) {
         Some((_, headers, body)) => {

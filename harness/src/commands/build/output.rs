@@ -9,24 +9,35 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
-use harness_builder::BuildOutcome;
+use harness_builder::{BuildOutcome, switch};
 use harness_image::{Image, Reference, Store};
-use harness_transfer::{Form, Location, Options, into_file};
+use harness_transfer::{Form, Location, Options, copy_out, into_file};
 use storage_driver::MountMode;
 use storage_layer::copy::{CopyOptions, Existing};
 
-use super::words::words;
+use super::{BuildArgs, words::words};
 use crate::{
-    commands::transfer::packed::{Packing, packed},
+    commands::transfer::{
+        Lines, RegistryArgs,
+        packed::{Packing, packed},
+    },
     engine::Session,
     failure::{Failure, Result},
+    say,
 };
+
+/// What there is, for people.
+const TYPES: &str = "local, tar, oci, docker, image, registry or cacheonly";
 
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// An image of the store, and a further name for it.
-    Image(Option<String>),
+    /// An image of the store, with further names.
+    Image(Details),
+    /// The same, which is given to the registries of its names, too.
+    Registry(Details),
+    /// Nothing but the cache.
+    CacheOnly,
     /// The files, in a directory.
     Local(PathBuf),
     /// The files, as a tar.
@@ -40,7 +51,7 @@ pub enum Output {
 /// What an image is in an archive or a layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
-    /// Names instead of those of `--tag`.
+    /// Names instead of those of `--tag`; of an image of the store, beside them.
     names: Vec<Reference>,
     /// How its layers are compressed; as the store has them otherwise.
     packing: Option<Packing>,
@@ -54,6 +65,18 @@ pub enum Destination {
 }
 
 impl Output {
+    /// What `--push` and `--load` are short for, and those of `--output`.
+    pub fn all(args: &BuildArgs) -> Result<Vec<Self>> {
+        let mut all = args.output.iter().map(|output| Self::read(output)).collect::<Result<Vec<_>>>()?;
+        if args.push {
+            all.push(Self::Registry(Details::default()));
+        }
+        if args.load {
+            all.push(Self::Image(Details::default()));
+        }
+        Ok(all)
+    }
+
     /// `type=TYPE,dest=PATH`; a path alone is a directory for the files, and `-` a tar of them on standard output.
     pub fn read(text: &str) -> Result<Self> {
         if !text.contains('=') {
@@ -61,21 +84,25 @@ impl Output {
         }
         const WORDS: [&str; 7] = ["type", "dest", "name", "tar", "push", "oci-mediatypes", "compression"];
         let mut words = words("--output", text, &WORDS)?;
-        if words.remove("push").is_some_and(|push| push != "false") {
-            return Err(Failure::usage("--output cannot push; build the image with a name, and push that"));
+        let push = words.remove("push").map(|text| yes_or_no("push", &text)).transpose()?;
+        if words.remove("oci-mediatypes").map(|text| yes_or_no("oci-mediatypes", &text)).transpose()? == Some(false) {
+            return Err(Failure::usage("--output oci-mediatypes=false cannot be met: manifests made here are OCI's"));
         }
-        words.remove("oci-mediatypes");
-        let kind =
-            words.remove("type").ok_or_else(|| Failure::usage("--output needs type=local, tar, oci or docker"))?;
+        let kind = words.remove("type").ok_or_else(|| Failure::usage(format!("--output needs type={TYPES}")))?;
         let (name, as_tar) = (words.remove("name"), words.remove("tar"));
         let dest = words.remove("dest");
-        let packing = words.remove("compression").map(|text| packing(&text)).transpose()?;
+        let packing = words.remove("compression").map(|text| packing("--output", &text)).transpose()?;
         let is_archive = kind == "oci" || (kind == "docker" && dest.is_some());
-        if name.is_some() && !is_archive && kind != "image" {
+        let pushes = kind == "registry" || (kind == "image" && push == Some(true));
+        if push == Some(true) && !pushes || push == Some(false) && kind == "registry" {
+            return Err(Failure::usage(format!("--output type={kind} has no push=...; type=image has")));
+        }
+        if name.is_some() && !is_archive && !["image", "registry"].contains(&kind.as_str()) {
             return Err(Failure::usage(format!("--output type={kind} has no name; give the image one with --tag")));
         }
-        if packing.is_some() && !is_archive {
-            let why = "--output compression=... is for type=oci and type=docker,dest=FILE; the store keeps layers as they are";
+        if packing.is_some() && !is_archive && !pushes {
+            let why = "--output compression=... is for type=oci, type=docker,dest=FILE and type=registry; the store keeps \
+                       layers as they are";
             return Err(Failure::usage(why));
         }
         let details = |name: Option<String>| -> Result<Details> {
@@ -98,14 +125,26 @@ impl Output {
                 Err(Failure::usage("--output type=docker is an archive only; type=oci,tar=false makes a directory"))
             }
             // Without a place it means the engine's own images, as with docker.
-            "docker" if dest.is_none() => Ok(Self::Image(None)),
+            "docker" if dest.is_none() => Ok(Self::Image(Details::default())),
             "docker" => Ok(Self::Archive(Form::Docker, stream(dest), details(name)?)),
-            "image" => Ok(Self::Image(name)),
-            other => {
-                let why = format!("--output has no type {other:?}; there are local, tar, oci, docker and image");
-                Err(Failure::usage(why))
+            "image" | "registry" if dest.is_some() => {
+                Err(Failure::usage(format!("--output type={kind} has no dest=...; type=oci and type=docker have")))
             }
+            "image" | "registry" if pushes => Ok(Self::Registry(details(name)?)),
+            "image" => Ok(Self::Image(details(name)?)),
+            "cacheonly" => Ok(Self::CacheOnly),
+            other => Err(Failure::usage(format!("--output has no type {other:?}; there are {TYPES}"))),
         }
+    }
+
+    /// An image of the store comes of it.
+    pub const fn is_image(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Registry(_))
+    }
+
+    /// Names that it gives to the image of the store.
+    pub fn names(&self) -> &[Reference] {
+        if let Self::Image(details) | Self::Registry(details) = self { &details.names } else { &[] }
     }
 
     /// It is about the files and not about the image.
@@ -118,15 +157,23 @@ impl Output {
         matches!(self, Self::Tar(Destination::Stdout) | Self::Archive(_, Destination::Stdout, _))
     }
 
-    /// Brings the result there.
-    pub fn write(&self, session: &Session, built: &BuildOutcome, names: &[Reference]) -> Result {
+    /// Brings the result there, and tells what a registry has got if that is another manifest than the store's.
+    pub fn write(&self, to: &Destinations<'_>, built: &BuildOutcome) -> Result<Option<Image>> {
+        let session = to.session;
         if self.is_files() {
-            return self.write_files(session, built);
+            return self.write_files(session, built).map(|()| None);
         }
-        let (Self::Archive(_, _, details) | Self::Layout(_, details)) = self else { return Ok(()) };
-        let names = if details.names.is_empty() { names } else { &details.names };
+        let (Self::Archive(_, _, details) | Self::Layout(_, details) | Self::Registry(details)) = self else {
+            return Ok(None);
+        };
+        let is_named = details.names.is_empty() || self.is_image();
+        let names = if is_named { to.names } else { &details.names };
         packed(&session.store, std::slice::from_ref(&built.image), details.packing, |store, images| {
-            images.iter().try_for_each(|image| self.write_image(store, image, names))
+            images.iter().try_for_each(|image| match self {
+                Self::Registry(_) => push(to, store, image),
+                _ => self.write_image(store, image, names),
+            })?;
+            Ok(images.first().filter(|_| self.is_image()).cloned())
         })
     }
 
@@ -142,7 +189,7 @@ impl Output {
             Self::Layout(path, _) => {
                 let tag = names.first().and_then(Reference::tag).map(str::to_owned);
                 let to = Location::Oci(path.clone(), tag);
-                Ok(harness_transfer::copy_out(store, image, &to, &Options::default(), &())?)
+                Ok(copy_out(store, image, &to, &Options::default(), &())?)
             }
             _ => Ok(()),
         }
@@ -189,8 +236,33 @@ impl Output {
     }
 }
 
-fn packing(text: &str) -> Result<Packing> {
-    let wrong = |_| Failure::usage(format!("--output compression is uncompressed, gzip or zstd, not {text:?}"));
+/// What results are written with.
+pub struct Destinations<'a> {
+    pub session: &'a Session,
+    /// All names of the image.
+    pub names: &'a [Reference],
+    pub registry: &'a RegistryArgs,
+    pub quiet: bool,
+}
+
+fn push(to: &Destinations<'_>, store: &Store, image: &Image) -> Result {
+    to.names.iter().try_for_each(|name| {
+        if !to.quiet {
+            say(&format!("pushing {name}"));
+        }
+        let place = Location::Registry(name.clone());
+        let pushed = copy_out(store, image, &place, &to.registry.options(), &Lines { quiet: to.quiet });
+        pushed.map_err(|error| Failure::Failed(error.into()))
+    })
+}
+
+fn yes_or_no(name: &str, text: &str) -> Result<bool> {
+    switch(text).ok_or_else(|| Failure::usage(format!("--output {name} is true or false, not {text:?}")))
+}
+
+/// A value of `compression=`.
+pub fn packing(option: &str, text: &str) -> Result<Packing> {
+    let wrong = |_| Failure::usage(format!("{option} compression is uncompressed, gzip or zstd, not {text:?}"));
     Packing::from_str(text, false).map_err(wrong)
 }
 
@@ -211,6 +283,7 @@ mod tests {
     fn forms_of_the_reference() {
         let file = || Destination::File("f".into());
         let packed = Details { names: vec!["a:1".parse().unwrap()], packing: Some(Packing::Zstd) };
+        let named = Details { packing: None, ..packed.clone() };
         for (text, expected) in [
             ("out", Output::Local("out".into())),
             ("-", Output::Tar(Destination::Stdout)),
@@ -220,9 +293,13 @@ mod tests {
             ("type=oci,dest=f", Output::Archive(Form::Oci, file(), Details::default())),
             ("type=oci,dest=f,tar=false", Output::Layout("f".into(), Details::default())),
             ("type=docker,dest=-", Output::Archive(Form::Docker, Destination::Stdout, Details::default())),
-            ("type=oci,dest=f,name=a:1,compression=zstd", Output::Archive(Form::Oci, file(), packed)),
-            ("type=docker", Output::Image(None)),
-            ("type=image,name=a:1", Output::Image(Some("a:1".to_owned()))),
+            ("type=oci,dest=f,name=a:1,compression=zstd", Output::Archive(Form::Oci, file(), packed.clone())),
+            ("type=docker", Output::Image(Details::default())),
+            ("type=image,name=a:1,push=false", Output::Image(named.clone())),
+            ("type=image,name=a:1,push=true", Output::Registry(named.clone())),
+            ("type=registry,name=a:1", Output::Registry(named)),
+            ("type=registry,compression=zstd", Output::Registry(Details { names: vec![], ..packed.clone() })),
+            ("type=cacheonly", Output::CacheOnly),
         ] {
             assert_eq!(Output::read(text).unwrap(), expected, "{text}");
         }
@@ -230,7 +307,11 @@ mod tests {
             "type=local",
             "type=zip,dest=x",
             "dest=x",
-            "type=image,push=true",
+            "type=image,push=maybe",
+            "type=oci,dest=f,push=true",
+            "type=registry,push=false",
+            "type=registry,dest=f",
+            "type=image,oci-mediatypes=false",
             "type=oci,what=x",
             "type=tar,name=x",
             "type=oci,compression=lz4",

@@ -2,13 +2,14 @@
 
 use std::{
     cell::OnceCell,
+    collections::BTreeMap,
     io::Read,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::Context;
-use harness_builder::{Access, NamedContext, NamedContexts, ReceivedContext};
+use harness_builder::{Access, NamedContext, NamedContexts, ReceivedContext, Secret};
 use harness_image::{Digest, Store};
 
 use super::{BuildArgs, failed, words};
@@ -21,9 +22,6 @@ use crate::{
 
 /// Standard input, in the place of a path.
 const STDIN: &str = "-";
-
-/// BuildKit's build argument that leaves a repository's `.git` in the context.
-const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// What a build is made of.
 pub struct Sources {
@@ -40,6 +38,7 @@ pub struct Fetching<'a> {
     place: &'a Place,
     agent: Option<PathBuf>,
     keep_git_dir: bool,
+    secrets: BTreeMap<String, Secret>,
     cancel: OnceCell<Arc<AtomicBool>>,
 }
 
@@ -49,9 +48,10 @@ impl<'a> Fetching<'a> {
         let given = agents.into_iter().find(|(id, _)| id == "default").map(|(_, socket)| socket);
         // Whoever names a repository means to go there as oneself.
         let agent = given.or_else(|| std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from));
-        let arguments = args.build_arg.iter().filter_map(|pair| words::argument(pair));
-        let keep_git_dir = arguments.into_iter().any(|(name, value)| name == KEEP_GIT_DIR && value != "0");
-        Ok(Self { place, agent, keep_git_dir, cancel: OnceCell::new() })
+        let arguments = args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect();
+        let keep_git_dir = harness_builder::keeps_git_dir(&arguments).map_err(failed)?;
+        let secrets = args.secret.iter().map(|secret| words::secret(secret)).collect::<Result<_>>()?;
+        Ok(Self { place, agent, keep_git_dir, secrets, cancel: OnceCell::new() })
     }
 
     /// The wish to stop, from the first time that this is asked for: whoever waits for standard input is stopped by the
@@ -73,7 +73,12 @@ impl<'a> Fetching<'a> {
 
     fn address(&self, address: &str) -> Result<ReceivedContext> {
         let cancel = self.cancel()?;
-        let access = Access { agent: self.agent.as_deref(), cancel: &cancel, keep_git_dir: self.keep_git_dir };
+        let access = Access {
+            agent: self.agent.as_deref(),
+            cancel: &cancel,
+            keep_git_dir: self.keep_git_dir,
+            secrets: &self.secrets,
+        };
         ReceivedContext::from_address(self.store()?.root(), address, &access).map_err(failed)
     }
 }

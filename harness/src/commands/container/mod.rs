@@ -32,6 +32,7 @@ pub mod wait;
 
 pub use attach::AttachArgs;
 pub use attach::run as attach;
+pub use options::ulimit;
 
 use crate::{
     commands::print,

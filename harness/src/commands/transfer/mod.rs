@@ -52,8 +52,8 @@ impl RegistryArgs {
 
 /// Tells on standard error what became of each blob.
 #[derive(Debug)]
-struct Lines {
-    quiet: bool,
+pub struct Lines {
+    pub quiet: bool,
 }
 
 impl Lines {

@@ -35,19 +35,6 @@ impl Placing<'_> {
         self.step.fails(format!("cannot copy {} to /{}: {error}", shown(what), shown(&self.target)))
     }
 
-    /// With `--link` the files lie in a layer of their own, where links of the layers below lead nowhere.
-    pub fn check_links(&self) -> Result<()> {
-        let mut so_far = self.to.root().to_owned();
-        for name in self.target.components().take_while(|_| self.copy.link) {
-            so_far.push(name);
-            if fs::symlink_metadata(&so_far).is_ok_and(|found| found.is_symlink()) {
-                let why = "--link to a place behind a symbolic link is not supported yet; name the real directory";
-                return Err(self.step.wrong(self.step.place_of("link"), why));
-            }
-        }
-        Ok(())
-    }
-
     /// Puts one source where it belongs; `several` says that it is one of many, `unpack` that archives are unpacked.
     pub fn put(&self, found: &Found, several: bool, unpack: bool, ignore: &Ignore) -> Result<()> {
         if unpack && !found.is_dir && archive::is_tar(&found.path).map_err(Error::io("read", &found.path))? {

@@ -12,6 +12,7 @@ use harness_container::{Configuration, LogOptions, RestartPolicy, Supervisor, si
 use harness_image::Image;
 use storage_driver::Bytes;
 
+pub use self::resources::ulimit;
 use self::{isolation::IsolationOptions, network::NetworkOptions, resources::ResourceOptions};
 use super::{environment, health, mounts};
 use crate::{

@@ -139,7 +139,8 @@ fn throttle<'a>(option: &str, text: &'a str, operations: bool) -> Result<(&'a st
     if Path::new(device).is_absolute() { Ok((device, rate)) } else { Err(wrong()) }
 }
 
-fn ulimit(text: &str) -> Result<(String, u64, u64)> {
+/// `NAME=SOFT[:HARD]`.
+pub fn ulimit(text: &str) -> Result<(String, u64, u64)> {
     let wrong =
         || Failure::usage(format!("--ulimit takes NAME=SOFT[:HARD] with numbers, -1 for no limit, not {text:?}"));
     let (name, limits) = pair("--ulimit", text)?;
