@@ -10,15 +10,15 @@ mod source;
 pub mod words;
 
 use std::{
-    net::IpAddr,
     num::NonZero,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use harness_builder::{BuildOutcome, BuildRequest, Builder, Entitlements, Error, NamedContexts, RunLimits};
 use harness_image::Reference;
+use harness_network::{ExtraHost, parse_add_host};
 
 use self::{
     cache::{CacheFrom, CacheTo},
@@ -85,9 +85,9 @@ pub struct BuildArgs {
     /// image does not have
     #[arg(long, value_name = "NAME|type=local,dest=DIR[,mode=max]")]
     pub cache_to: Vec<String>,
-    /// A host that RUN steps know by name
-    #[arg(long, value_name = "HOST:ADDRESS", value_parser = words::host)]
-    pub add_host: Vec<(String, IpAddr)>,
+    /// A host that RUN steps know by name; host-gateway is this machine's address on their network
+    #[arg(long, value_name = "HOST:ADDRESS|HOST:host-gateway", value_parser = parse_add_host)]
+    pub add_host: Vec<ExtraHost>,
     /// What RUN steps may ask for: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT", value_parser = ["network.host", "security.insecure"])]
     pub allow: Vec<String>,
@@ -136,9 +136,12 @@ pub struct BuildArgs {
     /// Attestations of what the image holds, which are not made: false
     #[arg(long, value_name = "false")]
     pub sbom: Option<String>,
-    /// How progress is told
-    #[arg(long, value_name = "STYLE", default_value = "auto")]
-    pub progress: Style,
+    /// How progress is told [default: $BUILDKIT_PROGRESS, or auto]
+    #[arg(long, value_name = "STYLE")]
+    pub progress: Option<Style>,
+    /// What docker's older builder could be told and what is so in any case: no container and no half-made layer is left
+    #[arg(long, alias = "force-rm", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rm: Option<bool>,
     /// The platform to build for, which can be this machine's only
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Vec<String>,
@@ -163,6 +166,9 @@ pub fn run(args: &BuildArgs) -> Result {
         return Err(Failure::usage("the image has no name to push it by; give it one with --tag"));
     }
     attestations::refuse(args)?;
+    if args.rm == Some(false) {
+        return Err(Failure::usage("--rm=false cannot be met: containers of RUN are never kept"));
+    }
     let caches = args.cache_from.iter().map(|cache| CacheFrom::read(cache)).collect::<Result<Vec<_>>>()?;
     let kept = args.cache_to.iter().map(|cache| CacheTo::read(cache)).collect::<Result<Vec<_>>>()?;
     let fetching = Fetching::new(args, &place)?;
@@ -184,7 +190,7 @@ pub fn run(args: &BuildArgs) -> Result {
         return call::check(&session, &builder, &request);
     }
     caches.iter().try_for_each(|cache| cache.bring(&session.store, &args.registry))?;
-    let mut teller = Teller::new(if args.quiet { Style::Quiet } else { args.progress });
+    let mut teller = Teller::new(style(args)?);
     let mut named = Named::default();
     let built = named.bring(args, &session, &fetching).and_then(|contexts| {
         request.contexts = contexts;
@@ -205,6 +211,19 @@ pub fn run(args: &BuildArgs) -> Result {
         return Ok(());
     }
     print(&format!("{}\n", built.image.id))
+}
+
+/// What the options say, or else the environment, as with buildx.
+fn style(args: &BuildArgs) -> Result<Style> {
+    let of_environment = || std::env::var("BUILDKIT_PROGRESS").ok().filter(|text| !text.is_empty());
+    match (args.quiet, args.progress) {
+        (true, _) => Ok(Style::Quiet),
+        (false, Some(style)) => Ok(style),
+        (false, None) => of_environment().map_or(Ok(Style::Auto), |text| {
+            Style::from_str(&text, true)
+                .map_err(|_| Failure::usage(format!("BUILDKIT_PROGRESS is auto, plain, tty or quiet, not {text:?}")))
+        }),
+    }
 }
 
 /// Brings the result to where it is wanted, and writes what is to be known of it.
@@ -238,7 +257,7 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
         allow,
         no_cache_stages: args.no_cache_filter.clone(),
         target: args.target.clone(),
-        platforms: args.platform.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        platforms: platforms(args),
         build_args: args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect(),
         labels: args.label.iter().map(|pair| words::label(pair)).collect::<Result<_>>()?,
         contexts: NamedContexts::new(),
@@ -253,6 +272,12 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
         cancel,
     })
+}
+
+/// `local` is this machine's, as with buildx.
+fn platforms(args: &BuildArgs) -> Vec<String> {
+    let all = args.platform.iter().flat_map(|list| list.split(','));
+    all.filter(|platform| *platform != "local").map(str::to_owned).collect()
 }
 
 fn limits(args: &BuildArgs) -> Result<RunLimits> {

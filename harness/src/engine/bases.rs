@@ -42,7 +42,8 @@ impl Images for Everywhere {
         };
         match reference {
             Ok(reference) if is_wanted => {
-                let names = std::slice::from_ref(&reference);
+                // One that is fixed by its digest is found by that, and has no name.
+                let names = if reference.digest().is_none() { std::slice::from_ref(&reference) } else { &[] };
                 let pulled = harness_transfer::pull(store, &reference, names, &self.registries, &());
                 pulled.map_err(|error| format!("it cannot be pulled: {error}").into())
             }

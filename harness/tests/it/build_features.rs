@@ -224,7 +224,15 @@ COPY --from=registry.example/x:1 /etc/passwd /of-host
     assert!(more.join("taken").exists(), "a mount that is written to is the directory itself");
     // The layout's image was there for the build alone.
     assert_eq!(place.run(&["images", "-q"]).ok().out.lines().count(), 2);
-    let cached = build(&place, "vfs", &[], dockerfile, &options).ok();
+    // The layout's image by its digest is the same.
+    let index = std::fs::read(place.dir.path().join("layout/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    let by_digest =
+        format!("no.such.registry/base:9=oci-layout://{}@{digest}", place.dir.path().join("layout").display());
+    let mut by_digests = options.clone();
+    by_digests[5] = &by_digest;
+    let cached = build(&place, "vfs", &[], dockerfile, &by_digests).ok();
     assert_eq!(cached.err.matches("from the cache").count(), 7, "{}", cached.err);
     std::fs::write(more.join("taken"), "changed").unwrap();
     assert_eq!(build(&place, "vfs", &[], dockerfile, &options).ok().err.matches("from the cache").count(), 1);

@@ -89,7 +89,13 @@ fn privileged_results_go_to_registries_or_nowhere() {
     }
     let digest = ["inspect", "--tls-verify=false", "--format={{.Digest}}", &format!("docker://{}", name("b:1"))];
     let digest = Command::new("skopeo").args(digest).output().expect("install skopeo");
-    assert_eq!(about["containerimage.digest"], String::from_utf8(digest.stdout).unwrap().trim(), "of what was pushed");
+    let digest = String::from_utf8(digest.stdout).unwrap();
+    assert_eq!(about["containerimage.digest"], digest.trim(), "of what was pushed");
+    // What has a fixed digest needs no name, here and there.
+    let fixed = format!("{}@{}", name("b:1"), digest.trim());
+    theirs.context(&[("Dockerfile", &format!("FROM {fixed}\nCOPY --from={fixed} /file /copied\n"))]);
+    build(&theirs, &["-q"]).ok();
+    assert_eq!(theirs.run(&["pull", "-q", &fixed]).ok().out.lines().last(), built.out.lines().last());
     let (_, out) = path(&place, "out");
     build(&place, &["-q", "-o", &out, "--load", "-t", "loaded:1"]).ok();
     assert_eq!((images(), entries(out.as_ref())), (4, 2), "both were asked for");
@@ -180,10 +186,24 @@ fn privileged_a_dockerfile_can_be_asked() {
 #[test]
 fn privileged_commands_have_the_limits_that_are_asked_for() {
     let place = Place::new();
-    let dockerfile =
-        "FROM host\nRUN test \"$(ulimit -n) $(df -k /dev/shm | tail -n 1 | awk '{print $2}')\" = '99 4096'\n";
+    let dockerfile = "FROM host\nRUN test \"$(ulimit -n) $(df -k /dev/shm | tail -n 1 | awk '{print $2}')\" = '99 4096' && grep -q '^10.9.8.7.*db$' /etc/hosts\n";
     place.context(&[("Dockerfile", dockerfile)]);
-    build(&place, &["--ulimit", "nofile=99", "--shm-size", "4m", "--cgroup-parent", "/harness-test-flags"]).ok();
+    build(
+        &place,
+        &[
+            "--ulimit",
+            "nofile=99",
+            "--shm-size",
+            "4m",
+            "--cgroup-parent",
+            "/harness-test-flags",
+            "--add-host",
+            "db=10.9.8.7",
+            "--platform",
+            "local",
+        ],
+    )
+    .ok();
     build(&place, &["--ulimit", "nofile"]).status_is(2).says("--ulimit takes");
     build(&place, &["--ulimit", "no=1", "--no-cache"]).status_is(2).says("no");
     build(&place, &["--shm-size", "much"]).status_is(2).says("is no size");

@@ -119,7 +119,10 @@ fn privileged_progress_is_plain_quiet_or_for_a_terminal() {
     }
     let quiet = build(&place, &["-q"]).status_is(1);
     assert_eq!(quiet.err.lines().count(), 1, "{quiet:#?}");
-    assert!(build(&place, &["--progress=plain"]).err.contains("#1 ---> from the cache"));
+    assert!(build(&place, &["--progress=plain", "--rm"]).err.contains("#1 ---> from the cache"));
+    let mut command = place.command(&["build", "--driver", "vfs"]);
+    let of_environment = command.env("BUILDKIT_PROGRESS", "quiet").arg(place.dir.path().join("context")).output();
+    assert_eq!(Answer::of(&of_environment.unwrap()).err.lines().count(), 1);
     // script(1) gives it a terminal; what a failed step said is shown in full.
     place.context(&[("Dockerfile", "FROM host\nRUN echo one && echo two && false\n")]);
     let context = place.dir.path().join("context");

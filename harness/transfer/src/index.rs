@@ -68,7 +68,7 @@ fn of_this_platform(entries: &[Descriptor]) -> Vec<&Descriptor> {
     if some.is_empty() { entries.iter().collect() } else { some }
 }
 
-/// The entry with this name or tag; without one, the only image there is.
+/// The entry with this name, tag or digest; without one, the only image there is.
 fn choose<'a>(entries: &'a [Descriptor], name: Option<&str>, origin: &str) -> Result<&'a Descriptor> {
     let Some(name) = name else {
         let here = of_this_platform(entries);
@@ -80,7 +80,10 @@ fn choose<'a>(entries: &'a [Descriptor], name: Option<&str>, origin: &str) -> Re
     };
     let reference = name.parse::<Reference>().ok();
     let same = |text: &String| text == name || (reference.is_some() && text.parse().ok() == reference);
-    let called = |entry: &&&Descriptor| [&entry.names.reference, &entry.names.full].into_iter().flatten().any(same);
+    let called = |entry: &&&Descriptor| {
+        [&entry.names.reference, &entry.names.full].into_iter().flatten().any(same)
+            || entry.blob.digest.to_string() == name
+    };
     let mut called = of_this_platform(entries).into_iter().filter(|entry| called(&entry));
     called.next().ok_or_else(|| Error::NotFound {
         origin: origin.to_owned(),

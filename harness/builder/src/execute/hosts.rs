@@ -29,7 +29,9 @@ pub fn files(request: &BuildRequest, place: &Place) -> Result<Vec<(PathBuf, Stri
     if *place != Place::Alone || !request.hosts.is_empty() {
         let mut text =
             format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", hostname(request));
-        text.extend(request.hosts.iter().map(|(name, address)| format!("{address}\t{name}\n")));
+        let gateway = place.gateway();
+        let addressed = request.hosts.iter().filter_map(|host| Some((host.address.or(gateway)?, &host.name)));
+        text.extend(addressed.map(|(address, name)| format!("{address}\t{name}\n")));
         files.push((HOSTS.into(), text));
     }
     match place {
@@ -79,15 +81,18 @@ fn can_be_bound(image: &Jail, target: &Path) -> bool {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use harness_network::parse_add_host;
+
     use super::*;
 
     #[test]
     fn only_what_a_command_needs() {
         let mut request = BuildRequest::default();
         assert_eq!(files(&request, &Place::Alone).unwrap(), []);
-        request.hosts.push(("db".to_owned(), [10, 0, 0, 7].into()));
+        request.hosts = ["db:10.0.0.7", "me:host-gateway"].map(|text| parse_add_host(text).unwrap()).into();
         let found = files(&request, &Place::Alone).unwrap();
         assert_eq!(found.len(), 1);
+        assert!(files(&request, &Place::Host).unwrap()[0].1.contains("127.0.0.1\tme\n"));
         assert!(found[0].1.contains("localhost buildkitsandbox\n") && found[0].1.ends_with("10.0.0.7\tdb\n"));
         request.build_args.insert(builtin::HOSTNAME.to_owned(), "other".to_owned());
         assert!(files(&request, &Place::Host).unwrap()[0].1.contains("localhost other\n"));

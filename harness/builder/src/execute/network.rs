@@ -2,6 +2,7 @@
 
 use std::{
     mem::take,
+    net::{IpAddr, Ipv4Addr},
     os::fd::AsFd,
     panic,
     path::{Path, PathBuf},
@@ -92,6 +93,15 @@ impl Place {
             Self::Bridge(attached) => Network::Joined(attached.namespace.path()),
         }
     }
+
+    /// By which address the machine is reached from there (`host-gateway`).
+    pub fn gateway(&self) -> Option<IpAddr> {
+        match self {
+            Self::Alone => None,
+            Self::Host => Some(Ipv4Addr::LOCALHOST.into()),
+            Self::Bridge(attached) => Some(attached.gateway.into()),
+        }
+    }
 }
 
 /// A network namespace on the bridge, in which one command is at a time.
@@ -99,6 +109,8 @@ impl Place {
 pub struct Attached {
     id: String,
     namespace: Namespace,
+    /// The machine's address there.
+    gateway: Ipv4Addr,
     /// Whether there is a way out.
     outside: bool,
 }
@@ -259,7 +271,7 @@ fn attach(dir: &Path) -> harness_network::Result<Attached> {
     let namespace = Namespace::new()?;
     let id = format!("{PREFIX}{}", namespace.number()?);
     let given = bridge.attach(&id, namespace.as_fd(), &[])?;
-    Ok(Attached { id, namespace, outside: given.outside })
+    Ok(Attached { id, namespace, gateway: given.gateway, outside: given.outside })
 }
 
 fn joined<T>(thread: JoinHandle<T>) -> T {

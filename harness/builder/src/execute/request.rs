@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    net::IpAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use harness_image::Reference;
+use harness_network::ExtraHost;
 use storage_driver::Bytes;
 
 use super::BuildNetwork;
@@ -105,8 +105,8 @@ pub struct BuildRequest {
     pub network: BuildNetwork,
     /// Where the bridge of this data directory is kept; without it there is none.
     pub networks: Option<PathBuf>,
-    /// Further hosts that commands know: name and address.
-    pub hosts: Vec<(String, IpAddr)>,
+    /// Further hosts that commands know.
+    pub hosts: Vec<ExtraHost>,
     /// What a Dockerfile may ask for.
     pub allow: Entitlements,
     /// For `RUN --mount=type=secret`, by id.

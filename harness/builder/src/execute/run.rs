@@ -112,7 +112,10 @@ impl Prepared {
             BuildNetwork::Sandbox | BuildNetwork::Bridge => {}
         }
         build.request.limits.add_to(&mut key);
-        build.request.hosts.iter().for_each(|(name, address)| key.add(format!("{name} {address}").as_bytes()));
+        for host in &build.request.hosts {
+            let address = host.address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string());
+            key.add(format!("{} {address}", host.name).as_bytes());
+        }
         Ok(key.finish())
     }
 

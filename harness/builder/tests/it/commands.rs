@@ -3,6 +3,7 @@
 use std::fs;
 
 use harness_builder::{BuildNetwork, BuildRequest, Entitlements, RunLimits};
+use harness_network::parse_add_host;
 use storage_driver::Bytes;
 
 use crate::place::{Place, cached};
@@ -21,11 +22,11 @@ fn privileged_hosts_and_the_resolver_are_there_with_a_network() {
     let place = Place::with_host("overlay2");
     let request = BuildRequest {
         network: BuildNetwork::Host,
-        hosts: vec![("db".to_owned(), [10, 1, 2, 3].into())],
+        hosts: ["db:10.1.2.3", "me=host-gateway"].map(|text| parse_add_host(text).unwrap()).into(),
         ..place.request()
     };
     let dockerfile = "FROM host
-RUN grep -q '^10.1.2.3.*db' /etc/hosts && grep -q localhost /etc/hosts && cat /etc/resolv.conf > /seen
+RUN grep -q '^10.1.2.3.*db' /etc/hosts && grep -q '^127.0.0.1.*me$' /etc/hosts && cat /etc/resolv.conf > /seen
 RUN --network=none ! test -s /etc/resolv.conf && grep -q db /etc/hosts
 RUN test \"$(cat /proc/sys/kernel/hostname)\" = buildkitsandbox
 ";
@@ -33,7 +34,7 @@ RUN test \"$(cat /proc/sys/kernel/hostname)\" = buildkitsandbox
     let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     place.look(&built.image, |root| assert_eq!(fs::read_to_string(root.join("seen")).unwrap(), resolver));
     // Other hosts may make another layer.
-    let other = BuildRequest { hosts: vec![("db".to_owned(), [10, 1, 2, 4].into())], ..request };
+    let other = BuildRequest { hosts: vec![parse_add_host("db:10.1.2.4").unwrap()], ..request };
     assert!(place.try_build(dockerfile, &other).is_err());
 }
 

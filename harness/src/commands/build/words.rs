@@ -1,6 +1,6 @@
 //! What the words of build's options mean.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, os::unix::fs::FileTypeExt, path::PathBuf};
+use std::{collections::BTreeMap, fs, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use harness_builder::{BuildNetwork, NamedContext, Secret};
 use harness_image::Reference;
@@ -13,17 +13,6 @@ pub fn argument(pair: &str) -> Option<(String, String)> {
     match pair.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => std::env::var(pair).ok().map(|value| (pair.to_owned(), value)),
-    }
-}
-
-/// `HOST:ADDRESS` or `HOST=ADDRESS`; an address of IPv6 may stand in brackets.
-pub fn host(text: &str) -> Result<(String, IpAddr), String> {
-    let wrong = || format!("write HOST:ADDRESS, such as db:10.0.0.7, not {text:?}");
-    let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(wrong)?;
-    let address = address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address);
-    match address.parse() {
-        Ok(address) if !name.is_empty() && !name.contains(char::is_whitespace) => Ok((name.to_owned(), address)),
-        _ => Err(wrong()),
     }
 }
 
@@ -48,7 +37,7 @@ pub enum Context {
     Layout(Location),
 }
 
-/// `NAME=DIRECTORY`, `NAME=URL`, `NAME=oci-layout://DIRECTORY[:TAG]` or `NAME=docker-image://NAME`, as buildx has them.
+/// `NAME=DIRECTORY`, `NAME=URL`, `NAME=oci-layout://DIRECTORY[:TAG|@DIGEST]` or `NAME=docker-image://NAME`, as buildx has them.
 pub fn context(text: &str) -> Result<(String, Context), String> {
     let pair = text.split_once('=').filter(|(name, place)| !name.is_empty() && !place.is_empty());
     let Some((name, place)) = pair else { return Err(format!("write NAME=DIRECTORY, not {text:?}")) };
@@ -58,9 +47,10 @@ pub fn context(text: &str) -> Result<(String, Context), String> {
             Reference::parse(image).map_err(|error| wrong(&error))?;
             Context::Here(NamedContext::Image(image.to_owned()))
         }
-        Some(("oci-layout", layout)) => {
-            Context::Layout(format!("oci:{layout}").parse().map_err(|error| wrong(&error))?)
-        }
+        Some(("oci-layout", layout)) => match layout.split_once("@sha256:") {
+            Some((dir, digits)) => Context::Layout(Location::Oci(dir.into(), Some(format!("sha256:{digits}")))),
+            None => Context::Layout(format!("oci:{layout}").parse().map_err(|error| wrong(&error))?),
+        },
         None if fs::metadata(place).is_ok_and(|found| found.is_dir()) => {
             Context::Here(NamedContext::Directory(place.into()))
         }
@@ -170,6 +160,8 @@ mod tests {
         }
         let layout = Location::Oci("/d".into(), Some("t".to_owned()));
         assert_eq!(context("a=oci-layout:///d:t"), Ok(("a".to_owned(), Context::Layout(layout))));
+        let layout = Location::Oci("/d".into(), Some("sha256:12".to_owned()));
+        assert_eq!(context("a=oci-layout:///d@sha256:12"), Ok(("a".to_owned(), Context::Layout(layout))));
         for text in ["a", "=/etc", "a=", "a=/none/there", "a=ftp://x/y", "a=docker-image://Bad", "a=/etc/hostname"] {
             assert!(context(text).is_err(), "{text}");
         }

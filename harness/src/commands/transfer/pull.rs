@@ -32,7 +32,9 @@ pub struct PullArgs {
 pub fn run(args: &PullArgs) -> Result {
     let from: Location = args.from.parse().map_err(Failure::usage)?;
     let mut names = args.tag.iter().map(|name| Reference::parse(name)).collect::<Result<Vec<_>, _>>()?;
-    if let (true, Location::Registry(name)) = (names.is_empty(), &from) {
+    if let (true, Location::Registry(name)) = (names.is_empty(), &from)
+        && name.digest().is_none()
+    {
         names.push(name.clone());
     }
     let store = Store::open(&Place::choose(args.common.root.as_deref()).images())?;
