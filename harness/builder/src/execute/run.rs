@@ -205,11 +205,8 @@ impl Prepared {
         config.tmpfs.clone_from(&around.laid.tmpfs);
         config.network = around.place.network();
         let id = format!("build-{}-{}", std::process::id(), self.index);
-        let mut spec = spec(&config)?;
-        if let (Some(parent), Some(linux)) = (&limits.cgroup_parent, spec.linux_mut()) {
-            linux.set_cgroups_path(Some(parent.join(&id)));
-        }
-        let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec) }.start()?;
+        config.cgroups_path = limits.cgroup_parent.as_ref().map(|parent| parent.join(&id));
+        let mut container = Launch { stdio: Stdio::Output, ..Launch::new(id, spec(&config)?) }.start()?;
         let watch = Watch::start([build.request.cancel.clone(), build.halt.clone()], container.signaller());
         let mut last = Vec::new();
         let streamed = container.stream(&mut |stream, bytes| {
