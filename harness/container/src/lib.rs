@@ -31,7 +31,6 @@ mod record;
 mod restart;
 mod share;
 mod shm;
-pub mod signal;
 mod store;
 mod streams;
 mod supervisor;
@@ -46,6 +45,7 @@ pub use configuration::{
 pub use control::{Answer, Request};
 pub use error::{Error, Result};
 pub use front::Raw;
+pub use harness_runtime::signal;
 pub use health::{Health, HealthStatus, Probe};
 pub use log::{Line, LogFilter, follow, read as read_log};
 pub use record::{Phase, Record, State, Status};

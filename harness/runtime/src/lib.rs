@@ -34,6 +34,7 @@ mod relay;
 mod rlimit;
 mod running;
 mod seccomp;
+pub mod signal;
 mod stdio;
 mod translate;
 mod wire;

@@ -256,7 +256,8 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
         hosts: args.add_host.clone(),
         allow,
         no_cache_stages: args.no_cache_filter.clone(),
-        target: args.target.clone(),
+        // As with buildx an empty name is none, for scripts that have a variable there.
+        target: args.target.clone().filter(|name| !name.is_empty()),
         platforms: platforms(args),
         build_args: args.build_arg.iter().filter_map(|pair| words::argument(pair)).collect(),
         labels: args.label.iter().map(|pair| words::label(pair)).collect::<Result<_>>()?,
@@ -277,7 +278,7 @@ fn request(args: &BuildArgs, place: &Place, sources: &Sources, cancel: Arc<Atomi
 /// `local` is this machine's, as with buildx.
 fn platforms(args: &BuildArgs) -> Vec<String> {
     let all = args.platform.iter().flat_map(|list| list.split(','));
-    all.filter(|platform| *platform != "local").map(str::to_owned).collect()
+    all.filter(|platform| !matches!(*platform, "" | "local")).map(str::to_owned).collect()
 }
 
 fn limits(args: &BuildArgs) -> Result<RunLimits> {

@@ -58,6 +58,7 @@ fn privileged_what_was_built_is_told_in_files() {
     let target = build(&place, &[&told[..], &["--target", "one"]].concat()).ok();
     assert_ne!(target.out, built.out);
     assert_eq!(fs::read_to_string(&id).unwrap(), target.out.trim());
+    assert_eq!(build(&place, &["-q", "--target", "", "--platform", ""]).ok().out, built.out, "an empty name is none");
     build(&place, &["--target", "thre"]).status_is(1).says("there is no stage named \"thre\"");
     build(&place, &["--target", "tow"]).status_is(1).says("did you mean two?");
     // Files alone are no image.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use harness_image::HealthCheck;
+use harness_runtime::signal;
 
 use super::{config::State, step::Step};
 use crate::{
@@ -50,7 +51,11 @@ impl State {
                 let volumes: Vec<String> = volumes.iter().map(expand).collect::<Result<_>>()?;
                 self.volumes.extend(volumes);
             }
-            Kind::Stopsignal(signal) => self.stop_signal = Some(expand(signal)?),
+            Kind::Stopsignal(word) => {
+                let signal = expand(word)?;
+                signal::parse(&signal).map_err(|why| step.wrong(word.span, why))?;
+                self.stop_signal = Some(signal);
+            }
             Kind::Shell(words) => self.docker.shell = Some(words.clone()),
             Kind::Maintainer(name) => self.author = Some(name.text.clone()),
             Kind::Healthcheck(check) => self.docker.healthcheck = Some(health_check(check, self)),
@@ -112,5 +117,21 @@ fn health_check(check: &Healthcheck, state: &State) -> HealthCheck {
         start_period: nanos(check.start_period),
         start_interval: nanos(check.start_interval),
         retries: check.retries.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn signals_are_those_that_there_are() {
+        let read = |signal: &str| crate::configure("f", format!("FROM scratch\nSTOPSIGNAL {signal}\n").as_bytes());
+        for signal in ["9", "SIGINT", "quit", "RTMIN+3"] {
+            let config = read(signal).unwrap().oci.config().clone().unwrap();
+            assert_eq!(config.stop_signal().as_deref(), Some(signal));
+        }
+        for wrong in ["0", "SIGNAL"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("f:2:12: {wrong:?} is no signal")), "{error}");
+        }
     }
 }
