@@ -9,11 +9,13 @@ use clap::{
 use crate::commands::{
     bench, build, compare, conformance,
     container::{
-        AttachArgs, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, ps, rename, restart, rm, run,
-        start, stats, stop, supervise, top, volume, wait,
+        AttachArgs, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename, restart, rm,
+        run, start, stats, stop, supervise, top, volume, wait,
     },
-    doctor, faults, gc, history, images, import, lab, list, migrate, profile, report, rmi, transfer,
+    df, doctor, faults, gc, history, images, import, info, lab, list, migrate, profile, prune, report, rmi, transfer,
+    version,
 };
+use crate::groups::{ContainerCommand, ImageCommand, SystemCommand};
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
 ///
@@ -46,7 +48,8 @@ impl Cli {
             return Err(syntax.error(ErrorKind::ArgumentConflict, message));
         }
         let Self { command, bench } = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut syntax))?;
-        let Some(mut command) = command else { return Ok(Command::Bench(bench)) };
+        let Some(command) = command else { return Ok(Command::Bench(bench)) };
+        let mut command = command.plain();
         if let Some(common) = common(&mut command) {
             common.root = common.root.take().or(bench.common.root);
             common.verbose = common.verbose.saturating_add(bench.common.verbose);
@@ -142,7 +145,9 @@ pub enum Command {
     Top(top::TopArgs),
     /// Show what running containers use
     Stats(stats::StatsArgs),
-    /// Tell all that is known of containers and images
+    /// Show the ports of a container that are published
+    Port(port::PortArgs),
+    /// Tell all that is known of containers, images and volumes
     Inspect(inspect::InspectArgs),
     /// Copy files between a container and here
     Cp(cp::CpArgs),
@@ -187,6 +192,39 @@ pub enum Command {
     Lab(lab::LabArgs),
     /// Remove what a crash left behind
     Gc(gc::GcArgs),
+    /// Tell what is kept here, with which storage driver, and on what kind of host
+    Info(info::InfoArgs),
+    /// Tell the version of this program
+    Version(version::VersionArgs),
+    /// Docker's other names for the commands on containers, and `prune`
+    #[command(subcommand)]
+    Container(ContainerCommand),
+    /// Docker's other names for the commands on images, and `prune`
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// What takes room, and what of it is not used: df, info, prune
+    #[command(subcommand)]
+    System(SystemCommand),
+    #[command(skip)]
+    Df(df::DfArgs),
+    #[command(skip)]
+    PruneContainers(prune::ContainersArgs),
+    #[command(skip)]
+    PruneImages(prune::ImagesArgs),
+    #[command(skip)]
+    PruneSystem(prune::SystemArgs),
+}
+
+impl Command {
+    /// The same without its group.
+    fn plain(self) -> Self {
+        match self {
+            Self::Container(command) => command.into(),
+            Self::Image(command) => command.into(),
+            Self::System(command) => command.into(),
+            plain => plain,
+        }
+    }
 }
 
 /// What a command has of the common options; one that only reads files of the user's has none.
@@ -237,6 +275,15 @@ pub fn common(command: &mut Command) -> Option<&mut Common> {
         Command::Gc(args) => &mut args.common,
         Command::Lab(args) => &mut args.common,
         Command::Migrate(args) => &mut args.common,
+        Command::Port(args) => &mut args.common,
+        Command::Info(args) => &mut args.common,
+        Command::Version(args) => &mut args.common,
+        Command::Df(args) => &mut args.common,
+        Command::PruneContainers(args) => &mut args.common,
+        Command::PruneImages(args) => &mut args.common,
+        Command::PruneSystem(args) => &mut args.common,
+        // They were resolved when they were read.
+        Command::Container(_) | Command::Image(_) | Command::System(_) => return None,
     })
 }
 
@@ -265,6 +312,8 @@ mod tests {
             "harness images --root /x",
             "harness --root /y images --root /x",
             "harness --root /x volume ls",
+            "harness --root /x container ls",
+            "harness system df --root /x",
             "harness --root /x bench --resume run",
             "harness --root /x --driver vfs",
         ] {
@@ -275,6 +324,27 @@ mod tests {
         // What a container is to do is its own.
         assert_eq!(root("harness run --root /x tiny ls --root /y"), Some("/x".into()));
         assert_eq!(root("harness run tiny ls --root /y"), None);
+    }
+
+    #[test]
+    fn docker_s_groups_are_other_names_for_the_same() {
+        for (grouped, plain) in [
+            ("container ls -a", "ps -a"),
+            ("container list", "ps"),
+            ("container rm -f web", "rm -f web"),
+            ("container run -it tiny ls -l", "run -it tiny ls -l"),
+            ("container exec web ls -l", "exec web ls -l"),
+            ("container inspect web", "inspect --type container web"),
+            ("image ls --digests", "images --digests"),
+            ("image rm tiny", "rmi tiny"),
+            ("image build .", "build ."),
+            ("image inspect tiny", "inspect --type image tiny"),
+            ("system info", "info"),
+        ] {
+            let read = |line: &str| format!("{:?}", read(&format!("harness {line}")).unwrap());
+            assert_eq!(read(grouped), read(plain), "{grouped}");
+        }
+        assert!(read("harness container lss").unwrap_err().contains("ls"));
     }
 
     #[test]

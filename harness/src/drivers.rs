@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::anyhow;
 use harness_testbed::FileSystem;
-use storage_driver::StorageDriver;
+use storage_driver::{LayerId, StorageDriver};
 
 use crate::{
     failure::{Failure, Result},
@@ -39,7 +39,11 @@ pub struct Entry {
     /// With which it takes little room, where disks are small.
     small: &'static [(&'static str, &'static str)],
     open: Open,
+    directories: Directories,
 }
+
+/// Where a driver has a layer, by docker's names for that, without opening its root.
+type Directories = fn(&Path, &LayerId) -> storage_driver::Result<Vec<(&'static str, String)>>;
 
 /// All drivers of this program, in the order in which a default is looked for.
 pub const DRIVERS: &[Entry] = &[
@@ -52,6 +56,7 @@ pub const DRIVERS: &[Entry] = &[
         open: |root, options| {
             Ok(Arc::new(driver_overlay2::Overlay2::open(root, driver_overlay2::Options::from_pairs(root, options)?)?))
         },
+        directories: driver_overlay2::directories,
     },
     Entry {
         name: "vfs",
@@ -62,6 +67,7 @@ pub const DRIVERS: &[Entry] = &[
         open: |root, options| {
             Ok(Arc::new(driver_vfs::Vfs::open(root, driver_vfs::Options::from_pairs(root, options)?)?))
         },
+        directories: |_, _| Ok(Vec::new()),
     },
     Entry {
         name: "btrfs",
@@ -72,6 +78,7 @@ pub const DRIVERS: &[Entry] = &[
         open: |root, options| {
             Ok(Arc::new(driver_btrfs::Btrfs::open(root, driver_btrfs::Options::from_pairs(root, options)?)?))
         },
+        directories: |_, _| Ok(Vec::new()),
     },
     Entry {
         name: "devicemapper",
@@ -83,6 +90,7 @@ pub const DRIVERS: &[Entry] = &[
             let options = driver_devicemapper::Options::from_pairs(root, options)?;
             Ok(Arc::new(driver_devicemapper::DeviceMapper::open(root, options)?))
         },
+        directories: |_, _| Ok(Vec::new()),
     },
 ];
 
@@ -137,6 +145,11 @@ impl Entry {
     /// Opens the driver on a root of its own.
     pub fn open(&self, root: &Path, options: &Options) -> storage_driver::Result<Arc<dyn StorageDriver>> {
         (self.open)(root, options)
+    }
+
+    /// Where the engine's driver has a layer, by docker's names; what it has no names for is left out.
+    pub fn directories(&self, place: &Place, layer: &LayerId) -> storage_driver::Result<Vec<(&'static str, String)>> {
+        (self.directories)(&place.driver(self.name), layer)
     }
 
     /// Opens the driver where it is the engine's, whose commands have its root one after the other.

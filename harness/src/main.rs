@@ -12,6 +12,7 @@ mod containers;
 mod drivers;
 mod engine;
 mod failure;
+mod groups;
 mod names;
 mod nearest;
 mod place;
@@ -21,6 +22,7 @@ mod scratch;
 mod signals;
 mod size;
 mod table;
+mod template;
 
 use std::process::ExitCode;
 

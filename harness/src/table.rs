@@ -44,6 +44,40 @@ pub fn ago(now: u64, then: u64) -> String {
     text + " ago"
 }
 
+/// A text of at most so many characters, with an ellipsis where some are missing.
+pub fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Four significant digits in binary units, in which docker prints amounts of memory: `23.54GiB`.
+pub fn binary(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = match value {
+        v if v < 9.9995 => 3,
+        v if v < 99.995 => 2,
+        v if v < 999.95 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", UNITS[unit])
+}
+
+/// RFC 3339's text of a time as docker's lists have it: `2026-11-23 16:21:52 +0000 UTC`.
+pub fn moment(rfc3339: &str) -> String {
+    let whole = rfc3339.trim_end_matches('Z').split('.').next().unwrap_or_default();
+    if whole.is_empty() { String::new() } else { format!("{} +0000 UTC", whole.replacen('T', " ", 1)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +87,28 @@ mod tests {
         let table =
             columns(&["NAME", "SIZE"], &[vec!["a-long-name".into(), "1B".into()], vec!["b".into(), String::new()]]);
         assert_eq!(table, "NAME          SIZE\na-long-name   1B\nb\n");
+    }
+
+    #[test]
+    fn texts_and_times_are_shortened() {
+        assert_eq!((shortened("abcd", 4), shortened("abcde", 4)), ("abcd".to_owned(), "abc…".to_owned()));
+        assert_eq!(moment("2026-11-23T16:21:52.035998666Z"), "2026-11-23 16:21:52 +0000 UTC");
+        assert_eq!(moment(""), "");
+    }
+
+    #[test]
+    fn memory_reads_as_dockers_does() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (912 << 10, "912KiB"),
+            (1_500_000, "1.431MiB"),
+            (25_276_502_016, "23.54GiB"),
+            (512 << 20, "512MiB"),
+        ] {
+            assert_eq!(binary(bytes), text);
+        }
     }
 
     #[test]

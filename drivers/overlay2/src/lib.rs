@@ -34,6 +34,7 @@
 #![deny(missing_docs)]
 
 mod abilities;
+mod directories;
 mod driver;
 mod features;
 mod layers;
@@ -45,6 +46,7 @@ mod probed;
 mod size;
 mod trial;
 
+pub use directories::directories;
 pub use driver::Overlay2;
 pub use options::{MountApi, Options};
 pub use storage_layer::Owners;

@@ -23,6 +23,7 @@
 
 mod atomic;
 mod delete;
+mod glance;
 mod hold;
 mod lock;
 mod mounts;
@@ -36,5 +37,6 @@ mod unread;
 
 pub use atomic::{write_atomically, write_volatile};
 pub use delete::delete_tree;
+pub use glance::glance;
 pub use record::{Durability, Record};
 pub use root::Root;

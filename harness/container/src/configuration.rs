@@ -35,6 +35,8 @@ pub struct Configuration {
     pub tty: bool,
     /// Whether its standard input stays open.
     pub open_stdin: bool,
+    /// Whether it was made by a command that stays in front of it.
+    pub in_front: bool,
     /// Whether a small init is process 1.
     pub init: bool,
     /// Whether its root is read-only.
@@ -345,6 +347,19 @@ pub enum Ipc {
     Host,
     /// Those of another container, by id.
     Container(String),
+}
+
+impl Network {
+    /// Docker's word for it.
+    #[must_use]
+    pub fn mode(&self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::Host => "host".to_owned(),
+            Self::Bridge => "bridge".to_owned(),
+            Self::Container(id) => format!("container:{id}"),
+        }
+    }
 }
 
 /// What becomes of a container's output.

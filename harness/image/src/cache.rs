@@ -108,6 +108,14 @@ impl<'s> Cache<'s> {
         Ok(forgotten)
     }
 
+    /// Forgets one entry; none of that key is no error. Its layer goes with the next [`Store::gc`].
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn forget(&self, key: &Digest) -> Result<()> {
+        forget(&self.path(key))
+    }
+
     /// The blobs of all layers that entries have.
     pub(crate) fn blobs(&self) -> Result<BTreeSet<Digest>> {
         let entries = self.list()?.into_iter();

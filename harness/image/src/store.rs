@@ -6,11 +6,12 @@ use std::{
 };
 
 use oci_spec::image::{ImageManifestBuilder, MediaType};
+use storage_driver::LayerId;
 use storage_root::Durability;
 
 use crate::{
     Blobs, Cache, ChainId, Configuration, Error, Image, LayerBlob, Lease, Reference, Result, document, durable,
-    index::Index, lock::IndexLock, media,
+    index::Index, layers::Hints, lock::IndexLock, media,
 };
 
 const LAYOUT_FILE: &str = "oci-layout";
@@ -94,6 +95,12 @@ impl Store {
     /// What the file system says.
     pub fn lease(&self) -> Result<Lease> {
         Lease::shared(&self.root)
+    }
+
+    /// The layer in which a driver was last seen to have a chain; whether it still does, only the driver knows.
+    #[must_use]
+    pub fn hinted_layer(&self, driver: &str, chain: &ChainId) -> Option<LayerId> {
+        Hints::of(self, driver).get(chain)
     }
 
     /// All images, in the order of their names, those without a name last.

@@ -32,6 +32,16 @@ pub fn parse(text: &str) -> Result<i32, String> {
     Signal::from_str(&format!("SIG{name}")).map(|signal| signal as i32).map_err(|_| wrong())
 }
 
+/// `SIGTERM` for 15.
+#[must_use]
+pub fn name(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) if (34..=LAST).contains(&signal) => format!("SIGRTMIN+{}", signal - 34),
+        Err(_) => signal.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,7 +51,9 @@ mod tests {
         for (text, number) in [("9", 9), ("KILL", 9), ("sigterm", 15), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("64", 64)]
         {
             assert_eq!(parse(text), Ok(number), "{text}");
+            assert_eq!(parse(&name(number)), Ok(number), "{text}");
         }
+        assert_eq!((name(15), name(37)), ("SIGTERM".to_owned(), "SIGRTMIN+3".to_owned()));
         for text in ["", "0", "65", "-1", "SIGNOT", "RTMIN+99", "RTMAX+1"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -27,7 +27,7 @@ pub fn run(args: &DoctorArgs) -> Result {
     let scratch = Scratch::make(&place, Purpose::Trial)?;
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |what: &str, found: String| rows.push(vec![what.to_owned(), found]);
-    row("kernel", read("/proc/sys/kernel/osrelease"));
+    row("kernel", kernel());
     row("user", user());
     row("data directory", format!("{} on {}", place.path().display(), file_system(place.path())));
     row("file systems", known_file_systems());
@@ -58,6 +58,11 @@ pub fn run(args: &DoctorArgs) -> Result {
 /// Programs that testbeds and user namespaces use, with the Debian package of each.
 const TOOLS: [(&str, &str); 4] =
     [("mkfs.ext4", "e2fsprogs"), ("mkfs.xfs", "xfsprogs"), ("mkfs.btrfs", "btrfs-progs"), ("newuidmap", "uidmap")];
+
+/// The kernel's release.
+pub fn kernel() -> String {
+    read("/proc/sys/kernel/osrelease")
+}
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|error| format!("cannot read {path}: {error}"), |text| text.trim().to_owned())
@@ -95,13 +100,20 @@ fn present(path: &str, absent: &str) -> String {
 }
 
 fn cgroups() -> String {
-    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
-    if !controllers.trim().is_empty() {
-        return format!("v2: {}", controllers.trim());
+    match controllers() {
+        (_, found) if found.is_empty() => "no controllers for limits".to_owned(),
+        (version, found) => format!("v{version}: {}", found.join(" ")),
     }
-    let found = ["memory", "cpu", "pids"].into_iter().filter(|name| Path::new("/sys/fs/cgroup").join(name).is_dir());
-    let found: Vec<_> = found.collect();
-    if found.is_empty() { "no controllers for limits".to_owned() } else { format!("v1: {}", found.join(" ")) }
+}
+
+/// The version of cgroups that limits are set with, and its controllers.
+pub fn controllers() -> (u8, Vec<String>) {
+    let two = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !two.trim().is_empty() {
+        return (2, two.split_whitespace().map(str::to_owned).collect());
+    }
+    let is_there = |name: &&str| Path::new("/sys/fs/cgroup").join(name).is_dir();
+    (1, ["memory", "cpu", "cpuset", "pids", "blkio"].into_iter().filter(is_there).map(str::to_owned).collect())
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -1,11 +1,22 @@
-mod filter;
+pub mod filter;
 
 use clap::Args;
 use harness_image::{Image, Reference, Store, parse_rfc3339};
+use serde_json::json;
 use storage_driver::Timestamp;
 
 use self::filter::Filter;
-use crate::{cli::Common, commands::print, failure::Result, place::Place, table};
+use crate::{
+    cli::Common,
+    commands::{
+        format::{self, List},
+        print,
+    },
+    failure::Result,
+    place::Place,
+    table,
+    template::Value,
+};
 
 /// List images
 #[derive(Debug, Args)]
@@ -18,8 +29,8 @@ pub struct ImagesArgs {
     /// Also intermediate images, of which this builder makes none
     #[arg(long, short)]
     pub all: bool,
-    /// Only images of which this holds: before=IMAGE, since=IMAGE, dangling=true|false, label=NAME[=VALUE] or
-    /// reference=PATTERN
+    /// Only images of which this holds: before=IMAGE, since=IMAGE, until=TIME, dangling=true|false, label=NAME[=VALUE]
+    /// or reference=PATTERN
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub filter: Vec<String>,
     /// Print ids alone
@@ -28,10 +39,34 @@ pub struct ImagesArgs {
     /// Print ids in full
     #[arg(long)]
     pub no_trunc: bool,
-    /// How to print: table or json (one object a line)
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
+    /// Show the digests of their manifests
+    #[arg(long)]
+    pub digests: bool,
+    /// How to print: table, json (one object a line), or a template such as '{{.Repository}}:{{.Tag}}' or
+    /// 'table {{.ID}}\t{{.Size}}'
+    #[arg(long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
     pub format: String,
 }
+
+const TABLE: &str = r"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+const WITH_DIGESTS: &str = r"{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+
+const HEADERS: [(&str, &str); 14] = [
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("VirtualSize", "SIZE"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("Containers", "CONTAINERS"),
+    ("Layers", "LAYERS"),
+    ("SizeBytes", "BYTES"),
+    ("Labels", "LABELS"),
+];
 
 pub fn run(args: &ImagesArgs) -> Result {
     let place = Place::choose(args.common.root.as_deref());
@@ -49,15 +84,13 @@ pub fn run(args: &ImagesArgs) -> Result {
         shown.retain(|(_, name)| name.is_some_and(|name| is_called(name, wanted)));
     }
     shown.retain(|(image, name)| Filter::all_take(&filters, image, *name));
-    let lines: String = match (args.quiet, args.format.as_str()) {
-        (true, _) => shown.iter().map(|(image, _)| id(args, image) + "\n").collect(),
-        (false, "json") => shown.iter().map(|(image, name)| json(image, *name) + "\n").collect(),
-        _ => {
-            let rows: Vec<_> = shown.iter().map(|(image, name)| row(args, image, *name)).collect();
-            table::columns(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], &rows)
-        }
-    };
-    print(&lines)
+    if args.quiet {
+        return print(&shown.iter().map(|(image, _)| id(args, image) + "\n").collect::<String>());
+    }
+    let now = Timestamp::from_system(std::time::SystemTime::now()).0;
+    let rows: Vec<_> = shown.iter().map(|(image, name)| fields(args, image, *name, now)).collect();
+    let table = if args.digests { WITH_DIGESTS } else { TABLE };
+    print(&List { format: &args.format, table, headers: &HEADERS }.text(&rows)?)
 }
 
 /// `name` stands for all its tags, `name:tag` for one.
@@ -65,35 +98,33 @@ fn is_called(name: &Reference, wanted: &str) -> bool {
     name.familiar_repository() == wanted || name.to_string() == wanted
 }
 
-fn row(args: &ImagesArgs, image: &Image, name: Option<&Reference>) -> Vec<String> {
+/// Docker's fields, and what else is known.
+fn fields(args: &ImagesArgs, image: &Image, name: Option<&Reference>, now: u64) -> Value {
     let none = || "<none>".to_owned();
-    let now = Timestamp::from_system(std::time::SystemTime::now()).0;
-    vec![
-        name.map_or_else(none, Reference::familiar_repository),
-        name.and_then(Reference::tag).map_or_else(none, str::to_owned),
-        id(args, image),
-        created(image).map_or_else(String::new, |created| table::ago(now, created.0)),
-        image.size().to_string(),
-    ]
+    let size = image.size();
+    let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+    let mut labels: Vec<_> = labels.into_iter().flatten().collect();
+    labels.sort_unstable();
+    let row = json!({
+        "ID": id(args, image),
+        "Repository": name.map_or_else(none, Reference::familiar_repository),
+        "Tag": name.and_then(Reference::tag).map_or_else(none, str::to_owned),
+        "Digest": image.manifest_digest.to_string(),
+        "CreatedSince": created(image).map_or_else(String::new, |created| table::ago(now, created.0)),
+        "CreatedAt": table::moment(image.config.created().as_deref().unwrap_or_default()),
+        "Size": size.to_string(), "VirtualSize": size.to_string(),
+        // As docker, which counts them for `system df` alone.
+        "SharedSize": "N/A", "UniqueSize": "N/A", "Containers": "N/A",
+        "Layers": image.layers().len(), "SizeBytes": size.get(), "Labels": format::labels(labels.iter().copied()),
+    });
+    format::with_labels(&row, labels)
 }
 
-fn created(image: &Image) -> Option<Timestamp> {
+/// When an image was made, as its configuration has it.
+pub fn created(image: &Image) -> Option<Timestamp> {
     image.config.created().as_deref().and_then(parse_rfc3339)
 }
 
 fn id(args: &ImagesArgs, image: &Image) -> String {
     if args.no_trunc { image.id.to_string() } else { image.short_id() }
-}
-
-fn json(image: &Image, name: Option<&Reference>) -> String {
-    serde_json::json!({
-        "ID": image.id.to_string(),
-        "Repository": name.map(Reference::familiar_repository),
-        "Tag": name.and_then(Reference::tag),
-        "Digest": image.manifest_digest.to_string(),
-        "CreatedAt": image.config.created(),
-        "Size": image.size().get(),
-        "Layers": image.layers().len(),
-    })
-    .to_string()
 }

@@ -6,20 +6,26 @@ mod change;
 pub mod compare;
 pub mod conformance;
 pub mod container;
+pub mod df;
 pub mod doctor;
 pub mod faults;
+mod filters;
+mod format;
 pub mod gc;
 pub mod history;
 pub mod images;
 pub mod import;
+pub mod info;
 pub mod keeps;
 pub mod lab;
 pub mod list;
 pub mod migrate;
 pub mod profile;
+pub mod prune;
 pub mod report;
 pub mod rmi;
 pub mod transfer;
+pub mod version;
 
 use std::io::{self, Write};
 
@@ -82,6 +88,16 @@ pub fn run(mut command: Command) -> Result {
         Command::Ps(args) => container::ps::run(&args),
         Command::Rm(args) => container::rm::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Port(args) => container::port::run(&args),
+        Command::Version(args) => version::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Df(args) => df::run(&args),
+        Command::PruneContainers(args) => prune::containers(&args),
+        Command::PruneImages(args) => prune::images(&args),
+        Command::PruneSystem(args) => prune::system(&args),
+        Command::Container(group) => run(group.into()),
+        Command::Image(group) => run(group.into()),
+        Command::System(group) => run(group.into()),
         Command::Lab(args) => lab::run(&args),
         Command::Migrate(args) => migrate::run(&args),
     }
@@ -89,22 +105,25 @@ pub fn run(mut command: Command) -> Result {
 
 /// Reading records needs no privilege; everything that opens a driver may mount.
 fn needs_mounts(command: &Command) -> bool {
-    if let Command::Load(args) = command {
-        return args.driver.is_some();
+    match command {
+        Command::Load(args) => return args.driver.is_some(),
+        Command::Ps(args) => return args.opens_drivers(),
+        Command::Inspect(args) => return args.size,
+        _ => {}
     }
     !matches!(
         command,
         Command::Compare(_)
             | Command::Report(_)
             | Command::Lab(_)
-            | Command::Ps(_)
             | Command::Stop(_)
             | Command::Kill(_)
             | Command::Pause(_)
             | Command::Unpause(_)
             | Command::Wait(_)
             | Command::Logs(_)
-            | Command::Inspect(_)
+            | Command::Port(_)
+            | Command::Version(_)
             | Command::Rename(_)
             | Command::Images(_)
             | Command::History(_)

@@ -81,7 +81,7 @@ fn prune_later(place: &Place) -> Result {
 }
 
 /// Takes the layers that no image needs any more away from every driver that has been used here.
-fn prune_layers(
+pub fn prune_layers(
     place: &Place,
     store: &Arc<Store>,
     open: &dyn Fn(&Entry) -> storage_driver::Result<Arc<dyn StorageDriver>>,

@@ -115,7 +115,7 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     namespace.harness(&place, "rm", &["-f", "all"]).ok();
     let ps = place.run(&["ps"]).ok().out;
     assert!(ps.contains("0.0.0.0:8080->80/tcp"), "{ps}");
-    let address = place.run(&["inspect", "-f", "{{.NetworkSettings.address}}", "web"]).ok().out;
+    let address = place.run(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]).ok().out;
     let client = |network: &str, address: &str| {
         let asked = ask("busybox", address, "80");
         namespace.harness(&place, "run", &["--rm", "--network", network, "bb", "sh", "-c", &asked])

@@ -14,9 +14,10 @@ use storage_driver::{Bytes, CreateOptions, Labels, LayerId, LayerState, StorageD
 
 pub use self::batch::Batch;
 pub use self::commit::{CommitTimes, Committed};
+pub(crate) use self::hints::Hints;
 pub use self::known::remove_unfinished;
 pub use self::receive::Received;
-use self::{batch::Batches, chains::Chains, hints::Hints, known::chain_of};
+use self::{batch::Batches, chains::Chains, known::chain_of};
 use crate::{ChainId, Error, Result, Store};
 
 /// The label that holds a layer's chain id.

@@ -3,7 +3,7 @@ use std::{fs::OpenOptions, io::Write, sync::Arc, time::SystemTime};
 use anyhow::Context;
 use clap::Args;
 use harness_builder::Images;
-use harness_container::{Held, Record};
+use harness_container::{Configuration, Held, Record};
 use harness_image::{Image, PrepareOptions, Purpose, Reference};
 use storage_driver::{StorageDriver, Timestamp};
 
@@ -32,7 +32,7 @@ pub struct CreateArgs {
 }
 
 pub fn run(args: &CreateArgs) -> Result {
-    let (made, _) = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
+    let (made, _) = make(&args.common, &args.driver, &args.options, true).map_err(not_made)?;
     print(&format!("{}\n", made.record.id))
 }
 
@@ -43,15 +43,20 @@ pub struct Made {
     pub held: Held,
 }
 
-/// Makes a container's layer and its record.
-pub fn make(common: &Common, driver: &OneDriver, options: &ContainerOptions) -> Result<(Made, Arc<dyn StorageDriver>)> {
+/// Makes a container's layer and its record. `in_front` says whether a command will stay with it, as far as is known.
+pub fn make(
+    common: &Common,
+    driver: &OneDriver,
+    options: &ContainerOptions,
+    in_front: bool,
+) -> Result<(Made, Arc<dyn StorageDriver>)> {
     let place = Place::choose(common.root.as_deref());
     let name = options.image()?;
     let session = Session::open(&place, driver.driver.as_deref(), &driver.driver_options)?;
     let site = Site::open(place)?;
     let image = image(&session, name, &options.pull)?;
     // All that can be wrong is said before anything is made.
-    let configuration = options.configuration(&image, &site)?;
+    let configuration = Configuration { in_front, ..options.configuration(&image, &site)? };
     let size = options.layer_size()?;
     let parent = session.layers.ensure(&image)?;
     // What goes with the container's end need not outlive the machine's.

@@ -1,17 +1,13 @@
-use std::{
-    io::{self, Write},
-    time::SystemTime,
-};
+use std::io::{self, Write};
 
 use clap::Args;
 use harness_container::{Line, LogFilter, follow, read_log};
-use harness_image::{parse_rfc3339, rfc3339};
+use harness_image::rfc3339;
 use harness_runtime::Stream;
-use storage_driver::Timestamp;
 
-use super::health::nanoseconds;
 use crate::{
     cli::Common,
+    commands::filters::time,
     containers::Site,
     failure::{Failure, Result},
     place::Place,
@@ -80,18 +76,4 @@ fn show(args: &LogsArgs, line: &Line) -> io::Result<()> {
         }
         Stream::Stderr => io::stderr().lock().write_all(text.as_bytes()),
     }
-}
-
-/// A time, in seconds since 1970, or as a duration before now.
-fn time(text: &str) -> Result<Timestamp> {
-    if let Some(time) = parse_rfc3339(text) {
-        return Ok(time);
-    }
-    let wrong =
-        || Failure::usage(format!("{text:?} is no time; write 2026-01-02T13:23:37Z, or 42m30s for so long ago"));
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Ok(Timestamp((seconds * 1e9) as u64));
-    }
-    let ago = nanoseconds(text).map_err(|_| wrong())?;
-    Ok(Timestamp(Timestamp::from_system(SystemTime::now()).0.saturating_sub(ago)))
 }

@@ -9,7 +9,6 @@ pub mod diff;
 mod environment;
 pub mod exec;
 pub mod export;
-mod format;
 mod health;
 pub mod inspect;
 pub mod kill;
@@ -17,11 +16,13 @@ pub mod logs;
 mod mounts;
 mod options;
 pub mod pause;
+pub mod port;
 pub mod ps;
 pub mod rename;
 pub mod restart;
 pub mod rm;
 pub mod run;
+pub mod size;
 pub mod start;
 pub mod stats;
 pub mod stop;
@@ -33,6 +34,7 @@ pub mod wait;
 pub use attach::AttachArgs;
 pub use attach::run as attach;
 pub use options::ulimit;
+pub use health::nanoseconds;
 
 use crate::{
     commands::print,

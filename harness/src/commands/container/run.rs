@@ -32,7 +32,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result {
-    let (made, driver) = make(&args.common, &args.driver, &args.options).map_err(not_made)?;
+    let (made, driver) = make(&args.common, &args.driver, &args.options, !args.detach).map_err(not_made)?;
     if !args.detach {
         made.site.keep_open(driver);
         return in_front(made, args.options.interactive);

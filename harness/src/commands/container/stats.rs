@@ -1,3 +1,5 @@
+mod row;
+
 use std::{
     io::{IsTerminal, stdout},
     thread,
@@ -5,18 +7,17 @@ use std::{
 };
 
 use clap::Args;
-use harness_container::{Record, Status};
+use harness_container::{Network, Record, Status};
 use harness_runtime::Stats;
-use storage_driver::Bytes;
 
+use self::row::{HEADERS, Row, TABLE};
 use super::exec::running;
 use crate::{
     cli::Common,
-    commands::print,
+    commands::{format::List, print},
     containers::Site,
-    failure::{Failure, Result},
+    failure::Result,
     place::Place,
-    table,
 };
 
 /// Between two looks; processor use is what was used meanwhile.
@@ -27,11 +28,17 @@ const BETWEEN: Duration = Duration::from_secs(1);
 pub struct StatsArgs {
     #[command(flatten)]
     pub common: Common,
+    /// Show all containers, also those that do not run
+    #[arg(long, short, conflicts_with = "containers")]
+    all: bool,
     /// Show it once, instead of again and again until Ctrl-C
     #[arg(long)]
     no_stream: bool,
-    /// How to print: table or json (one object a line)
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
+    /// Print ids in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// How to print: table, json (one object a line), or a template such as '{{.Name}}: {{.CPUPerc}}'
+    #[arg(long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
     format: String,
     /// Containers, by name or id [default: all that run]
     #[arg(value_name = "CONTAINER")]
@@ -53,87 +60,91 @@ pub fn run(args: &StatsArgs) -> Result {
     }
 }
 
-/// What one container has used until now; `None` for one without a cgroup.
-type Used = (Record, Option<Stats>);
-
-fn look(site: &Site, args: &StatsArgs) -> Result<Vec<Used>> {
-    if args.containers.is_empty() {
-        let all = site
-            .containers
-            .list()?
-            .into_iter()
-            .filter(|(_, status)| matches!(status, Status::Running | Status::Paused));
-        // One that ends meanwhile is not there any more.
-        return Ok(all.filter_map(|(record, _)| used(site, record).ok()).collect());
-    }
-    args.containers.iter().map(|name| used(site, site.find(name)?)).collect()
+/// What one container has used until now.
+struct Used {
+    /// As it was asked for.
+    name: String,
+    record: Record,
+    /// None for one without a cgroup.
+    stats: Option<Stats>,
+    net: Option<Traffic>,
 }
 
-fn used(site: &Site, record: Record) -> Result<Used> {
-    let stats = running(site, &record)?.stats().map_err(Failure::from)?;
-    Ok((record, stats))
+/// Bytes that went over a container's interfaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Traffic {
+    received: u64,
+    sent: u64,
+}
+
+fn look(site: &Site, args: &StatsArgs) -> Result<Vec<Used>> {
+    if !args.containers.is_empty() {
+        return args.containers.iter().map(|name| used(site, name, site.find(name)?)).collect();
+    }
+    let mut found = Vec::new();
+    for (record, status) in site.containers.list()? {
+        let name = record.short_id().to_owned();
+        if matches!(status, Status::Running | Status::Paused) {
+            // One that ends meanwhile is not there any more.
+            found.extend(used(site, &name, record).ok());
+        } else if args.all {
+            found.push(Used { name, record, stats: None, net: None });
+        }
+    }
+    Ok(found)
+}
+
+fn used(site: &Site, name: &str, record: Record) -> Result<Used> {
+    let running = running(site, &record)?;
+    // The host's traffic is not the container's.
+    let net = match record.configuration.network {
+        Network::Host => Some(Traffic::default()),
+        _ => Traffic::of(running.pid()),
+    };
+    Ok(Used { name: name.to_owned(), stats: running.stats()?, net, record })
+}
+
+impl Traffic {
+    /// Of the network namespace of a process.
+    fn of(pid: u32) -> Option<Self> {
+        std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok().map(|text| Self::read(&text))
+    }
+
+    /// All interfaces of proc_pid_net(5)'s `dev` but the loopback one, as docker counts.
+    fn read(text: &str) -> Self {
+        let interfaces = text.lines().filter_map(|line| line.split_once(':'));
+        interfaces.filter(|(name, _)| name.trim() != "lo").fold(Self::default(), |all, (_, counters)| {
+            let counter = |at: usize| counters.split_whitespace().nth(at)?.parse::<u64>().ok();
+            Self {
+                received: all.received + counter(0).unwrap_or_default(),
+                sent: all.sent + counter(8).unwrap_or_default(),
+            }
+        })
+    }
 }
 
 fn show(args: &StatsArgs, before: &[Used], now: &[Used], meanwhile: Duration) -> Result {
-    let of = |id: &str| before.iter().find(|(record, _)| record.id == id).and_then(|(_, stats)| *stats);
-    let rows: Vec<_> = now.iter().map(|(record, stats)| Row::of(record, of(&record.id), *stats, meanwhile)).collect();
-    if args.format == "json" {
-        return print(&rows.iter().map(|row| row.json() + "\n").collect::<String>());
-    }
-    let header = ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "BLOCK I/O", "PIDS"];
-    let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+    let of = |id: &str| before.iter().find(|used| used.record.id == id).and_then(|used| used.stats);
+    let rows: Vec<_> = now.iter().map(|used| Row::of(used, of(&used.record.id), meanwhile).fields(args)).collect();
+    let text = List { format: &args.format, table: TABLE, headers: &HEADERS }.text(&rows)?;
     // On a terminal each look takes the place of the one before.
-    let clear = if stdout().is_terminal() && !args.no_stream { "\x1b[2J\x1b[H" } else { "" };
-    print(&format!("{clear}{}", table::columns(&header, &cells)))
+    let is_table = args.format.trim_start().starts_with("table");
+    let clear = if is_table && stdout().is_terminal() && !args.no_stream { "\x1b[2J\x1b[H" } else { "" };
+    print(&format!("{clear}{text}"))
 }
 
-struct Row<'a> {
-    record: &'a Record,
-    stats: Option<Stats>,
-    cpu_percent: Option<f64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Row<'a> {
-    fn of(record: &'a Record, before: Option<Stats>, stats: Option<Stats>, meanwhile: Duration) -> Self {
-        let spent = stats.and_then(|stats| stats.cpu_time).zip(before.and_then(|before| before.cpu_time));
-        let cpu_percent =
-            spent.map(|(now, before)| now.saturating_sub(before).as_secs_f64() / meanwhile.as_secs_f64() * 100.0);
-        Self { record, stats, cpu_percent }
-    }
-
-    /// As docker: without cached files that were not used lately.
-    fn memory(&self) -> Option<u64> {
-        let stats = self.stats?;
-        Some(stats.memory?.saturating_sub(stats.memory_inactive_file.unwrap_or(0)))
-    }
-
-    fn memory_percent(&self) -> Option<f64> {
-        Some(self.memory()? as f64 / self.stats?.memory_limit? as f64 * 100.0)
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let size = |bytes: Option<u64>| bytes.map_or("--".to_owned(), |bytes| Bytes(bytes).to_string());
-        let percent = |percent: Option<f64>| percent.map_or("--".to_owned(), |percent| format!("{percent:.2}%"));
-        let stats = self.stats.unwrap_or_default();
-        vec![
-            self.record.short_id().to_owned(),
-            self.record.name.clone(),
-            percent(self.cpu_percent),
-            format!("{} / {}", size(self.memory()), size(stats.memory_limit)),
-            percent(self.memory_percent()),
-            format!("{} / {}", size(stats.block_read), size(stats.block_written)),
-            stats.pids.map_or("--".to_owned(), |pids| pids.to_string()),
-        ]
-    }
-
-    fn json(&self) -> String {
-        let stats = self.stats.unwrap_or_default();
-        serde_json::json!({
-            "ID": self.record.short_id(), "Name": self.record.name, "CPUPercent": self.cpu_percent,
-            "MemoryBytes": self.memory(), "MemoryLimitBytes": stats.memory_limit, "MemoryPercent": self.memory_percent(),
-            "BlockReadBytes": stats.block_read, "BlockWrittenBytes": stats.block_written, "PIDs": stats.pids,
-            "CPUNanoseconds": stats.cpu_time.map(|time| time.as_nanos() as u64),
-        })
-        .to_string()
+    #[test]
+    fn traffic_is_that_of_all_interfaces_but_the_loopback() {
+        let text = "Inter-|   Receive                |  Transmit\n face |bytes    packets errs drop fifo frame compressed \
+                    multicast|bytes    packets errs drop fifo colls carrier compressed\n    lo:     100       1    0    0 \
+                    0     0          0         0      100       1    0    0    0     0       0          0\n  eth0: 1000       \
+                    9    0    0    0     0          0         0     200       3    0    0    0     0       0          0\n\
+                    eth1:7 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0\n";
+        assert_eq!(Traffic::read(text), Traffic { received: 1007, sent: 208 });
+        assert_eq!(Traffic::read("eth0: x\n"), Traffic::default());
     }
 }

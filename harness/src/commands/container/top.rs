@@ -1,3 +1,5 @@
+mod host;
+
 use std::{
     collections::HashMap,
     fs,
@@ -7,20 +9,38 @@ use std::{
 use clap::Args;
 
 use super::exec::running;
-use crate::{cli::Common, commands::print, containers::Site, failure::Result, place::Place, table};
+use crate::{
+    cli::Common,
+    commands::print,
+    containers::Site,
+    failure::{Failure, Result},
+    place::Place,
+    table,
+};
 
 /// Show the processes of a running container, as the host has them
+///
+/// With options of ps(1) the host's ps is asked, of whose lines those stay that are the container's: harness top web -o pid,comm
 #[derive(Debug, Args)]
+#[command(override_usage = "harness top [OPTIONS] CONTAINER [PS OPTIONS]")]
 pub struct TopArgs {
     #[command(flatten)]
     pub common: Common,
-    /// The container, by name or id
-    container: String,
+    /// The container, by name or id, and options for ps(1)
+    #[arg(required = true, value_name = "CONTAINER", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 pub fn run(args: &TopArgs) -> Result {
     let site = Site::open(Place::choose(args.common.root.as_deref()))?;
-    let record = site.find(&args.container)?;
+    let Some((container, options)) = args.words.split_first().filter(|(name, _)| !name.starts_with('-')) else {
+        return Err(Failure::usage("the container stands before options for ps(1): harness top web -o pid,comm"));
+    };
+    let record = site.find(container)?;
+    let processes = running(&site, &record)?.processes()?;
+    if !options.is_empty() {
+        return print(&host::table(options, &processes)?);
+    }
     let users = users();
     let row = |process: harness_runtime::ContainerProcess| {
         let words: Vec<_> = process.command.iter().map(|word| word.to_string_lossy()).collect();
@@ -34,7 +54,7 @@ pub fn run(args: &TopArgs) -> Result {
             words.join(" "),
         ]
     };
-    let rows: Vec<_> = running(&site, &record)?.processes()?.into_iter().map(row).collect();
+    let rows: Vec<_> = processes.into_iter().map(row).collect();
     print(&table::columns(&["UID", "PID", "PPID", "ELAPSED", "TTY", "TIME", "CMD"], &rows))
 }
 

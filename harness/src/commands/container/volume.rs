@@ -1,16 +1,24 @@
-use std::collections::BTreeMap;
+mod list;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
 
 use clap::{Args, Subcommand};
 use harness_image::rfc3339;
+use storage_driver::Bytes;
 
+pub use self::list::links;
 use super::{each, mounts};
 use crate::{
     cli::Common,
-    commands::print,
+    commands::{format, print, prune},
     containers::Site,
     failure::{Failure, Result},
     place::Place,
-    table,
 };
 
 /// Make, list and remove volumes
@@ -37,14 +45,16 @@ enum VolumeCommand {
     Ls {
         #[command(flatten)]
         common: Common,
-        /// Print names alone
-        #[arg(long, short)]
-        quiet: bool,
+        #[command(flatten)]
+        list: list::ListArgs,
     },
     /// Tell all that is known of volumes, as JSON
     Inspect {
         #[command(flatten)]
         common: Common,
+        /// A template instead of all, such as '{{.Mountpoint}}', or json for one line
+        #[arg(long, short, value_name = "TEMPLATE")]
+        format: Option<String>,
         /// Volumes, by name
         #[arg(required = true, value_name = "VOLUME")]
         names: Vec<String>,
@@ -68,7 +78,10 @@ enum VolumeCommand {
         /// Those with a name, too
         #[arg(long, short)]
         all: bool,
-        /// Nothing is asked anyway
+        /// Only those of which this holds: label=NAME[=VALUE], label!=NAME[=VALUE] or until=TIME
+        #[arg(long, value_name = "NAME=VALUE")]
+        filter: Vec<String>,
+        /// Do not ask
         #[arg(long, short)]
         force: bool,
     },
@@ -91,10 +104,10 @@ pub fn run(mut args: VolumeArgs) -> Result {
     let site = Site::open(Place::choose(args.common().root.as_deref()))?;
     match &args.command {
         VolumeCommand::Create { label, name, .. } => create(&site, label, name.as_deref()),
-        VolumeCommand::Ls { quiet, .. } => list(&site, *quiet),
-        VolumeCommand::Inspect { names, .. } => inspect(&site, names),
+        VolumeCommand::Ls { list, .. } => list::run(&site, list),
+        VolumeCommand::Inspect { names, format, .. } => inspect(&site, names, format.as_deref()),
         VolumeCommand::Rm { force, names, .. } => each(names, |name| remove(&site, name, *force)),
-        VolumeCommand::Prune { all, .. } => prune(&site, *all),
+        VolumeCommand::Prune { all, filter, force, .. } => prune::volumes(&site, *all, *force, filter),
     }
 }
 
@@ -110,25 +123,17 @@ fn create(site: &Site, labels: &[String], name: Option<&str>) -> Result {
     print(&format!("{name}\n"))
 }
 
-fn list(site: &Site, quiet: bool) -> Result {
-    let volumes = site.volumes.list()?;
-    if quiet {
-        return print(&volumes.iter().map(|volume| format!("{}\n", volume.name)).collect::<String>());
-    }
-    let rows: Vec<_> = volumes.into_iter().map(|volume| vec!["local".to_owned(), volume.name]).collect();
-    print(&table::columns(&["DRIVER", "VOLUME NAME"], &rows))
+fn inspect(site: &Site, names: &[String], format: Option<&str>) -> Result {
+    format::show(format, names, |name| found(site, name).map_err(|error| Failure::Failed(error.into())))
 }
 
-fn inspect(site: &Site, names: &[String]) -> Result {
-    let one = |name: &String| -> Result<serde_json::Value> {
-        let volume = site.volumes.find(name).map_err(|error| Failure::Failed(error.into()))?;
-        Ok(serde_json::json!({
-            "CreatedAt": rfc3339(volume.created), "Driver": "local", "Labels": volume.labels,
-            "Mountpoint": site.volumes.data(name), "Name": volume.name, "Options": null, "Scope": "local",
-        }))
-    };
-    let found = names.iter().map(one).collect::<Result<Vec<_>>>()?;
-    print(&format!("{}\n", serde_json::to_string_pretty(&found)?))
+/// A volume in docker's shape.
+pub fn found(site: &Site, name: &str) -> harness_container::Result<serde_json::Value> {
+    let volume = site.volumes.find(name)?;
+    Ok(serde_json::json!({
+        "CreatedAt": rfc3339(volume.created), "Driver": "local", "Labels": volume.labels,
+        "Mountpoint": site.volumes.data(name), "Name": volume.name, "Options": null, "Scope": "local",
+    }))
 }
 
 fn remove(site: &Site, name: &str, force: bool) -> Result {
@@ -141,14 +146,22 @@ fn remove(site: &Site, name: &str, force: bool) -> Result {
     }
 }
 
-fn prune(site: &Site, all: bool) -> Result {
-    for volume in site.volumes.list()? {
-        if (all || volume.anonymous) && user(site, &volume.name)?.is_none() {
-            site.volumes.remove(&volume.name)?;
-            print(&format!("{}\n", volume.name))?;
-        }
+/// What a volume's files take; what cannot be read is not counted.
+pub fn size(site: &Site, name: &str) -> Bytes {
+    /// Each file once, however many names it has.
+    fn allocated(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Bytes {
+        let Ok(about) = path.symlink_metadata() else { return Bytes(0) };
+        let own =
+            if seen.insert((about.dev(), about.ino())) { Bytes::from_stat_blocks(about.blocks()) } else { Bytes(0) };
+        let inner = if about.is_dir() { fs::read_dir(path).ok() } else { None };
+        inner
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| allocated(&entry.path(), seen))
+            .fold(own, |all, one| all + one)
     }
-    Ok(())
+    allocated(&site.volumes.data(name), &mut BTreeSet::new())
 }
 
 /// A container that has the volume.

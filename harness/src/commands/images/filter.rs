@@ -5,11 +5,12 @@ use storage_driver::Timestamp;
 
 use super::created;
 use crate::{
+    commands::filters::{Label, boolean, pair, time},
     failure::{Failure, Result, images_failure},
     nearest,
 };
 
-const NAMES: [&str; 5] = ["before", "dangling", "label", "reference", "since"];
+const NAMES: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
 
 /// One condition.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub enum Filter {
     /// Has no name, or has one.
     Dangling(bool),
     /// Has a label, of any value or of this one.
-    Label(String, Option<String>),
+    Label(Label),
     /// Has a name like this one.
     Reference(String),
     /// Made after an image.
@@ -29,21 +30,15 @@ pub enum Filter {
 impl Filter {
     /// Reads `NAME=VALUE`.
     pub fn read(text: &str, store: &Store) -> Result<Self> {
-        let (name, value) =
-            text.split_once('=').ok_or_else(|| Failure::usage(format!("--filter takes NAME=VALUE, not {text:?}")))?;
+        let (name, value) = pair(text)?;
         let made = || Ok::<_, Failure>(created(&store.resolve(value).map_err(images_failure)?));
         match name {
             "before" => Ok(Self::Before(made()?)),
             "since" => Ok(Self::Since(made()?)),
-            "dangling" => match value {
-                "true" | "1" => Ok(Self::Dangling(true)),
-                "false" | "0" => Ok(Self::Dangling(false)),
-                _ => Err(Failure::usage(format!("--filter dangling takes true or false, not {value:?}"))),
-            },
-            "label" => Ok(match value.split_once('=') {
-                Some((label, value)) => Self::Label(label.to_owned(), Some(value.to_owned())),
-                None => Self::Label(value.to_owned(), None),
-            }),
+            // What was made at that time fits neither.
+            "until" => Ok(Self::Before(Some(time(value)?))),
+            "dangling" => Ok(Self::Dangling(boolean(name, value)?)),
+            "label" => Ok(Self::Label(Label::read(value))),
             "reference" => Ok(Self::Reference(value.to_owned())),
             other => Err(Failure::usage(nearest::unknown("filter", other, NAMES))),
         }
@@ -62,10 +57,9 @@ impl Filter {
             Self::Before(then) => created(image) < *then,
             Self::Since(then) => created(image) > *then,
             Self::Dangling(dangling) => name.is_none() == *dangling,
-            Self::Label(label, value) => {
+            Self::Label(label) => {
                 let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
-                let found = labels.and_then(|labels| labels.get(label));
-                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+                label.is_among(labels.into_iter().flatten())
             }
             Self::Reference(pattern) => name.is_some_and(|name| {
                 let repository = name.familiar_repository();
