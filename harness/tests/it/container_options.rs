@@ -205,6 +205,7 @@ fn privileged_a_volume_may_have_no_name_and_goes_with_prune() {
     let drawn = place.run(&["volume", "create"]).ok().out;
     assert_eq!(drawn.trim().len(), 64);
     place.run(&["volume", "create", "kept"]).ok();
-    assert_eq!(place.run(&["volume", "prune", "-f"]).ok().out, drawn);
+    let told = format!("Deleted Volumes:\n{drawn}\nTotal reclaimed space: ");
+    assert!(place.run(&["volume", "prune", "-f"]).ok().out.starts_with(&told), "{drawn}");
     assert_eq!(place.run(&["volume", "ls", "-q"]).ok().out, "kept\n");
 }

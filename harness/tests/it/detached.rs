@@ -330,7 +330,7 @@ fn privileged_lists_are_filtered_and_filled_in() {
         assert_eq!(names(filters), expected, "{filters:?}");
     }
     assert_eq!(place.run(&["ps", "-l", "--format", "{{.Names}} {{.State}}"]).ok().out, "two exited\n");
-    place.run(&["ps", "--filter", "colour=red"]).status_is(2).says("no filter colour");
+    place.run(&["ps", "--filter", "colour=red"]).status_is(2).says("no filter is named \"colour\"");
     place.run(&["ps", "-a", "--format", "{{.Nme}}"]).status_is(2).says("no field Nme");
     place.run(&["inspect", "nothing"]).status_is(1).says("no such container or image: nothing");
     assert!(place.run(&["inspect", "host"]).ok().out.contains("\"RepoTags\""));

@@ -116,6 +116,18 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     let ps = place.run(&["ps"]).ok().out;
     assert!(ps.contains("0.0.0.0:8080->80/tcp"), "{ps}");
     let address = place.run(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]).ok().out;
+    let published = "{{range $port, $to := .NetworkSettings.Ports}}{{$port}}={{(index $to 0).HostPort}}{{end}} \
+                     {{with .NetworkSettings.Networks.bridge}}{{.IPAddress}}/{{.IPPrefixLen}}{{end}}";
+    let told = place.run(&["inspect", "-f", published, "web"]).ok().out;
+    assert_eq!(told, format!("80/tcp=8080 {}/16\n", address.trim()));
+    for (args, expected) in
+        [(&["port", "web"][..], "80/tcp -> 0.0.0.0:8080\n"), (&["port", "web", "80"], "0.0.0.0:8080\n")]
+    {
+        assert_eq!(place.run(args).ok().out, expected, "{args:?}");
+    }
+    place.run(&["port", "web", "80/udp"]).status_is(1).says("publishes no port 80/udp");
+    let traffic = place.run(&["stats", "--no-stream", "--format", "{{.NetReceivedBytes}}", "web"]).ok().out;
+    assert!(traffic.trim().parse::<u64>().unwrap() > 100, "{traffic}");
     let client = |network: &str, address: &str| {
         let asked = ask("busybox", address, "80");
         namespace.harness(&place, "run", &["--rm", "--network", network, "bb", "sh", "-c", &asked])
