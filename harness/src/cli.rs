@@ -10,7 +10,7 @@ use crate::commands::{
     bench, build, compare, conformance,
     container::{
         AttachArgs, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename, restart, rm,
-        run, start, stats, stop, supervise, top, volume, wait,
+        run, start, stats, stop, supervise, top, update, volume, wait,
     },
     df, doctor, faults, gc, history, images, import, info, lab, list, migrate, profile, prune, report, rmi, transfer,
     version,
@@ -159,6 +159,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Give a container another name
     Rename(rename::RenameArgs),
+    /// Change the limits of containers, also while they run, and when they are started again
+    Update(update::UpdateArgs),
     /// Make, list and remove volumes
     Volume(volume::VolumeArgs),
     /// Look after a container in the background
@@ -275,6 +277,7 @@ pub fn common(command: &mut Command) -> Option<&mut Common> {
         Command::Gc(args) => &mut args.common,
         Command::Lab(args) => &mut args.common,
         Command::Migrate(args) => &mut args.common,
+        Command::Update(args) => &mut args.common,
         Command::Port(args) => &mut args.common,
         Command::Info(args) => &mut args.common,
         Command::Version(args) => &mut args.common,

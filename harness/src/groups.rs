@@ -8,7 +8,7 @@ use crate::{
         build,
         container::{
             AttachArgs, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename, restart,
-            rm, run, start, stats, stop, top, wait,
+            rm, run, start, stats, stop, top, update, wait,
         },
         df, history, images, import, info, prune, rmi, transfer,
     },
@@ -66,6 +66,8 @@ pub enum ContainerCommand {
     Top(top::TopArgs),
     /// Let frozen containers go on
     Unpause(pause::PauseArgs),
+    /// Change the limits of containers, also while they run, and when they are started again
+    Update(update::UpdateArgs),
     /// Wait until containers have ended, and print their exit statuses
     Wait(wait::WaitArgs),
 }
@@ -96,6 +98,7 @@ impl From<ContainerCommand> for Command {
             ContainerCommand::Stop(args) => Self::Stop(args),
             ContainerCommand::Top(args) => Self::Top(args),
             ContainerCommand::Unpause(args) => Self::Unpause(args),
+            ContainerCommand::Update(args) => Self::Update(args),
             ContainerCommand::Wait(args) => Self::Wait(args),
         }
     }

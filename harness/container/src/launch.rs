@@ -99,8 +99,26 @@ pub(crate) fn hostname(record: &Record) -> String {
     wanted.hostname.clone().unwrap_or_else(own)
 }
 
+/// A specification of these limits alone, for a container that runs ([`Running::set_limits`](harness_runtime::Running::set_limits)).
+///
+/// # Errors
+/// What is wrong with them.
+pub fn limits_of(resources: &Resources) -> Result<Spec> {
+    let mut config = ContainerConfig::new("/", ["true"]);
+    set_limits(&mut config, resources);
+    Ok(spec(&config)?)
+}
+
 fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
-    let limits = &wanted.resources;
+    set_limits(config, &wanted.resources);
+    config.ulimits.clone_from(&wanted.ulimits);
+    config.sysctls.clone_from(&wanted.sysctls);
+    if let Some(size) = wanted.shm_size {
+        config.shm_size = size;
+    }
+}
+
+fn set_limits(config: &mut ContainerConfig, limits: &Resources) {
     config.memory = limits.memory;
     config.memory_swap = limits.memory_swap;
     config.memory_reservation = limits.memory_reservation;
@@ -120,11 +138,6 @@ fn limits(config: &mut ContainerConfig, wanted: &Configuration) {
     config.throttles = limits.throttles.iter().map(throttle).collect();
     config.pids_limit = limits.pids_limit;
     config.oom_score_adj = limits.oom_score_adj;
-    config.ulimits.clone_from(&wanted.ulimits);
-    config.sysctls.clone_from(&wanted.sysctls);
-    if let Some(size) = wanted.shm_size {
-        config.shm_size = size;
-    }
 }
 
 fn add_mount(config: &mut ContainerConfig, mount: &Mount, rootfs: &Path, volumes: &Volumes) -> Result<()> {

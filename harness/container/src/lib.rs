@@ -47,6 +47,7 @@ pub use error::{Error, Result};
 pub use front::Raw;
 pub use harness_runtime::signal;
 pub use health::{Health, HealthStatus, Probe};
+pub use launch::limits_of;
 pub use log::{Line, LogFilter, follow, read as read_log};
 pub use record::{Phase, Record, State, Status};
 pub use restart::RestartPolicy;

@@ -145,6 +145,20 @@ impl Running {
         self.subject().stats()
     }
 
+    /// Gives it the limits of `spec`, while it runs; what that does not limit stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for one that it cannot have any more, or the kernel does not take: then some may be set.
+    pub fn set_limits(&self, spec: &Spec) -> Result<()> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.set_limits(spec),
+            None => {
+                let why = "it has no cgroup; stop the container, set the limit, and start it again".to_owned();
+                Err(Error::Limit { what: "a container that runs", why })
+            }
+        }
+    }
+
     /// As [`Container::processes`](crate::Container::processes).
     ///
     /// # Errors

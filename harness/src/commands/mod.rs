@@ -89,6 +89,7 @@ pub fn run(mut command: Command) -> Result {
         Command::Rm(args) => container::rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Port(args) => container::port::run(&args),
+        Command::Update(args) => container::update::run(&args),
         Command::Version(args) => version::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Df(args) => df::run(&args),

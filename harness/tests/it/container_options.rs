@@ -1,6 +1,12 @@
 //! What options of `run` and `create` come to, seen from inside the container and from outside.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -150,13 +156,67 @@ fn privileged_limits_reach_the_cgroup() {
         ("cpuset", "cpuset.cpus", "cpuset.cpus", "0"),
         ("pids", "pids.max", "pids.max", "77"),
     ];
+    are_limits(pid, &expected);
+    place.run(&["rm", "-f", "limited"]).ok();
+}
+
+/// Looks into the files of version 1 or 2 that a process's cgroup has for a controller.
+fn are_limits(pid: u64, expected: &[(&str, &str, &str, &str)]) {
     for (controller, first, second, value) in expected {
         let (dir, is_second) = cgroup(pid, controller);
         let file = dir.join(if is_second { second } else { first });
         let found = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        assert_eq!(found.split_whitespace().next(), Some(value), "{}", file.display());
+        assert_eq!(found.split_whitespace().next(), Some(*value), "{}", file.display());
     }
-    place.run(&["rm", "-f", "limited"]).ok();
+}
+
+#[test]
+fn privileged_limits_are_changed_while_a_container_runs() {
+    let place = Place::new();
+    let pid = || place.run(&["inspect", "-f", "{{.State.Pid}}", "box"]).ok().out.trim().parse::<u64>().unwrap();
+    let update = |args: &[&str]| place.run(&[&["update"], args, &["box"]].concat());
+    let memory = |bytes| ("memory", "memory.limit_in_bytes", "memory.max", bytes);
+    let pids = |number| ("pids", "pids.max", "pids.max", number);
+    place.container(&["-d", "--name", "box", "--pids-limit", "50"], &["host", "sleep", "100"]).ok();
+    let begun = pid();
+    // Up and down: which of memory, and memory with swap, has to go first hangs on what was before.
+    for (args, limit) in [
+        (["--memory", "64m", "--memory-swap", "96m"], "67108864"),
+        (["--memory", "128m", "--memory-swap", "256m"], "134217728"),
+        (["--memory", "32m", "--memory-swap", "48m"], "33554432"),
+    ] {
+        assert_eq!(update(&args).ok().out, "box\n");
+        are_limits(begun, &[memory(limit), pids("50")]);
+    }
+    update(&["--pids-limit", "60", "--restart", "on-failure:1"]).ok();
+    are_limits(begun, &[pids("60")]);
+    let told = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}";
+    assert_eq!(place.run(&["inspect", "-f", told, "box"]).ok().out, "33554432 60 on-failure\n");
+    // Its supervisor starts it with the new limits, by the new policy.
+    assert!(Command::new("kill").args(["-9", &begun.to_string()]).status().unwrap().success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while [0, begun].contains(&pid()) {
+        assert!(Instant::now() < deadline, "it was not started again");
+        thread::sleep(Duration::from_millis(20));
+    }
+    are_limits(pid(), &[memory("33554432"), pids("60")]);
+    for (args, status, says) in [
+        (&["--memory", "1k"][..], 2, "memory 1024"),
+        (&["--memory", "much"], 2, "much"),
+        (&["--cpus", "0.5"], 1, "started without such a limit"),
+        (&["--restart", "sometimes"], 2, "sometimes"),
+    ] {
+        // On version 2 one directory has all limits.
+        if says.contains("without such") && cgroup(pid(), "cpu").1 {
+            continue;
+        }
+        update(args).status_is(status).says(says);
+    }
+    place.run(&["update", "--memory", "64m", "nobody"]).status_is(1).says("nobody");
+    place.run(&["stop", "-t", "0", "box"]).ok();
+    update(&["--cpus", "0.5", "--pids-limit", "-1"]).ok();
+    place.run(&["start", "box"]).ok();
+    are_limits(pid(), &[("cpu", "cpu.cfs_quota_us", "cpu.max", "50000"), pids("max")]);
 }
 
 /// A process's cgroup for a controller, and whether it is one of v2: `/proc/PID/cgroup` (cgroups(7)).

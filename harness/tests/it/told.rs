@@ -68,10 +68,7 @@ const TOLD: [(&[&str], &str); 24] = [
         ],
         "ID",
     ),
-    (
-        &["images", "--format", "{{.Repository}}:{{.Tag}} {{.Label `tier`}}"],
-        "exposing:latest middle\nhost:latest \n",
-    ),
+    (&["images", "--format", "{{.Repository}}:{{.Tag}} {{.Label `tier`}}"], "exposing:latest middle\nhost:latest \n"),
     (&["images", "--filter", "until=1970-01-02", "exposing"], "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n"),
     (&["image", "ls", "--filter", "label=tier", "--format", "table {{.Repository}}"], "REPOSITORY\nexposing\n"),
     (

@@ -169,18 +169,25 @@ impl Life<'_> {
     }
 
     fn runs(&self, rootfs: &Path, started: &mut dyn FnMut()) -> Result<i32> {
-        let Configuration { restart: policy, ipc, shm_size, .. } = &self.record.configuration;
+        let Configuration { ipc, shm_size, .. } = &self.record.configuration;
         let dir = self.containers.dir(&self.record.id);
         let shareable = *ipc == Ipc::Shareable;
         let _memory = shareable.then(|| SharedMemory::mount(&dir, *shm_size)).transpose()?;
+        let mut record = self.record.clone();
         let mut backoff = Backoff::new();
         loop {
             let began = Instant::now();
-            let ran = self.run_once(rootfs, started);
+            let ran = self.run_once(&record, rootfs, started);
             // Of one that could not be started, too.
             let ended = self.network.end();
             let status = ran?;
             ended?;
+            if record.auto_remove {
+                return Ok(status);
+            }
+            // It may have been updated meanwhile.
+            record = self.containers.find(&record.id)?;
+            let policy = record.configuration.restart;
             if !policy.restarts(status, self.shared.restarts()) || !self.shared.restarting()? {
                 return Ok(status);
             }
@@ -191,12 +198,12 @@ impl Life<'_> {
     }
 
     /// From the start of its program to the end of all its processes.
-    fn run_once(&self, rootfs: &Path, started: &mut dyn FnMut()) -> Result<i32> {
-        let (container, ends) = self.start(rootfs)?;
+    fn run_once(&self, record: &Record, rootfs: &Path, started: &mut dyn FnMut()) -> Result<i32> {
+        let (container, ends) = self.start(record, rootfs)?;
         let container = Arc::new(container);
         self.shared.running(&container, self.network.attachment())?;
         started();
-        let probing = probe::start(self.shared, &container, self.record.configuration.health.as_ref());
+        let probing = probe::start(self.shared, &container, record.configuration.health.as_ref());
         let pumped = self.streams.pump(ends);
         let exit = container.wait()?;
         let stats = container.stats();
@@ -216,14 +223,14 @@ impl Life<'_> {
         Ok(exit.status())
     }
 
-    fn start(&self, rootfs: &Path) -> Result<(Container, Ends)> {
-        let configuration = &self.record.configuration;
+    fn start(&self, record: &Record, rootfs: &Path) -> Result<(Container, Ends)> {
+        let configuration = &record.configuration;
         // In the foreground only for limits: a cgroup takes as long as all the rest.
         let accounting = self.streams.front() == Front::Nobody;
         let launch = |accounting: bool| -> Result<Container> {
             let stdio = self.streams.stdio(configuration).map_err(Error::io("open", "/dev/null"))?;
-            let mut launch = launch::launch(self.containers, self.record, rootfs, self.volumes, stdio, accounting)?;
-            self.network.prepare(self.containers, self.record, &mut launch)?;
+            let mut launch = launch::launch(self.containers, record, rootfs, self.volumes, stdio, accounting)?;
+            self.network.prepare(self.containers, record, &mut launch)?;
             self.shared.write_spec(&launch.spec)?;
             Ok(match &configuration.oci_runtime {
                 Some(program) => ExternalRuntime::new(program)?.start(launch)?,

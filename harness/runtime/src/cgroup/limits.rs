@@ -185,6 +185,22 @@ impl Limits {
         Ok(())
     }
 
+    /// Writes the limits to the files of `cgroup`, which has others already.
+    pub(super) fn replace(mut self, cgroup: &Cgroup) -> Result<()> {
+        if let Some(missing) = self.controllers().find(|controller| cgroup.directory(*controller).is_none()) {
+            let why = "the container was started without such a limit and is not counted there; stop it, set the limit, \
+                       and start it again";
+            return Err(Error::Limit { what: missing.what(), why: why.to_owned() });
+        }
+        // Of memory and swap together never less may be allowed than of memory alone, so it hangs on the old limits which of the
+        // two comes first (Documentation/admin-guide/cgroup-v1/memory.rst).
+        if self.write(cgroup).is_ok() {
+            return Ok(());
+        }
+        self.0.reverse();
+        self.write(cgroup)
+    }
+
     /// Writes the limits to the files of `cgroup`.
     pub(super) fn write(&self, cgroup: &Cgroup) -> Result<()> {
         for Setting { controller, files, value, optional } in &self.0 {

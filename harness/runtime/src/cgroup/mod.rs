@@ -175,6 +175,11 @@ impl Cgroup {
         group.map(|group| group.path.as_path())
     }
 
+    /// Gives it the limits of `spec`; what that does not limit stays as it is.
+    pub(crate) fn set_limits(&self, spec: &Spec) -> Result<()> {
+        Limits::of(spec, self.hierarchy)?.replace(self)
+    }
+
     /// What the processes have used.
     pub(crate) fn stats(&self) -> Result<Stats> {
         stats::read(self)

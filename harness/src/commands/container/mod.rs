@@ -28,6 +28,7 @@ pub mod stats;
 pub mod stop;
 pub mod supervise;
 pub mod top;
+pub mod update;
 pub mod volume;
 pub mod wait;
 

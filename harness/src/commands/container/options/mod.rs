@@ -1,6 +1,7 @@
 //! The options of `run` and `create`, docker's.
 
 mod isolation;
+pub mod limits;
 mod network;
 mod resources;
 

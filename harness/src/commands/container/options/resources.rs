@@ -5,45 +5,20 @@ use std::path::Path;
 use clap::Args;
 use harness_container::{Resources, Throttle};
 
-use super::{bytes, pair};
+use super::{bytes, limits::LimitOptions, pair};
 use crate::failure::{Failure, Result};
 
 /// What a container may use.
 #[derive(Debug, Clone, Args)]
 pub struct ResourceOptions {
-    /// Memory limit, such as 512m
-    #[arg(long, short, value_name = "BYTES")]
-    memory: Option<String>,
-    /// Limit of memory and swap together; -1 for none [default: twice the memory]
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    memory_swap: Option<String>,
-    /// What memory is pushed back to when the host's gets short
-    #[arg(long, value_name = "BYTES")]
-    memory_reservation: Option<String>,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// How readily its memory is swapped out, 0 to 100
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100))]
     memory_swappiness: Option<u64>,
     /// Let processes wait for memory instead of killing them
     #[arg(long)]
     oom_kill_disable: bool,
-    /// Weight of its block I/O, 10 to 1000
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=1000))]
-    blkio_weight: Option<u16>,
-    /// CPU limit in CPUs, such as 1.5
-    #[arg(long, value_name = "N")]
-    cpus: Option<f64>,
-    /// Share of CPU time against other containers'; 1024 is the usual one
-    #[arg(long, short, value_name = "N")]
-    cpu_shares: Option<u64>,
-    /// CPUs to run on, such as 0-3,5
-    #[arg(long, value_name = "LIST")]
-    cpuset_cpus: Option<String>,
-    /// Memory nodes to use
-    #[arg(long, value_name = "LIST")]
-    cpuset_mems: Option<String>,
-    /// Most processes; -1 for no limit
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pids_limit: Option<i64>,
     /// How willingly the kernel kills it for want of memory, -1000 to 1000
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     oom_score_adj: Option<i32>,
@@ -53,12 +28,6 @@ pub struct ResourceOptions {
     /// Size of /dev/shm [default: 64m]
     #[arg(long, value_name = "BYTES")]
     shm_size: Option<String>,
-    /// Length of the period of which --cpu-quota is a part, in microseconds [default: 100000]
-    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "cpus", value_parser = clap::value_parser!(u64).range(1000..=1_000_000))]
-    cpu_period: Option<u64>,
-    /// CPU time in each period, in microseconds; -1 for no limit
-    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "cpus", allow_hyphen_values = true)]
-    cpu_quota: Option<i64>,
     /// Limit reading from a block device, in bytes a second
     #[arg(long, value_name = "DEVICE:BYTES")]
     device_read_bps: Vec<String>,
@@ -75,29 +44,12 @@ pub struct ResourceOptions {
 
 impl ResourceOptions {
     pub fn resources(&self) -> Result<Resources> {
-        let memory_swap = match self.memory_swap.as_deref() {
-            Some("-1") => Some(i64::MAX as u64),
-            other => bytes(other)?,
-        };
-        if self.memory.is_none() && memory_swap.is_some() {
-            return Err(Failure::usage("--memory-swap needs --memory, too"));
-        }
         Ok(Resources {
-            memory: bytes(self.memory.as_deref())?,
-            memory_swap,
-            memory_reservation: bytes(self.memory_reservation.as_deref())?,
             memory_swappiness: self.memory_swappiness,
             oom_kill_disable: self.oom_kill_disable,
-            blkio_weight: self.blkio_weight,
-            cpus: self.cpus,
-            cpu_quota: self.cpu_quota.filter(|&quota| quota > 0),
-            cpu_period: self.cpu_period,
-            cpu_shares: self.cpu_shares,
-            cpuset_cpus: self.cpuset_cpus.clone(),
-            cpuset_mems: self.cpuset_mems.clone(),
             throttles: self.throttles()?,
-            pids_limit: self.pids_limit.and_then(|limit| u64::try_from(limit).ok()).filter(|&limit| limit > 0),
             oom_score_adj: self.oom_score_adj,
+            ..self.limits.change(&Resources::default())?
         })
     }
 
