@@ -107,6 +107,7 @@ impl From<ContainerCommand> for Command {
 /// `image ...`
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it becomes a command at once")]
 pub enum ImageCommand {
     /// Build an image from a Dockerfile
     Build(build::BuildArgs),

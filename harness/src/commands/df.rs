@@ -97,7 +97,7 @@ impl Found {
 
     fn of_images(&self) -> Value {
         let used = self.images.iter().filter(|image| self.users(image) > 0);
-        let kept: BTreeSet<_> = used.clone().flat_map(|image| image.layers()).map(|layer| layer.digest).collect();
+        let kept: BTreeSet<_> = used.clone().flat_map(Image::layers).map(|layer| layer.digest).collect();
         let layers = self.layers();
         let whole = layers.values().map(|(size, _)| *size).sum();
         let unused = layers.iter().filter(|(digest, _)| !kept.contains(digest)).map(|(_, (size, _))| *size).sum();

@@ -4,6 +4,7 @@ use std::{
 };
 
 use clap::Args;
+use storage_driver::Bytes;
 
 use crate::{
     cli::Common,
@@ -58,6 +59,12 @@ pub fn run(args: &DoctorArgs) -> Result {
 /// Programs that testbeds and user namespaces use, with the Debian package of each.
 const TOOLS: [(&str, &str); 4] =
     [("mkfs.ext4", "e2fsprogs"), ("mkfs.xfs", "xfsprogs"), ("mkfs.btrfs", "btrfs-progs"), ("newuidmap", "uidmap")];
+
+/// The host's memory.
+pub fn memory() -> Bytes {
+    let info = rustix::system::sysinfo();
+    Bytes(info.totalram.saturating_mul(info.mem_unit.into()))
+}
 
 /// The kernel's release.
 pub fn kernel() -> String {

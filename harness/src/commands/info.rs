@@ -67,8 +67,7 @@ fn info(place: &Place) -> Result<Value> {
     let count = |is: fn(&Status) -> bool| containers.iter().filter(|(_, status)| is(status)).count();
     let running = count(|status| matches!(status, Status::Running | Status::Restarting));
     let paused = count(|status| *status == Status::Paused);
-    let memory = rustix::system::sysinfo();
-    let memory = u64::from(memory.totalram).saturating_mul(memory.mem_unit.into());
+    let memory = doctor::memory().get();
     let (cgroup_version, controllers) = doctor::controllers();
     let has = |name: &str| controllers.iter().any(|controller| controller == name);
     let lacks = |name: &&str| !has(name);
@@ -105,8 +104,11 @@ fn info(place: &Place) -> Result<Value> {
     }))
 }
 
-/// The driver that commands take which are not told one, and what it says of itself.
-fn driver(place: &Place) -> Result<Option<(&'static str, Vec<(String, String)>)>> {
+/// A driver's name, and what it says of itself.
+type Told = (&'static str, Vec<(String, String)>);
+
+/// The driver that commands take which are not told one.
+fn driver(place: &Place) -> Result<Option<Told>> {
     let scratch = Scratch::make(place, Purpose::Trial)?;
     let usable = DRIVERS.iter().find_map(|entry| Some((entry.name, entry.try_out(scratch.path()).ok()?)));
     Ok(usable.map(|(name, driver)| (name, driver.status().pairs.into_iter().collect())))

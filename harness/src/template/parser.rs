@@ -63,7 +63,7 @@ pub fn parse(template: &str) -> Result<Vec<Node>> {
     let (nodes, end) = parser.block()?;
     match end {
         End::OfTemplate => Ok(nodes),
-        End::End => Err(Error::new("{{end}} ends nothing")),
+        End::OfBlock => Err(Error::new("{{end}} ends nothing")),
         End::Else => Err(Error::new("{{else}} belongs to nothing")),
     }
 }
@@ -82,7 +82,7 @@ struct Parser {
 #[derive(PartialEq)]
 enum End {
     OfTemplate,
-    End,
+    OfBlock,
     Else,
 }
 
@@ -104,7 +104,7 @@ impl Parser {
                 What::Text(text) => nodes.push(Node::Text(text)),
                 _ => match self.keyword() {
                     Some(word) => match word.as_str() {
-                        "end" => return self.close().map(|()| (nodes, End::End)),
+                        "end" => return self.close().map(|()| (nodes, End::OfBlock)),
                         "else" => return Ok((nodes, End::Else)),
                         _ => nodes.push(self.control(&word)?),
                     },
@@ -161,7 +161,7 @@ impl Parser {
             parser.loops -= is_loop;
             let otherwise = match end {
                 End::Else => parser.otherwise(word)?,
-                End::End => Vec::new(),
+                End::OfBlock => Vec::new(),
                 End::OfTemplate => return Err(Error::new(format!("{{{{{word}}}}} has no {{{{end}}}}"))),
             };
             parser.variables.truncate(known);
@@ -177,7 +177,7 @@ impl Parser {
             None => {
                 self.close()?;
                 match self.block()? {
-                    (nodes, End::End) => Ok(nodes),
+                    (nodes, End::OfBlock) => Ok(nodes),
                     (_, End::Else) => Err(Error::new(format!("{{{{{word}}}}} has a second {{{{else}}}}"))),
                     (_, End::OfTemplate) => Err(Error::new(format!("{{{{{word}}}}} has no {{{{end}}}}"))),
                 }

@@ -32,6 +32,8 @@ fn ask(args: &PauseArgs, request: &Request) -> Result {
     each(&args.containers, |name| {
         let record = site.find(name)?;
         let asked = site.supervisor(&record)?.ask(request);
-        asked.map(|_| ()).map_err(|error| Failure::Failed(error.into()))
+        let answer = asked.map_err(|error| Failure::Failed(error.into()))?;
+        // Its supervisor ends after it.
+        answer.map(|_| ()).ok_or_else(|| Failure::failed(format!("container {name} is not running: it has just ended")))
     })
 }

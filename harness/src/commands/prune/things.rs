@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use harness_image::Store;
+use harness_image::{Image, Store};
 use storage_driver::Bytes;
 use storage_layer::Digest;
 
@@ -71,7 +71,7 @@ pub fn images(site: &Site, store: &Store, all: bool, conditions: &Conditions, fr
 /// What build steps made, if no image has it; all of it otherwise. Whether any went.
 pub fn cache(store: &Store, all: bool, conditions: &Conditions) -> Result<bool> {
     let images = store.list()?;
-    let shared: BTreeSet<Digest> = images.iter().flat_map(|image| image.layers()).map(|layer| layer.digest).collect();
+    let shared: BTreeSet<Digest> = images.iter().flat_map(Image::layers).map(|layer| layer.digest).collect();
     let mut gone = Vec::new();
     for (key, entry, _) in store.cache().list()? {
         let is_shared = entry.layer.as_ref().is_some_and(|layer| shared.contains(&layer.digest));

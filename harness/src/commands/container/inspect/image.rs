@@ -1,6 +1,6 @@
 //! An image in docker's shape.
 
-use harness_image::{Image, Store};
+use harness_image::{Image, Reference, Store};
 use serde_json::{Map, Value, json};
 
 use super::{graph, record::NEVER};
@@ -8,7 +8,7 @@ use crate::{containers::Site, failure::Result};
 
 pub fn image(site: &Site, store: &Store, image: &Image) -> Result<Value> {
     let names = image.references.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut digests: Vec<_> = image.references.iter().map(|name| name.familiar_repository()).collect();
+    let mut digests: Vec<_> = image.references.iter().map(Reference::familiar_repository).collect();
     digests.sort();
     digests.dedup();
     let digests: Vec<_> = digests.iter().map(|name| format!("{name}@{}", image.manifest_digest)).collect();

@@ -7,7 +7,7 @@ use serde_json::json;
 use storage_driver::Bytes;
 
 use super::{StatsArgs, Used};
-use crate::{table, template::Value};
+use crate::{commands::doctor, table, template::Value};
 
 pub const TABLE: &str =
     r"{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
@@ -46,8 +46,7 @@ impl<'a> Row<'a> {
 
     /// As docker: all of the host's where there is no limit, or none that could be reached.
     fn memory_limit(&self) -> Option<u64> {
-        let whole = rustix::system::sysinfo();
-        let whole = u64::from(whole.totalram).saturating_mul(whole.mem_unit.into());
+        let whole = doctor::memory().get();
         self.stats.memory.map(|_| self.stats.memory_limit.map_or(whole, |limit| limit.min(whole)))
     }
 
