@@ -16,7 +16,7 @@ use std::{
 };
 
 use storage_driver::{Error, Labels, LayerId, LayerState, MountMode, MountedLayer, Result};
-use storage_root::{Durability, Root, delete_tree};
+use storage_root::{Durability, Root, delete_tree, glance};
 
 type Layers = Root<String>;
 
@@ -246,4 +246,21 @@ fn what_cannot_be_deleted_is_no_hindrance() {
     drop(root);
     open(dir.path()).unwrap();
     assert!(names(dir.path().join("trash")).is_empty());
+}
+
+#[test]
+fn a_chain_is_told_of_while_the_root_is_somebody_elses() {
+    let place = tempfile::tempdir().unwrap();
+    let root = open(place.path()).unwrap();
+    create(&root, "base", None).unwrap();
+    seal(&root, "base").unwrap();
+    create(&root, "top", Some("base")).unwrap();
+    let chain = glance(root.path(), &id("top")).unwrap();
+    assert_eq!(chain, [root.stat(&id("top")).unwrap(), root.stat(&id("base")).unwrap()]);
+    assert!(matches!(glance(root.path(), &id("none")), Err(Error::NotFound { .. })));
+    // A damaged record leads nobody round in circles.
+    let record = root.layer_dir(&id("base")).join("layer.json");
+    let text = fs::read_to_string(&record).unwrap().replace("\"parent\": null", "\"parent\": \"base\"");
+    fs::write(&record, text).unwrap();
+    assert!(matches!(glance(root.path(), &id("top")), Err(Error::Corrupt { .. })));
 }
