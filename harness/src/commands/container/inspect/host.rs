@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use harness_container::{Configuration, LogOptions, MountSource, Record, RestartPolicy, Seccomp};
+use harness_container::{
+    Configuration, Device, Ipc, LogOptions, MountSource, Record, Resources, RestartPolicy, Seccomp, Share, Throttle,
+};
 use serde_json::{Value, json};
 
 use super::network;
@@ -23,7 +25,12 @@ pub fn host(record: &Record) -> Value {
         "SecurityOpt": security(configuration), "RestartPolicy": restart(configuration.restart),
         "LogConfig": log(&configuration.log),
         "Runtime": configuration.oci_runtime.as_ref().map_or_else(|| "harness".to_owned(), |path| path.display().to_string()),
-        "UsernsMode": "", "IpcMode": "private", "PidMode": "", "UTSMode": "",
+        "UsernsMode": "", "IpcMode": ipc(&configuration.ipc), "PidMode": share(&configuration.pid),
+        "UTSMode": if configuration.host_uts { "host" } else { "" },
+        "CgroupnsMode": configuration.own_cgroup_namespace.map_or("", |own| if own { "private" } else { "host" }),
+        "CgroupParent": configuration.cgroup_parent, "Annotations": configuration.annotations,
+        "Devices": configuration.devices.iter().map(device).collect::<Vec<_>>(),
+        "DeviceCgroupRules": configuration.device_rules,
         "IDMappings": {"UidMap": configuration.uid_map, "GidMap": configuration.gid_map},
     });
     if let (Value::Object(host), Value::Object(limits)) = (&mut host, limits(configuration)) {
@@ -43,7 +50,40 @@ fn limits(configuration: &Configuration) -> Value {
         "NanoCpus": limits.cpus.map_or(0, |cpus| (cpus * 1e9) as u64), "CpuShares": limits.cpu_shares.unwrap_or(0),
         "CpusetCpus": limits.cpuset_cpus.as_deref().unwrap_or_default(),
         "CpusetMems": limits.cpuset_mems.as_deref().unwrap_or_default(),
+        "CpuQuota": limits.cpu_quota.unwrap_or(0), "CpuPeriod": limits.cpu_period.unwrap_or(0),
         "BlkioWeight": limits.blkio_weight.unwrap_or(0), "PidsLimit": limits.pids_limit,
+        "BlkioDeviceReadBps": throttles(limits, true, false), "BlkioDeviceWriteBps": throttles(limits, false, false),
+        "BlkioDeviceReadIOps": throttles(limits, true, true), "BlkioDeviceWriteIOps": throttles(limits, false, true),
+    })
+}
+
+fn throttles(limits: &Resources, read: bool, operations: bool) -> Vec<Value> {
+    let is_meant = |limit: &&Throttle| (limit.read, limit.operations) == (read, operations);
+    let told = |limit: &Throttle| json!({"Path": limit.device, "Rate": limit.rate});
+    limits.throttles.iter().filter(is_meant).map(told).collect()
+}
+
+fn share(share: &Share) -> String {
+    match share {
+        Share::None => String::new(),
+        Share::Host => "host".to_owned(),
+        Share::Container(id) => format!("container:{id}"),
+    }
+}
+
+fn ipc(ipc: &Ipc) -> String {
+    match ipc {
+        Ipc::Private => "private".to_owned(),
+        Ipc::Shareable => "shareable".to_owned(),
+        Ipc::None => "none".to_owned(),
+        Ipc::Host => "host".to_owned(),
+        Ipc::Container(id) => format!("container:{id}"),
+    }
+}
+
+fn device(device: &Device) -> Value {
+    json!({
+        "PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": device.access,
     })
 }
 

@@ -70,7 +70,7 @@ fn config(record: &Record) -> Value {
     let stdin = attached && configuration.open_stdin;
     let or_null = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
     json!({
-        "Hostname": configuration.hostname.as_deref().unwrap_or(record.short_id()), "Domainname": "",
+        "Hostname": configuration.hostname.as_deref().unwrap_or(record.short_id()), "Domainname": configuration.domainname.as_deref().unwrap_or_default(),
         "User": configuration.user.as_deref().unwrap_or_default(),
         "AttachStdin": stdin, "AttachStdout": attached, "AttachStderr": attached, "StdinOnce": stdin,
         "Tty": configuration.tty, "OpenStdin": configuration.open_stdin,
