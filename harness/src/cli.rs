@@ -15,7 +15,7 @@ use crate::commands::{
     df, doctor, faults, gc, history, images, import, info, lab, list, migrate, profile, prune, report, rmi, transfer,
     version,
 };
-use crate::groups::{ContainerCommand, ImageCommand, SystemCommand};
+use crate::groups::{BuilderCommand, ContainerCommand, ImageCommand, SystemCommand};
 
 /// Measures what copy-on-write costs: runs identical container-layer workloads on each storage driver.
 ///
@@ -204,6 +204,9 @@ pub enum Command {
     /// Docker's other names for the commands on images, and `prune`
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Docker's other name for `build`, and `prune` for its cache
+    #[command(subcommand)]
+    Builder(BuilderCommand),
     /// What takes room, and what of it is not used: df, info, prune
     #[command(subcommand)]
     System(SystemCommand),
@@ -214,6 +217,8 @@ pub enum Command {
     #[command(skip)]
     PruneImages(prune::ImagesArgs),
     #[command(skip)]
+    PruneBuilder(prune::BuilderArgs),
+    #[command(skip)]
     PruneSystem(prune::SystemArgs),
 }
 
@@ -223,6 +228,7 @@ impl Command {
         match self {
             Self::Container(command) => command.into(),
             Self::Image(command) => command.into(),
+            Self::Builder(command) => command.into(),
             Self::System(command) => command.into(),
             plain => plain,
         }
@@ -284,9 +290,10 @@ pub fn common(command: &mut Command) -> Option<&mut Common> {
         Command::Df(args) => &mut args.common,
         Command::PruneContainers(args) => &mut args.common,
         Command::PruneImages(args) => &mut args.common,
+        Command::PruneBuilder(args) => &mut args.common,
         Command::PruneSystem(args) => &mut args.common,
         // They were resolved when they were read.
-        Command::Container(_) | Command::Image(_) | Command::System(_) => return None,
+        Command::Container(_) | Command::Image(_) | Command::Builder(_) | Command::System(_) => return None,
     })
 }
 
@@ -341,6 +348,7 @@ mod tests {
             ("image ls --digests", "images --digests"),
             ("image rm tiny", "rmi tiny"),
             ("image build .", "build ."),
+            ("builder build .", "build ."),
             ("image inspect tiny", "inspect --type image tiny"),
             ("system info", "info"),
         ] {

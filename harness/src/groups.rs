@@ -156,6 +156,26 @@ impl From<ImageCommand> for Command {
     }
 }
 
+/// `builder ...`
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it becomes a command at once")]
+pub enum BuilderCommand {
+    /// Build an image from a Dockerfile
+    Build(build::BuildArgs),
+    /// Remove the build cache that no image shares
+    Prune(prune::BuilderArgs),
+}
+
+impl From<BuilderCommand> for Command {
+    fn from(command: BuilderCommand) -> Self {
+        match command {
+            BuilderCommand::Build(args) => Self::Build(args),
+            BuilderCommand::Prune(args) => Self::PruneBuilder(args),
+        }
+    }
+}
+
 /// `system ...`
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]

@@ -3,8 +3,8 @@ use std::path::Path;
 use storage_driver::{LayerId, Result};
 use storage_root::glance;
 
-/// Where a layer of the root at `root` is, by the names that moby's driver has for that. The root is not opened, and nothing needs to
-/// be mounted: `MergedDir` is there while the layer is.
+/// Where a layer of the root at `root` is, by the names that moby's driver has for that. The root is not opened, and nothing
+/// needs to be mounted: `MergedDir` is there while the layer is.
 ///
 /// # Errors
 /// [`NotFound`](storage_driver::Error::NotFound), [`Corrupt`](storage_driver::Error::Corrupt).

@@ -99,7 +99,8 @@ pub(crate) fn hostname(record: &Record) -> String {
     wanted.hostname.clone().unwrap_or_else(own)
 }
 
-/// A specification of these limits alone, for a container that runs ([`Running::set_limits`](harness_runtime::Running::set_limits)).
+/// A specification of these limits alone, for a container that runs
+/// ([`Running::set_limits`](harness_runtime::Running::set_limits)).
 ///
 /// # Errors
 /// What is wrong with them.

@@ -68,6 +68,18 @@ pub struct SystemArgs {
     asked: Asked,
 }
 
+/// Remove the build cache that no image shares; with --all that, too
+#[derive(Debug, Args)]
+pub struct BuilderArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// What images share, too
+    #[arg(long, short)]
+    all: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
 pub fn containers(args: &ContainersArgs) -> Result {
     let conditions = Conditions::read(&args.asked.filter)?;
     confirm(args.asked.force, &["all containers that do not run"])?;
@@ -91,12 +103,29 @@ pub fn images(args: &ImagesArgs) -> Result {
     reclaimed(freed)
 }
 
+pub fn builder(args: &BuilderArgs) -> Result {
+    let conditions = Conditions::read(&args.asked.filter)?;
+    confirm(args.asked.force, &[cache_named(args.all)])?;
+    let place = Place::choose(args.common.root.as_deref());
+    let store = Store::open(&place.images())?;
+    let mut freed = Bytes(0);
+    if things::cache(&store, args.all, &conditions)? {
+        things::unused_layers(&place, &store, &mut freed)?;
+    }
+    reclaimed(freed)
+}
+
+const fn cache_named(all: bool) -> &'static str {
+    if all { "all of the build cache" } else { "the build cache that no image shares" }
+}
+
 pub fn system(args: &SystemArgs) -> Result {
     let conditions = Conditions::read(&args.asked.filter)?;
     let volumes = args.volumes.then_some("all volumes without a name that no container has");
-    let (images, cache) = match args.all {
-        true => ("all images that no container was made from", "all of the build cache"),
-        false => ("all images without a name that no container was made from", "the build cache that no image shares"),
+    let cache = cache_named(args.all);
+    let images = match args.all {
+        true => "all images that no container was made from",
+        false => "all images without a name that no container was made from",
     };
     let what: Vec<_> = ["all containers that do not run"].into_iter().chain(volumes).chain([images, cache]).collect();
     confirm(args.asked.force, &what)?;

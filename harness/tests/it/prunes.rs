@@ -63,10 +63,13 @@ fn privileged_what_is_not_used_goes_when_it_is_asked_for() {
     assert_eq!(names(&["image", "prune", "-af", "--filter", "until=1h"]), "Total reclaimed space: 0B\n");
 
     // The cache of what has no image any more goes; what `kept` has stays.
+    assert_eq!(names(&["builder", "prune", "-f", "--filter", "until=1h"]), "Total reclaimed space: 0B\n");
     let pruned = names(&["system", "prune", "-f", "--filter", "label!=stays"]);
     assert!(pruned.contains("Deleted build cache objects:\n") && !pruned.contains("Deleted Containers"), "{pruned}");
     assert!(!pruned.contains("Total reclaimed space: 0B"), "{pruned}");
     assert_eq!(names(&["system", "df", "--format", "{{.TotalCount}}"]), "3\n2\n1\n2\n");
+    let pruned = names(&["builder", "prune", "-af"]);
+    assert!(pruned.matches("sha256:").count() == 2, "{pruned}");
     let pruned = names(&["system", "prune", "-af", "--volumes"]);
     assert!(pruned.contains("untagged: mine:latest\n") && pruned.contains("untagged: kept:latest\n"), "{pruned}");
     assert_eq!((images(), containers()), ("host\n".to_owned(), "runs\n".to_owned()));
