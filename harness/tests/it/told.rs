@@ -18,7 +18,7 @@ fn place() -> Place {
         ["-l", "tier=front"],
         ["-l", "org.team=a b"],
         ["-v", "data:/d"],
-        ["-v", "/tmp:/t:ro"],
+        ["-v", "/tmp:/t:ro,rslave"],
         ["--restart", "on-failure:3"],
         ["--log-opt", "max-size=1m"],
         ["--log-opt", "max-file=2"],
@@ -103,7 +103,7 @@ fn shape() -> Vec<(&'static str, Value)> {
         ("/Config/StopSignal", json!("SIGTERM")),
         ("/HostConfig/RestartPolicy", json!({"Name": "on-failure", "MaximumRetryCount": 3})),
         ("/HostConfig/LogConfig", json!({"Type": "json-file", "Config": {"max-size": "1048576", "max-file": "2"}})),
-        ("/HostConfig/Binds", json!(["data:/d", "/tmp:/t:ro"])),
+        ("/HostConfig/Binds", json!(["data:/d", "/tmp:/t:ro,rslave"])),
         ("/HostConfig/Tmpfs", json!({"/tmpfs": "size=1m"})),
         ("/HostConfig/Ulimits", json!([{"Name": "nofile", "Soft": 10, "Hard": 20}])),
         ("/HostConfig/SecurityOpt", json!(["seccomp=unconfined", "no-new-privileges"])),
@@ -112,6 +112,9 @@ fn shape() -> Vec<(&'static str, Value)> {
         ("/HostConfig/PortBindings", json!({})),
         ("/NetworkSettings/IPAddress", json!("")),
         ("/NetworkSettings/Networks/none/IPPrefixLen", json!(0)),
+        ("/Mounts/0/Propagation", json!("")),
+        ("/Mounts/1/Propagation", json!("rslave")),
+        ("/Mounts/1/Mode", json!("ro")),
         ("/GraphDriver/Name", json!("overlay2")),
     ]
 }

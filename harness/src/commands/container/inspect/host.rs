@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use harness_container::{
-    Configuration, Device, Ipc, LogOptions, MountSource, Record, Resources, RestartPolicy, Seccomp, Share, Throttle,
+    Configuration, Device, Ipc, LogOptions, MountSource, Propagation, Record, Resources, RestartPolicy, Seccomp, Share,
+    Throttle,
 };
 use serde_json::{Value, json};
 
@@ -95,12 +96,16 @@ fn ulimit((name, soft, hard): &(String, u64, u64)) -> Value {
 /// As `-v` would have them.
 fn binds(configuration: &Configuration) -> Vec<String> {
     let mounts = configuration.mounts.iter().filter_map(|mount| {
-        let source = match &mount.source {
-            MountSource::Bind { path, .. } => path.display().to_string(),
-            MountSource::Volume { name, anonymous: false, .. } => name.clone(),
+        let (source, propagation) = match &mount.source {
+            MountSource::Bind { path, propagation, .. } => (path.display().to_string(), *propagation),
+            MountSource::Volume { name, anonymous: false, .. } => (name.clone(), Propagation::default()),
             MountSource::Volume { .. } | MountSource::Tmpfs { .. } => return None,
         };
-        Some(format!("{source}:{}{}", mount.target.display(), if mount.read_only { ":ro" } else { "" }))
+        let propagation = (propagation != Propagation::default()).then(|| json!(propagation));
+        let read_only = mount.read_only.then(|| json!("ro"));
+        let options: Vec<_> = read_only.iter().chain(&propagation).filter_map(Value::as_str).collect();
+        let options = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
+        Some(format!("{source}:{}{options}", mount.target.display()))
     });
     mounts.collect()
 }

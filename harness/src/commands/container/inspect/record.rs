@@ -105,7 +105,9 @@ fn mounted(site: &Site, mount: &Mount) -> Value {
         "Type": kind, "Name": name, "Source": source, "Destination": mount.target,
         "Driver": if kind == "volume" { "local" } else { "" },
         "Mode": if mount.read_only { "ro" } else { "" }, "RW": !mount.read_only,
-        // All mounts of a container are.
-        "Propagation": if kind == "bind" { "rprivate" } else { "" },
+        "Propagation": match mount.source {
+            MountSource::Bind { propagation, .. } => json!(propagation),
+            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => json!(""),
+        },
     })
 }
