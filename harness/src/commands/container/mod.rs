@@ -34,8 +34,8 @@ pub mod wait;
 
 pub use attach::AttachArgs;
 pub use attach::run as attach;
-pub use options::ulimit;
 pub use health::nanoseconds;
+pub use options::ulimit;
 
 use crate::{
     commands::print,
