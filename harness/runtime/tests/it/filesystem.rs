@@ -22,7 +22,7 @@ crate::tests![
 ];
 
 fn bind(source: &std::path::Path, target: &str, read_only: bool) -> Bind {
-    Bind { source: source.into(), target: target.into(), read_only }
+    Bind { read_only, ..Bind::new(source, target) }
 }
 
 fn privileged_binds_are_read_write_or_read_only() {

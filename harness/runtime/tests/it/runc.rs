@@ -25,7 +25,7 @@ fn privileged_runc_agrees() {
     let bound = tempfile::tempdir().unwrap();
     let mut config = ContainerConfig { hostname: Some("same".into()), read_only: true, ..rootfs.shell(QUESTIONS) };
     fs::create_dir(rootfs.path().join("bound")).unwrap();
-    config.binds = vec![Bind { source: bound.path(), target: "/bound".into(), read_only: true }];
+    config.binds = vec![Bind { read_only: true, ..Bind::new(bound.path(), "/bound") }];
     config.ulimits = vec![("nofile".into(), 512, 1024)];
     for user in ["root", "user"] {
         config.user = Some(user.into());
