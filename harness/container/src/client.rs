@@ -1,7 +1,7 @@
 //! Asking a container's supervisor.
 
 use std::{
-    io::{self, BufReader, Write},
+    io::{self, BufReader, Read, Write},
     net::Shutdown,
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -43,6 +43,18 @@ impl Client {
     /// # Errors
     /// [`Error::Supervisor`] for what it refuses.
     pub fn ask(self, request: &Request) -> Result<Option<Answer>> {
+        self.asked(request)
+    }
+
+    /// Has the container's processes frozen until the value goes, or this process; `None` when the supervisor ended before.
+    ///
+    /// # Errors
+    /// [`Error::Supervisor`] for a container that cannot be frozen.
+    pub fn freeze(self) -> Result<Option<Frozen>> {
+        Ok(self.asked(&Request::Freeze)?.map(|_| Frozen(self.stream)))
+    }
+
+    fn asked(&self, request: &Request) -> Result<Option<Answer>> {
         match control::send(&self.stream, request) {
             // It ended between the connection and the question.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
@@ -51,7 +63,7 @@ impl Client {
         match control::receive(&mut BufReader::new(&self.stream)) {
             Ok(answer) => answer.map(taken).transpose(),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(Error::io("read from", self.path)(error)),
+            Err(error) => Err(Error::io("read from", &self.path)(error)),
         }
     }
 
@@ -72,6 +84,18 @@ fn taken(answer: Answer) -> Result<Answer> {
     match answer.error {
         Some(why) => Err(Error::Supervisor { why }),
         None => Ok(answer),
+    }
+}
+
+/// A container's processes, which are frozen.
+#[derive(Debug)]
+pub struct Frozen(UnixStream);
+
+impl Drop for Frozen {
+    /// Waits until they go on, or whoever looks after them has gone.
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+        let _ = self.0.read(&mut [0]);
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Request {
     Pause,
     /// Let them go on.
     Resume,
+    /// Freeze its processes until whoever asks hangs up, however that one ends.
+    Freeze,
     /// Answer when it has ended and is not started again.
     Wait,
     /// Carry its streams.

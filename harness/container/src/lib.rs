@@ -37,7 +37,7 @@ mod supervisor;
 mod users;
 mod volumes;
 
-pub use client::{Attached, Client, Input};
+pub use client::{Attached, Client, Frozen, Input};
 pub use configuration::{
     Configuration, Device, Ipc, LogOptions, Mount, MountSource, Network, Propagation, Resources, Seccomp, Share,
     Throttle,

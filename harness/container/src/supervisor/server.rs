@@ -80,8 +80,27 @@ fn serve(shared: &Shared, streams: &Streams, stream: UnixStream) -> io::Result<(
         streams.attach(stream.try_clone()?)?;
         return if stdin { pass_input(streams, reader) } else { Ok(()) };
     }
+    if request == Request::Freeze {
+        return freeze(shared, &stream, reader);
+    }
     let answer = answer(shared, streams, &request);
-    control::send(&stream, &answer.unwrap_or_else(|error| Answer { error: Some(error.to_string()), status: None }))
+    control::send(&stream, &answer.unwrap_or_else(|error| refusal(&error)))
+}
+
+fn refusal(error: &Error) -> Answer {
+    Answer { error: Some(error.to_string()), status: None }
+}
+
+fn freeze(shared: &Shared, stream: &UnixStream, mut reader: impl Read) -> io::Result<()> {
+    if let Err(error) = shared.pause() {
+        return control::send(stream, &refusal(&error));
+    }
+    let told = control::send(stream, &Answer::default());
+    // Nothing is said any more; the end comes when the other side has gone.
+    let gone = io::copy(&mut reader, &mut io::sink());
+    // Somebody else may have let them go on by now.
+    let _ = shared.resume();
+    told.and(gone.map(drop))
 }
 
 fn answer(shared: &Shared, streams: &Streams, request: &Request) -> Result<Answer> {
@@ -97,7 +116,7 @@ fn answer(shared: &Shared, streams: &Streams, request: &Request) -> Result<Answe
             Ok(Answer::default())
         }
         // Answered before it gets here.
-        Request::Attach { .. } => Ok(Answer::default()),
+        Request::Attach { .. } | Request::Freeze => Ok(Answer::default()),
     }
 }
 

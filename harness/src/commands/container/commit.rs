@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use clap::{ArgAction, Args};
-use harness_container::{Host, Record, Request, Status};
+use harness_container::{Frozen, Host, Record, Status};
 use harness_image::{Configuration, Image, LayerBlob, Layers, Reference, Store, rfc3339};
 use oci_spec::image::{Config, History, HistoryBuilder, ImageConfiguration};
 use storage_driver::Timestamp;
@@ -55,11 +55,10 @@ pub fn run(args: &CommitArgs) -> Result {
     let config = args.changes.on(&as_it_runs(&record, &image))?;
     let driver = site.open(&record)?;
     let layers = Layers::new(store.clone(), driver)?;
-    // Who is interrupted must not leave it frozen.
     let stop = signals::stop_flag()?;
-    let paused = if args.pause && status == Status::Running { Paused::pause(&site, &record) } else { None };
+    let frozen = if args.pause && status == Status::Running { freeze(&site, &record) } else { None };
     let exported = layers.export(&record.layer);
-    drop(paused);
+    drop(frozen);
     let (blob, _) = exported.map_err(images_failure)?;
     if signals::stopped(&stop) {
         return Err(Failure::failed("interrupted; no image was made"));
@@ -122,32 +121,12 @@ fn described(args: &CommitArgs, record: &Record, image: &Image, config: Option<C
     Ok(oci)
 }
 
-/// A container whose processes are frozen until this is dropped.
-struct Paused<'a> {
-    site: &'a Site,
-    record: &'a Record,
-}
-
-impl<'a> Paused<'a> {
-    /// A container that cannot be frozen is taken as it is.
-    fn pause(site: &'a Site, record: &'a Record) -> Option<Self> {
-        let asked = site.supervisor(record).and_then(|supervisor| Ok(supervisor.ask(&Request::Pause)?));
-        match asked {
-            Ok(_) => Some(Self { site, record }),
-            Err(failure) => {
-                say(&format!("container {} goes on meanwhile, since it cannot be paused: {failure}", record.name));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Paused<'_> {
-    fn drop(&mut self) {
-        let asked = self.site.supervisor(self.record).and_then(|supervisor| Ok(supervisor.ask(&Request::Resume)?));
-        if let Err(failure) = asked {
-            let name = &self.record.name;
-            say(&Failure::failed(format!("container {name} stays paused; use unpause: {failure}")).to_string());
-        }
-    }
+/// Freezes the container's processes, but one that cannot be frozen is taken as it is. They go on whatever becomes of this
+/// program.
+fn freeze(site: &Site, record: &Record) -> Option<Frozen> {
+    let frozen = site.supervisor(record).and_then(|supervisor| Ok(supervisor.freeze()?));
+    frozen.unwrap_or_else(|failure| {
+        say(&format!("container {} goes on meanwhile, since it cannot be paused: {failure}", record.name));
+        None
+    })
 }
