@@ -20,15 +20,18 @@ pub enum Purpose {
     Run,
     /// Trying drivers on the file system of the data directory.
     Trial,
+    /// Layers that are compressed on their way out.
+    Packing,
 }
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Run, Self::Trial];
+    const ALL: [Self; 3] = [Self::Run, Self::Trial, Self::Packing];
 
     const fn prefix(self) -> &'static str {
         match self {
             Self::Run => "harness-run-",
             Self::Trial => "harness-trial-",
+            Self::Packing => "harness-packing-",
         }
     }
 }

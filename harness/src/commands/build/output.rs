@@ -184,7 +184,7 @@ impl Output {
             }
             Self::Archive(form, Destination::File(path), _) => {
                 let name = path.display().to_string();
-                Ok(into_file(path, |out| harness_transfer::save(store, &[(image, names)], *form, out, &name))?)
+                Ok(into_file(path, 0o600, |out| harness_transfer::save(store, &[(image, names)], *form, out, &name))?)
             }
             Self::Layout(path, _) => {
                 let tag = names.first().and_then(Reference::tag).map(str::to_owned);

@@ -36,7 +36,7 @@ pub fn run(args: &ExportArgs) -> Result {
     // The mode in which its supervisor has it.
     let mounted = driver.mount(&record.layer, MountMode::ReadWrite)?;
     let written = match file {
-        Some(path) => into_file(path.as_ref(), |file| -> anyhow::Result<()> {
+        Some(path) => into_file(path.as_ref(), 0o600, |file| -> anyhow::Result<()> {
             tree::diff(None, mounted.path(), file)?;
             Ok(())
         })

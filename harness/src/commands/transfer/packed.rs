@@ -4,7 +4,11 @@ use clap::ValueEnum;
 use harness_image::{Durability, Image, Store};
 use storage_layer::Compression;
 
-use crate::failure::Result;
+use crate::{
+    failure::Result,
+    place::Place,
+    scratch::{Purpose, Scratch},
+};
 
 /// How layers are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,9 +40,12 @@ pub fn packed<T>(
     work: impl FnOnce(&Store, &[Image]) -> Result<T>,
 ) -> Result<T> {
     let Some(packing) = packing else { return work(store, images) };
-    let root = store.root();
-    let scratch = tempfile::Builder::new().prefix("packed-").tempdir_in(root.parent().unwrap_or(root))?;
+    let place = Place::choose(store.root().parent());
+    let scratch = Scratch::make(&place, Purpose::Packing)?;
     let beside = Store::open_with(scratch.path(), Durability::Skip)?;
     let images = images.iter().map(|image| harness_transfer::compress(store, image, packing.into(), &beside));
-    work(&beside, &images.collect::<Result<Vec<_>, _>>()?)
+    let done = work(&beside, &images.collect::<Result<Vec<_>, _>>()?)?;
+    drop(beside);
+    scratch.close()?;
+    Ok(done)
 }

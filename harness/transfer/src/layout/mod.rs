@@ -6,7 +6,6 @@ mod oci;
 use std::{
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
@@ -16,7 +15,7 @@ pub use self::{
     dir::{Dir, write_dir},
     oci::{Layout, write_layout},
 };
-use crate::{Done, Error, Result, Watch, limits};
+use crate::{Done, Error, Result, Watch, limits, whole};
 
 /// What the file `oci-layout` holds.
 pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
@@ -40,15 +39,7 @@ fn open_file(path: &Path) -> Result<File> {
 
 /// Replaces a file as a whole.
 fn replace(path: &Path, content: &mut dyn Read) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(dir)
-        .map_err(Error::io("create a file in", dir))?;
-    io::copy(content, &mut file).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("sync", path))?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
+    whole::replace(path, 0o644, |file| io::copy(content, file).map(drop).map_err(Error::io("write", path)))
 }
 
 /// Copies a blob of the store, checked, unless a file of its length is there.
