@@ -176,6 +176,10 @@ pub enum Command {
     Pull(transfer::pull::PullArgs),
     /// Give an image to a registry, or write it as a layout or an archive
     Push(transfer::push::PushArgs),
+    /// Log in to a registry
+    Login(transfer::login::LoginArgs),
+    /// Log out of a registry
+    Logout(transfer::logout::LogoutArgs),
     /// Load images from an archive
     Load(transfer::load::LoadArgs),
     /// Write images to an archive
@@ -243,7 +247,7 @@ pub fn common(command: &mut Command) -> Option<&mut Common> {
         Command::Doctor(args) => &mut args.common,
         Command::Conformance(args) => &mut args.common,
         Command::Compare(args) => &mut args.common,
-        Command::Report(_) => return None,
+        Command::Report(_) | Command::Login(_) | Command::Logout(_) => return None,
         Command::Faults(args) => &mut args.common,
         Command::Build(args) => &mut args.common,
         Command::Run(args) => &mut args.common,

@@ -40,6 +40,7 @@ pub use execute::{
     BuildNetwork, BuildOutcome, BuildRequest, Builder, CachedStep, Entitlements, RunLimits, Secret, base_images,
     configure, configure_on, is_network_of_a_build,
 };
+pub use fetch::{fetch_file, without_user};
 pub use ignore::Ignore;
 pub use images::{Images, Stored};
 pub use observe::{LayerSummary, Observer, StepReport, StepStart, StepTimes, Stream};

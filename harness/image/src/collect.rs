@@ -48,13 +48,13 @@ impl Collected {
 }
 
 impl Store {
-    /// Takes a name from an image, and removes the image with the last one; by id, removes the image.
+    /// Takes a name from an image, and removes the image with the last one; by id or digest, removes the image.
     ///
     /// A layer's blob stays as long as another image or the build cache has it. A damaged image can be removed
     /// too.
     ///
     /// # Errors
-    /// Those of [`resolve`](Self::resolve); [`Error::SeveralNames`] for an id, unless `force` is given.
+    /// Those of [`resolve`](Self::resolve); [`Error::SeveralNames`] for an id or digest, unless `force` is given.
     pub fn remove(&self, name: &str, force: bool) -> Result<Removal> {
         let mut removal = Removal::default();
         let gone = self.change_index(|index| {

@@ -60,6 +60,12 @@ impl Reference {
         Ok(Self { domain, path, tag, digest })
     }
 
+    /// Whether a name has neither tag nor digest. Where docker takes several images, it stands for all of its repository.
+    #[must_use]
+    pub fn is_repository(given: &str) -> bool {
+        !given.contains('@') && split_tag(given).1.is_none()
+    }
+
     /// The repository in full: `docker.io/library/tiny`.
     #[must_use]
     pub fn repository(&self) -> String {
@@ -246,6 +252,14 @@ mod tests {
         assert_eq!(pinned.canonical(), format!("docker.io/library/tiny@{digest}"));
         let both = Reference::parse(&format!("tiny:1@{digest}")).unwrap();
         assert_eq!(both.tag(), Some("1"));
+    }
+
+    #[test]
+    fn whole_repositories_are_told_from_images() {
+        for (name, whole) in [("tiny", true), ("localhost:5000/a", true), ("localhost:5000/a:1", false), ("a@b", false)]
+        {
+            assert_eq!(Reference::is_repository(name), whole, "{name}");
+        }
     }
 
     #[test]

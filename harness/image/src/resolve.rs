@@ -103,7 +103,8 @@ fn by_name(index: &Index, wanted: &Reference) -> Option<Located> {
         // The content is the same under any name; one that was pulled by its digest has none.
         entry.digest == *digest && entry.reference.as_ref().is_none_or(|name| name.repository() == repository)
     })?;
-    Some(Located { manifest: entry.digest, by_name: entry.reference.clone() })
+    // A digest is no name that could be taken away: it says which image, as an id does.
+    Some(Located { manifest: entry.digest, by_name: None })
 }
 
 fn is_id(text: &str) -> bool {

@@ -80,6 +80,8 @@ pub fn run(mut command: Command) -> Result {
         Command::History(args) => history::run(&args),
         Command::Pull(args) => transfer::pull::run(&args),
         Command::Push(args) => transfer::push::run(&args),
+        Command::Login(args) => transfer::login::run(&args),
+        Command::Logout(args) => transfer::logout::run(&args),
         Command::Load(args) => transfer::load::run(&args),
         Command::Save(args) => transfer::save::run(&args),
         Command::Tag(args) => transfer::tag::run(&args),
@@ -132,6 +134,8 @@ fn needs_mounts(command: &Command) -> bool {
             | Command::History(_)
             | Command::Pull(_)
             | Command::Push(_)
+            | Command::Login(_)
+            | Command::Logout(_)
             | Command::Save(_)
             | Command::Tag(_)
     )

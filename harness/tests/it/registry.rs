@@ -31,7 +31,8 @@ impl Registry {
         Self::with(place, &format!("auth: {{htpasswd: {{realm: here, path: {}}}}}\n", file.display()))
     }
 
-    fn with(place: &Place, more: &str) -> Self {
+    /// With these lines of its configuration, the first of them below `http`.
+    pub fn with(place: &Place, more: &str) -> Self {
         let dir = place.dir.path();
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\

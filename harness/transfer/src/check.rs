@@ -1,10 +1,6 @@
 //! Documents of images, looked at without fetching anything.
 
-use crate::{
-    document::Document,
-    error::Result,
-    receive::{configured, diff_ids},
-};
+use crate::{document::Document, error::Result, receive::configured};
 
 /// Whether these bytes can be a manifest or a list of them, as which an image comes or `index.json` names several;
 /// `declared` is the media type under which they came.
@@ -21,7 +17,9 @@ pub fn check_manifest(bytes: &[u8], declared: Option<&str>) -> Result<(), String
 /// What is wrong with either, for people.
 pub fn check_configuration(bytes: &[u8], manifest: &[u8]) -> Result<(), String> {
     let checked = match Document::parse(manifest, None)? {
-        Document::Manifest(manifest) => diff_ids("an image", bytes, &manifest).map(drop),
+        Document::Manifest(manifest) => {
+            configured("an image", bytes).and_then(|configured| configured.layers_of("an image", &manifest)).map(drop)
+        }
         Document::Index(_) => configured("an image", bytes).map(drop),
     };
     checked.map_err(|error| error.to_string())

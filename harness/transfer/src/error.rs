@@ -94,6 +94,14 @@ pub enum Error {
         /// What it has.
         there: Vec<String>,
     },
+    /// Text that names no platform.
+    #[error("{text:?} is no platform: {why}")]
+    PlatformName {
+        /// What was given.
+        text: String,
+        /// The rule.
+        why: String,
+    },
     /// A layer is not what the configuration says.
     #[error("{origin} is refused: layer {digest} unpacks to {found}, and the configuration says {wanted}")]
     DiffId {
@@ -106,13 +114,21 @@ pub enum Error {
         /// What the configuration says.
         wanted: Digest,
     },
-    /// A file of credentials, or a helper that it names, does not give them.
-    #[error("cannot take credentials from {}: {why}", .file.display())]
+    /// A file of credentials, or a helper that it names, does not give or take them.
+    #[error("cannot use the credentials of {}: {why}", .file.display())]
     Credentials {
         /// The file.
         file: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// A registry does not let somebody in.
+    #[error("registry {host} does not accept this user name and password{}", colon(.said))]
+    Login {
+        /// Its name.
+        host: String,
+        /// What it said, as it may stand in a message.
+        said: String,
     },
     /// A registry could not be talked to.
     #[error("cannot reach registry {host}: {why}")]
@@ -173,7 +189,7 @@ fn colon(said: &str) -> String {
 
 const fn advice(status: u16) -> &'static str {
     match status {
-        401 => "; it wants credentials: give them with `docker login`, or name a file with --authfile",
+        401 => "; it wants credentials: give them with `harness login`, or name a file with --authfile",
         403 => "; these credentials do not suffice",
         429 => "; it has had too many requests: try again later, or with credentials",
         _ => "",

@@ -23,10 +23,10 @@ pub fn receive_all(
         Ok(Loaded { image, names: names.to_vec() })
     };
     if let Some((name, names)) = wanted {
-        return Ok(vec![one(choose(&entries, name, &source.origin())?, names)?]);
+        return Ok(vec![one(choose(&entries, name, &source.origin(), &receiver.wanted())?, names)?]);
     }
     let mut loaded: Vec<Loaded> = Vec::new();
-    for entry in of_this_platform(&entries) {
+    for entry in of_platform(&entries, &receiver.wanted()) {
         let names = names_of(entry, &source.origin())?;
         let next = one(entry, &names)?;
         // One image under several names has one entry for each.
@@ -61,17 +61,21 @@ fn names_of(entry: &Descriptor, origin: &str) -> Result<Vec<Reference>> {
 }
 
 /// Entries of other platforms are passed over, unless there is nothing else.
-fn of_this_platform(entries: &[Descriptor]) -> Vec<&Descriptor> {
-    let host = Platform::host();
-    let suits = |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|platform| host.accepts(platform).is_some());
+fn of_platform<'a>(entries: &'a [Descriptor], wanted: &Platform) -> Vec<&'a Descriptor> {
+    let suits = |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|platform| wanted.accepts(platform).is_some());
     let some: Vec<_> = entries.iter().filter(suits).collect();
     if some.is_empty() { entries.iter().collect() } else { some }
 }
 
 /// The entry with this name, tag or digest; without one, the only image there is.
-fn choose<'a>(entries: &'a [Descriptor], name: Option<&str>, origin: &str) -> Result<&'a Descriptor> {
+fn choose<'a>(
+    entries: &'a [Descriptor],
+    name: Option<&str>,
+    origin: &str,
+    platform: &Platform,
+) -> Result<&'a Descriptor> {
     let Some(name) = name else {
-        let here = of_this_platform(entries);
+        let here = of_platform(entries, platform);
         let one = here.first().filter(|first| here.iter().all(|entry| entry.blob == first.blob));
         return one.copied().ok_or_else(|| {
             let why = format!("it has several images; say which one: {}", there(entries).join(", "));
@@ -84,7 +88,7 @@ fn choose<'a>(entries: &'a [Descriptor], name: Option<&str>, origin: &str) -> Re
         [&entry.names.reference, &entry.names.full].into_iter().flatten().any(same)
             || entry.blob.digest.to_string() == name
     };
-    let mut called = of_this_platform(entries).into_iter().filter(|entry| called(&entry));
+    let mut called = of_platform(entries, platform).into_iter().filter(|entry| called(&entry));
     called.next().ok_or_else(|| Error::NotFound {
         origin: origin.to_owned(),
         name: name.to_owned(),

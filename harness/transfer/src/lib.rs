@@ -25,13 +25,17 @@ mod registry;
 mod room;
 mod source;
 mod watch;
+mod whole;
 
 pub use archive::{Form, Loaded, load, load_file, save};
 pub use check::{check_configuration, check_manifest};
 pub use compress::compress;
-pub use copy::{copy_in, copy_out, into_file};
+pub use copy::{copy_in, copy_out};
 pub use error::{Error, Result};
 pub use location::Location;
 pub use platform::Platform;
-pub use registry::{Mirror, Options, pull, push};
+pub use registry::{
+    Credentials, Kept, Mirror, Options, known_credentials, login, logout, pull, push, registry_name, tags,
+};
 pub use watch::{Done, Watch};
+pub use whole::into_file;

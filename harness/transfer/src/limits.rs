@@ -15,6 +15,12 @@ pub const LAYERS: usize = 512;
 /// Manifests in a list, or images in an archive.
 pub const MANIFESTS: usize = 1024;
 
+/// Tags of a repository.
+pub const TAGS: usize = 100_000;
+
+/// Answers that a list of tags comes in; docker.io sends a hundred with each.
+pub const PAGES: usize = 1000;
+
 /// Bytes of a layer as it is stored.
 pub const LAYER: u64 = 1 << 40;
 

@@ -1,9 +1,11 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::Deserialize;
 
+use crate::{Error, Result};
+
 /// What an image runs on (image-spec, image-index.md, "platform").
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Platform {
     /// The operating system, in Go's words.
     #[serde(default)]
@@ -21,15 +23,9 @@ impl Platform {
     #[must_use]
     pub fn host() -> Self {
         let (architecture, variant) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", None),
-            "x86" => ("386", None),
-            "aarch64" => ("arm64", Some("v8")),
-            "arm" => ("arm", Some("v7")),
             "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", None),
-            "riscv64" => ("riscv64", None),
-            "s390x" => ("s390x", None),
             "loongarch64" => ("loong64", None),
-            other => (other, None),
+            other => normal(other),
         };
         Self { os: "linux".into(), architecture: architecture.into(), variant: variant.map(Into::into) }
     }
@@ -49,6 +45,45 @@ impl Platform {
     }
 }
 
+/// Go's word for a processor, and the variant that is meant where none is named (containerd's platforms, "Normalization").
+fn normal(architecture: &str) -> (&str, Option<&str>) {
+    match architecture {
+        "x86_64" | "x86-64" => ("amd64", None),
+        "x86" | "i386" => ("386", None),
+        "aarch64" | "arm64" => ("arm64", Some("v8")),
+        "arm" | "armhf" => ("arm", Some("v7")),
+        "armel" => ("arm", Some("v6")),
+        other => (other, None),
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    /// `OS/ARCHITECTURE[/VARIANT]`, or one of the first two: the other is then this machine's.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |why: &str| Error::PlatformName { text: text.to_owned(), why: why.to_owned() };
+        let is_word =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        if !parts.iter().all(|part| is_word(part)) {
+            return Err(wrong("it is named as OS/ARCHITECTURE[/VARIANT], as linux/arm64"));
+        }
+        let host = Self::host();
+        let (os, architecture, variant) = match parts[..] {
+            [os @ ("linux" | "windows" | "darwin" | "freebsd")] => return Ok(Self { os: os.to_owned(), ..host }),
+            [architecture] => ("linux", architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(wrong("it has three parts at most: OS/ARCHITECTURE/VARIANT")),
+        };
+        let (architecture, meant) = normal(architecture);
+        let variant = variant.or(meant).map(str::to_owned);
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
+    }
+}
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -64,6 +99,26 @@ mod tests {
         let mut parts = text.split('/').map(str::to_owned);
         let (os, architecture) = (parts.next().unwrap(), parts.next().unwrap());
         Platform { os, architecture, variant: parts.next() }
+    }
+
+    #[test]
+    fn platforms_are_read_as_docker_reads_them() {
+        let host = Platform::host();
+        for (text, expected) in [
+            ("linux/amd64", "linux/amd64"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("aarch64", "linux/arm64/v8"),
+            ("linux/arm64/v8", "linux/arm64/v8"),
+            ("linux/arm", "linux/arm/v7"),
+            ("armel", "linux/arm/v6"),
+            ("linux/s390x", "linux/s390x"),
+            ("linux", &host.to_string()),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "linux/\u{1b}[2J"] {
+            assert!(text.parse::<Platform>().is_err(), "{text:?} was accepted");
+        }
     }
 
     #[test]

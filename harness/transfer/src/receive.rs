@@ -27,6 +27,8 @@ pub struct Receiver<'a> {
     /// Where their layers are laid out as they come, if anywhere.
     pub layers: Option<&'a Layers>,
     pub watch: &'a dyn Watch,
+    /// What they are to run on, where somebody said so; this machine otherwise.
+    platform: Option<Platform>,
     /// What was laid out, bottom first.
     made: RefCell<Vec<ChainId>>,
     /// Read when the first layers come.
@@ -40,7 +42,17 @@ impl<'a> Receiver<'a> {
     }
 
     pub fn onto(store: &'a Store, layers: Option<&'a Layers>, watch: &'a dyn Watch) -> Self {
-        Self { store, layers, watch, made: RefCell::default(), known: OnceCell::new() }
+        Self { store, layers, watch, platform: None, made: RefCell::default(), known: OnceCell::new() }
+    }
+
+    /// Takes images for another platform than this machine's.
+    pub fn of(self, platform: Option<Platform>) -> Self {
+        Self { platform, ..self }
+    }
+
+    /// What images are to run on.
+    pub fn wanted(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(Platform::host)
     }
 
     pub(crate) fn laid_out(&self, chain: ChainId) {
@@ -79,9 +91,12 @@ impl<'a> Receiver<'a> {
     ) -> Result<Image> {
         let store = self.store;
         let _held = store.lease()?;
-        let (bytes, manifest) = choose(source, bytes, declared)?;
+        let (bytes, manifest) = choose(source, bytes, declared, &self.wanted())?;
         fetch(store.blobs(), source, &manifest.config, self.watch)?;
-        let diff_ids = diff_ids(&source.origin(), &store.blobs().read(&manifest.config.digest)?, &manifest)?;
+        let configuration = store.blobs().read(&manifest.config.digest)?;
+        let configured = configured(&source.origin(), &configuration)?;
+        self.check_platform(&source.origin(), &configured)?;
+        let diff_ids = configured.layers_of(&source.origin(), &manifest)?;
         let layer = |(layer, diff_id): (&Descriptor, DiffId)| LayerBlob {
             digest: layer.blob.digest,
             diff_id,
@@ -91,6 +106,15 @@ impl<'a> Receiver<'a> {
         let layers: Vec<_> = manifest.layers.iter().zip(diff_ids).map(layer).collect();
         self.receive_layers(source, &layers)?;
         Ok(store.adopt(&bytes, &manifest.media_type, names)?)
+    }
+
+    /// An image that is in no list is taken as what it is, unless another platform was asked for.
+    fn check_platform(&self, origin: &str, configured: &Configured) -> Result<()> {
+        let other = self.platform.as_ref().filter(|wanted| wanted.accepts(&configured.platform).is_none());
+        other.map_or(Ok(()), |wanted| {
+            let there = vec![shown(&configured.platform.to_string())];
+            Err(Error::Platform { origin: origin.to_owned(), wanted: wanted.to_string(), there })
+        })
     }
 
     /// Fetches and checks all layers of an image, bottom first, each once; the first failure ends it.
@@ -123,15 +147,20 @@ impl<'a> Receiver<'a> {
     }
 }
 
-/// Follows lists to the manifest that suits this machine best.
-fn choose(source: &dyn Source, bytes: Vec<u8>, declared: Option<&str>) -> Result<(Vec<u8>, Manifest)> {
+/// Follows lists to the manifest that suits a platform best.
+fn choose(
+    source: &dyn Source,
+    bytes: Vec<u8>,
+    declared: Option<&str>,
+    wanted: &Platform,
+) -> Result<(Vec<u8>, Manifest)> {
     let refused = |why: String| Error::refused(source.origin(), why);
     let (mut bytes, mut declared) = (bytes, declared.map(str::to_owned));
     for _ in 0..=limits::NESTING {
         match Document::parse(&bytes, declared.as_deref()).map_err(refused)? {
             Document::Manifest(manifest) => return Ok((bytes, manifest)),
             Document::Index(entries) => {
-                let entry = best(&source.origin(), &entries)?;
+                let entry = best(&source.origin(), &entries, wanted)?;
                 bytes = read_manifest(source, &entry.blob)?;
                 declared = Some(entry.media_type.to_string());
             }
@@ -155,11 +184,10 @@ pub fn read_manifest(source: &dyn Source, blob: &Blob) -> Result<Vec<u8>> {
 }
 
 /// Of several that suit equally well the first is taken. One without a platform is what there is where no other is.
-fn best<'a>(origin: &str, entries: &'a [Descriptor]) -> Result<&'a Descriptor> {
-    let host = Platform::host();
+fn best<'a>(origin: &str, entries: &'a [Descriptor], wanted: &Platform) -> Result<&'a Descriptor> {
     let mut found: Option<(u32, &Descriptor)> = None;
     for entry in entries {
-        let Some(score) = entry.platform.as_ref().and_then(|platform| host.accepts(platform)) else { continue };
+        let Some(score) = entry.platform.as_ref().and_then(|platform| wanted.accepts(platform)) else { continue };
         if found.is_none_or(|(best, _)| score > best) {
             found = Some((score, entry));
         }
@@ -172,7 +200,7 @@ fn best<'a>(origin: &str, entries: &'a [Descriptor]) -> Result<&'a Descriptor> {
         if there.is_empty() {
             there.push("none that names its platform".into());
         }
-        Error::Platform { origin: origin.to_owned(), wanted: host.to_string(), there }
+        Error::Platform { origin: origin.to_owned(), wanted: wanted.to_string(), there }
     })
 }
 
@@ -180,6 +208,9 @@ fn best<'a>(origin: &str, entries: &'a [Descriptor]) -> Result<&'a Descriptor> {
 struct Configuration {
     #[serde(default)]
     os: String,
+    #[serde(default)]
+    architecture: String,
+    variant: Option<String>,
     rootfs: RootFs,
 }
 
@@ -188,22 +219,37 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-/// What the configuration says the layers unpack to, so that it is known before any of them comes.
-pub fn diff_ids(origin: &str, configuration: &[u8], manifest: &Manifest) -> Result<Vec<DiffId>> {
-    let (os, diff_ids) = configured(origin, configuration)?;
-    if !os.is_empty() && os != "linux" {
-        return Err(Error::refused(origin, format!("it is for the operating system {}", shown(&os))));
-    }
-    if diff_ids.len() != manifest.layers.len() {
-        let why =
-            format!("its configuration tells of {} layers, its manifest of {}", diff_ids.len(), manifest.layers.len());
-        return Err(Error::refused(origin, why));
-    }
-    Ok(diff_ids)
+/// What a configuration says that is known before any layer comes.
+#[derive(Debug)]
+pub struct Configured {
+    platform: Platform,
+    /// What the layers unpack to.
+    diff_ids: Vec<DiffId>,
 }
 
-/// The operating system and the diff ids of a configuration.
-pub fn configured(origin: &str, configuration: &[u8]) -> Result<(String, Vec<DiffId>)> {
+impl Configured {
+    /// The diff ids of an image for Linux with this manifest.
+    pub fn layers_of(self, origin: &str, manifest: &Manifest) -> Result<Vec<DiffId>> {
+        self.layers(origin, manifest.layers.len(), "manifest")
+    }
+
+    /// The diff ids of an image for Linux which has so many layers, as another document of it says.
+    pub fn layers(self, origin: &str, count: usize, document: &str) -> Result<Vec<DiffId>> {
+        let os = &self.platform.os;
+        if !os.is_empty() && os != "linux" {
+            return Err(Error::refused(origin, format!("it is for the operating system {}", shown(os))));
+        }
+        let told = self.diff_ids.len();
+        if told != count {
+            let why = format!("its configuration tells of {told} layers, its {document} of {count}");
+            return Err(Error::refused(origin, why));
+        }
+        Ok(self.diff_ids)
+    }
+}
+
+/// Reads a configuration.
+pub fn configured(origin: &str, configuration: &[u8]) -> Result<Configured> {
     let refused = |why: String| Error::refused(origin, why);
     limits::values(configuration).map_err(|why| refused(format!("its configuration is too large: {why}")))?;
     let read: Configuration = serde_json::from_slice(configuration)
@@ -213,7 +259,8 @@ pub fn configured(origin: &str, configuration: &[u8]) -> Result<(String, Vec<Dif
     }
     let parse = |text: &String| text.parse().map_err(|_| refused(format!("{} is no diff id", shown(text))));
     let diff_ids = read.rootfs.diff_ids.iter().map(parse).collect::<Result<_>>()?;
-    Ok((read.os, diff_ids))
+    let platform = Platform { os: read.os, architecture: read.architecture, variant: read.variant };
+    Ok(Configured { platform, diff_ids })
 }
 
 /// Does something with all items on a few threads, until the first failure, which is returned.

@@ -27,9 +27,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const PIECE: usize = 128 * 1024;
 
-/// Writes what is there to the new file `path`, mode 600, with the time that the server gives it or else that of 1970,
-/// as BuildKit does. To the host of the address alone it is told who asks.
-pub fn download(url: &str, secrets: &Secrets, path: &Path, cancel: &AtomicBool) -> Result<Digest, String> {
+/// The bytes of the file at an address, as they come.
+///
+/// # Errors
+/// Why the server does not give it, for people.
+pub fn fetch_file(url: &str) -> Result<Box<dyn Read + Send>, String> {
+    Ok(Box::new(get(url, &Secrets::new())?.into_body().into_reader()))
+}
+
+/// To the host of the address alone it is told who asks.
+fn get(url: &str, secrets: &Secrets) -> Result<Response<ureq::Body>, String> {
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
             .timeout_connect(Some(PATIENCE))
@@ -45,7 +52,13 @@ pub fn download(url: &str, secrets: &Secrets, path: &Path, cancel: &AtomicBool) 
     if let Some(header) = credentials::of_http(secrets, url)? {
         request = request.header(AUTHORIZATION, header);
     }
-    let mut answer = request.call().map_err(|error| shown(&error))?;
+    request.call().map_err(|error| shown(&error))
+}
+
+/// Writes what is there to the new file `path`, mode 600, with the time that the server gives it or else that of 1970,
+/// as BuildKit does.
+pub fn download(url: &str, secrets: &Secrets, path: &Path, cancel: &AtomicBool) -> Result<Digest, String> {
+    let mut answer = get(url, secrets)?;
     let time = modified(&answer);
     let announced = answer.body().content_length();
     let dir = path.parent().unwrap_or(path);

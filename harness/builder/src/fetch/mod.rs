@@ -12,5 +12,6 @@ pub use self::{
     address::{Address, without_user},
     credentials::Secrets,
     downloads::Downloads,
+    http::fetch_file,
     repository::Repository,
 };

@@ -21,9 +21,11 @@ pub struct ImportOptions {
     pub message: String,
     /// When; now by default.
     pub created: Option<Timestamp>,
+    /// The processor that it is for, and which one of its kind; this machine's by default.
+    pub architecture: Option<(Arch, Option<String>)>,
 }
 
-/// Makes an image with one layer of a root file system's tar, plain or compressed with gzip or zstd.
+/// Makes an image, with a name or none, of one layer: a root file system's tar, plain or compressed with gzip or zstd.
 ///
 /// The tar is kept as it is, uncompressed, after it was read through: one that is cut short or damaged is refused.
 ///
@@ -32,11 +34,11 @@ pub struct ImportOptions {
 pub fn import(
     store: &Store,
     tar: &mut (dyn Read + Send),
-    reference: &Reference,
+    name: Option<&Reference>,
     options: &ImportOptions,
 ) -> Result<Image> {
     let _held = store.lease()?;
-    let layer = read_through(store, tar, reference)?;
+    let layer = read_through(store, tar, name)?;
     let invalid = |error: oci_spec::OciSpecError| Error::InvalidImage { why: error.to_string() };
     let created = rfc3339(options.created.unwrap_or_else(|| Timestamp::from_system(SystemTime::now())));
     let (config, docker) = match &options.config {
@@ -47,20 +49,24 @@ pub fn import(
     };
     let history =
         HistoryBuilder::default().created(created.clone()).comment(options.message.clone()).build().map_err(invalid)?;
-    let image = ImageConfigurationBuilder::default()
+    let (architecture, variant) = options.architecture.clone().unwrap_or_default();
+    let mut image = ImageConfigurationBuilder::default()
         .created(created)
-        .architecture(Arch::default())
+        .architecture(architecture)
         .os(Os::Linux)
         .config(config)
         .history(vec![history])
         .build()
         .map_err(invalid)?;
-    store.put_tagged(Configuration { oci: image, docker }, vec![layer], std::slice::from_ref(reference))
+    image.set_variant(variant);
+    store.put_tagged(Configuration { oci: image, docker }, vec![layer], name.map_or(&[], std::slice::from_ref))
 }
 
-fn read_through(store: &Store, tar: &mut (dyn Read + Send), reference: &Reference) -> Result<LayerBlob> {
-    let refused =
-        |source: Box<dyn std::error::Error + Send + Sync>| Error::Import { name: reference.to_string(), source };
+fn read_through(store: &Store, tar: &mut (dyn Read + Send), name: Option<&Reference>) -> Result<LayerBlob> {
+    let refused = |source: Box<dyn std::error::Error + Send + Sync>| Error::Import {
+        name: name.map_or_else(|| "an image".to_owned(), Reference::to_string),
+        source,
+    };
     let mut blob = store.blobs().create()?;
     let plain = decompress(tar).map_err(|error| refused(error.into()))?;
     let mut copy = Copy { from: plain, to: &mut blob, failed: None };

@@ -19,7 +19,7 @@ fn plain_gzip_and_zstd_give_the_same_layer() {
     gzip.write_all(&plain).unwrap();
     let forms = [plain.clone(), gzip.finish().unwrap(), zstd::encode_all(&plain[..], 1).unwrap()];
     for form in forms {
-        let image = import(&fixture.store, &mut &form[..], &reference(), &ImportOptions::default()).unwrap();
+        let image = import(&fixture.store, &mut &form[..], Some(&reference()), &ImportOptions::default()).unwrap();
         assert_eq!(image.layers().len(), 1);
         assert_eq!(image.layers()[0].size.get(), plain.len() as u64);
         assert_eq!(image.references, [reference()]);
@@ -33,7 +33,7 @@ fn bytes_after_the_end_stay_part_of_the_layer() {
     let fixture = Fixture::new();
     let mut padded = tar(&["a"]);
     padded.resize(10_240, 0);
-    let image = import(&fixture.store, &mut &padded[..], &reference(), &ImportOptions::default()).unwrap();
+    let image = import(&fixture.store, &mut &padded[..], Some(&reference()), &ImportOptions::default()).unwrap();
     assert_eq!(image.layers()[0].size.get(), 10_240);
 }
 
@@ -44,7 +44,7 @@ fn what_is_no_root_file_system_is_refused_and_leaves_nothing() {
     let mut damaged = whole.clone();
     damaged[1024] ^= 0xff;
     for bad in [&b""[..], b"not a tar", &whole[..700], &damaged, &[0; 1024], &b"\x1f\x8b\x08\0\0\0\0\0"[..]] {
-        let error = import(&fixture.store, &mut &*bad, &reference(), &ImportOptions::default()).unwrap_err();
+        let error = import(&fixture.store, &mut &*bad, Some(&reference()), &ImportOptions::default()).unwrap_err();
         assert!(matches!(error, Error::Import { .. }), "{error}");
         assert!(!error.to_string().contains('\n'));
     }

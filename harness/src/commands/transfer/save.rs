@@ -4,7 +4,10 @@ use clap::{Args, ValueEnum};
 use harness_image::{Image, Reference, Store};
 use harness_transfer::{Form, into_file};
 
-use super::packed::{Packing, packed};
+use super::{
+    of_repository,
+    packed::{Packing, packed},
+};
 use crate::{
     cli::Common,
     failure::{Failure, Result},
@@ -25,7 +28,7 @@ pub struct SaveArgs {
     /// How layers are compressed there; otherwise they are as the store has them, plain where they were built here
     #[arg(long, value_name = "FORM")]
     pub compression: Option<Packing>,
-    /// Images, by name or id
+    /// Images, by name or id; the name of a repository without a tag stands for all its images
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
 }
@@ -38,10 +41,12 @@ pub enum Archive {
 
 pub fn run(args: &SaveArgs) -> Result {
     let failed = |error: harness_transfer::Error| Failure::Failed(error.into());
-    let store = Store::open(&Place::choose(args.common.root.as_deref()).images())?;
+    let place = Place::choose(args.common.root.as_deref());
+    let store = Store::open(&place.images())?;
     let _held = store.lease()?;
-    let found = args.images.iter().map(|name| named(&store, name)).collect::<Result<Vec<_>>>()?;
-    let (images, names): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let mut chosen = Vec::new();
+    args.images.iter().try_for_each(|name| choose(&store, name, &mut chosen))?;
+    let (images, names): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
     if args.output.as_deref().is_none_or(|path| path == "-") && io::stdout().is_terminal() {
         return Err(Failure::usage("an archive is not written to a terminal; use --output FILE, or redirect"));
     }
@@ -55,15 +60,38 @@ pub fn run(args: &SaveArgs) -> Result {
             None | Some("-") => {
                 harness_transfer::save(store, &images, form, &mut io::stdout().lock(), "standard output")
             }
-            Some(path) => into_file(path.as_ref(), |file| harness_transfer::save(store, &images, form, file, path)),
+            Some(path) => {
+                into_file(path.as_ref(), 0o600, |file| harness_transfer::save(store, &images, form, file, path))
+            }
         }
         .map_err(failed)
     })
 }
 
-/// The image, and the name that goes with it: the one that was asked for, none where that was an id.
-fn named(store: &Store, name: &str) -> Result<(Image, Vec<Reference>)> {
-    let image = store.resolve(name).map_err(|error| Failure::Failed(error.into()))?;
-    let names = Reference::parse(name).ok().filter(|name| image.references.contains(name));
-    Ok((image, names.into_iter().collect()))
+/// Images, each once, and the names that go with them.
+type Chosen = Vec<(Image, Vec<Reference>)>;
+
+/// Adds what a word means, as docker reads it: a whole repository where it is one and has no tag; else one image, with the
+/// name that it was asked for by, and without where that was an id.
+fn choose(store: &Store, word: &str, chosen: &mut Chosen) -> Result {
+    let all = match Reference::parse(word) {
+        Ok(_) if Reference::is_repository(word) => of_repository(store, word)?,
+        _ => Vec::new(),
+    };
+    if all.is_empty() {
+        let image = store.resolve(word).map_err(|error| Failure::Failed(error.into()))?;
+        let name = Reference::parse(word).ok().filter(|name| image.references.contains(name));
+        add(chosen, image, name);
+    }
+    all.into_iter().for_each(|(name, image)| add(chosen, image, Some(name)));
+    Ok(())
+}
+
+fn add(chosen: &mut Chosen, image: Image, name: Option<Reference>) {
+    let at = chosen.iter().position(|(there, _)| there.manifest_digest == image.manifest_digest).unwrap_or_else(|| {
+        chosen.push((image, Vec::new()));
+        chosen.len() - 1
+    });
+    let names = &mut chosen[at].1;
+    names.extend(name.filter(|name| !names.contains(name)));
 }

@@ -3,7 +3,7 @@ use harness_image::{Reference, Store};
 
 use crate::{
     cli::Common,
-    failure::{Failure, Result},
+    failure::{Result, images_failure},
     place::Place,
 };
 
@@ -23,5 +23,5 @@ pub struct TagArgs {
 pub fn run(args: &TagArgs) -> Result {
     let name = Reference::parse(&args.name)?;
     let store = Store::open(&Place::choose(args.common.root.as_deref()).images())?;
-    store.tag(&args.image, &name).map_err(|error| Failure::Failed(error.into()))
+    store.tag(&args.image, &name).map_err(images_failure)
 }

@@ -90,18 +90,9 @@ fn one(
     {
         return Err(refused(format!("its configuration {} has the digest {}", entry.config, config.digest)));
     }
-    let (os, diff_ids) = configured(origin, &store.blobs().read(&config.digest)?)?;
-    if !os.is_empty() && os != "linux" {
-        return Err(refused(format!("it is for the operating system {}", shown(&os))));
-    }
     let files = entry.layers.as_deref().unwrap_or_default();
-    if files.len() != diff_ids.len() {
-        return Err(refused(format!(
-            "its configuration tells of {} layers, its manifest.json of {}",
-            diff_ids.len(),
-            files.len()
-        )));
-    }
+    let configured = configured(origin, &store.blobs().read(&config.digest)?)?;
+    let diff_ids = configured.layers(origin, files.len(), "manifest.json")?;
     let mut layers = Vec::new();
     for (name, diff_id) in files.iter().zip(diff_ids) {
         let content = archive.staged.find(name).ok_or_else(|| missing(name))?;

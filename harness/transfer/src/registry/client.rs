@@ -51,7 +51,10 @@ pub struct Client {
     challenge: Mutex<Option<Challenge>>,
     credentials: Option<Credentials>,
     tokens: Mutex<HashMap<String, String>>,
-    scope: String,
+    /// A token that takes the password's place, where the registry gave one.
+    identity: Mutex<Option<String>>,
+    /// What is to be done there; `None` for who only logs in.
+    scope: Option<String>,
     retries: u32,
 }
 
@@ -89,8 +92,17 @@ enum Payload<'a> {
 }
 
 impl Client {
-    /// Finds out how the registry talks. `plain` is for one that was said to do without TLS.
+    /// Finds out how the registry of a repository talks. `plain` is for one that was said to do without TLS.
     pub fn connect(host: &str, repository: &str, push: bool, plain: bool, options: &Options) -> Result<Self> {
+        let file = options.auth_file.clone().or_else(credentials::default_file);
+        let credentials = file.map_or(Ok(None), |file| credentials::find(&file, host))?;
+        let client = Self::reach(host, plain, options, credentials)?;
+        let scope = format!("repository:{repository}:{}", if push { "pull,push" } else { "pull" });
+        Ok(Self { repository: repository.to_owned(), scope: Some(scope), ..client })
+    }
+
+    /// As [`connect`](Self::connect), for no repository.
+    pub fn reach(host: &str, plain: bool, options: &Options, credentials: Option<Credentials>) -> Result<Self> {
         // docker.io is a name; the registry behind it is elsewhere.
         let authority = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let plain_allowed = is_loopback(authority) || !options.tls_verify;
@@ -100,17 +112,17 @@ impl Client {
                 "only registries on this machine may do without TLS; allow it with --tls-verify=false",
             ));
         }
-        let file = options.auth_file.clone().or_else(credentials::default_file);
         let mut client = Self {
             agent: agent(options, authority)?,
             base: Url { plain, authority: authority.to_owned(), path: String::new() },
             host: host.to_owned(),
-            repository: repository.to_owned(),
+            repository: String::new(),
             plain_anywhere: !options.tls_verify,
             challenge: Mutex::new(None),
-            credentials: file.map_or(Ok(None), |file| credentials::find(&file, host))?,
+            credentials,
             tokens: Mutex::new(HashMap::new()),
-            scope: format!("repository:{repository}:{}", if push { "pull,push" } else { "pull" }),
+            identity: Mutex::new(None),
+            scope: None,
             retries: 4,
         };
         let first = client.ping();
@@ -128,9 +140,14 @@ impl Client {
         Ok(client)
     }
 
-    /// The name of the repository in messages.
+    /// The name of the repository, or of the registry, in messages.
     pub fn origin(&self) -> String {
-        format!("{}/{}", self.host, self.repository)
+        if self.repository.is_empty() { self.host.clone() } else { format!("{}/{}", self.host, self.repository) }
+    }
+
+    /// The token that the registry gave to log in with from now on, if any.
+    pub fn identity(&self) -> Option<String> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often to try again.
@@ -143,8 +160,13 @@ impl Client {
         Url { path: format!("/v2/{}/{rest}", self.repository), ..self.base.clone() }
     }
 
+    /// Where a registry says that it is one, to those whom it lets in.
+    pub fn front(&self) -> Url {
+        Url { path: "/v2/".into(), ..self.base.clone() }
+    }
+
     fn ping(&self) -> Result<StatusCode> {
-        let url = Url { path: "/v2/".into(), ..self.base.clone() };
+        let url = self.front();
         let answer = self.exchange(Prepared { ask: &Ask::new("GET"), url: &url, authorization: None }, None)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = challenge(&answer);
@@ -213,10 +235,14 @@ impl Client {
 
     /// Where an answer's `Location` leads; not to where TLS is done without.
     pub fn location(&self, from: &Url, answer: &Response<Body>) -> Result<Url> {
-        let text = header_of(answer, "location").unwrap_or_default();
+        self.follow(from, &header_of(answer, "location").unwrap_or_default())
+    }
+
+    /// Where a link of an answer leads; not to where TLS is done without.
+    pub fn follow(&self, from: &Url, text: &str) -> Result<Url> {
         let url = from
-            .join(&text)
-            .ok_or_else(|| Error::refused(self.origin(), format!("it named {} as a place to go on", shown(&text))))?;
+            .join(text)
+            .ok_or_else(|| Error::refused(self.origin(), format!("it named {} as a place to go on", shown(text))))?;
         if !self.may_ask(&url) {
             return Err(Error::refused(self.origin(), format!("it leads to {}, without TLS", shown(&url.to_string()))));
         }
@@ -258,7 +284,7 @@ impl Client {
             let Some(Credentials::Password(name, password)) = &self.credentials else { return Ok(None) };
             return Ok(Some(basic(name, password)));
         };
-        let scopes: Vec<&str> = std::iter::once(self.scope.as_str()).chain(scope).collect();
+        let scopes: Vec<&str> = self.scope.as_deref().into_iter().chain(scope).collect();
         let key = scopes.join(" ");
         if let Some(token) = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(format!("Bearer {token}")));
@@ -266,7 +292,10 @@ impl Client {
         let url = Url::parse(realm)
             .filter(|url| self.may_ask(url))
             .ok_or_else(|| Error::refused(self.origin(), format!("it gives out tokens at {}", shown(realm))))?;
-        let request = token::request(&url, service.as_deref(), &scopes, self.credentials.as_ref());
+        let mut request = token::request(&url, service.as_deref(), &scopes, self.credentials.as_ref());
+        if self.scope.is_none() {
+            request = request.for_good();
+        }
         let mut ask = Ask::new(request.method);
         if request.form.is_some() {
             ask = ask.header("content-type", "application/x-www-form-urlencoded");
@@ -277,7 +306,8 @@ impl Client {
         if answer.status().as_u16() != 200 {
             return Err(self.failed("asking for a token", answer));
         }
-        let token = token::read(&self.small(answer)?).map_err(|why| Error::refused(self.origin(), why))?;
+        let (token, identity) = token::read(&self.small(answer)?).map_err(|why| Error::refused(self.origin(), why))?;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
         let header = format!("Bearer {token}");
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(key, token);
         Ok(Some(header))

@@ -3,6 +3,7 @@
 mod challenge;
 mod client;
 mod credentials;
+mod login;
 mod options;
 mod pull;
 mod push;
@@ -11,7 +12,9 @@ mod token;
 mod url;
 
 pub use self::{
+    credentials::{Credentials, Kept},
+    login::{known_credentials, login, logout, registry_name},
     options::{Mirror, Options},
-    pull::pull,
+    pull::{pull, tags},
     push::push,
 };

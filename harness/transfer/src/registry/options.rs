@@ -2,7 +2,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use harness_image::Reference;
 
-use crate::{Error, Result};
+use crate::{Error, Platform, Result};
 
 /// How to talk to registries.
 #[derive(Debug, Clone)]
@@ -13,16 +13,19 @@ pub struct Options {
     pub mirrors: Vec<Mirror>,
     /// Where credentials are; docker's own file when there is none.
     pub auth_file: Option<PathBuf>,
-    /// A directory with further certificates (`*.crt`) that are trusted, beside the system's and docker's.
+    /// A directory with further certificates, beside the system's and docker's: `*.crt` are trusted, `NAME.cert` with
+    /// `NAME.key` is shown to registries that ask who is there.
     pub certificates: Option<PathBuf>,
     /// How many layers move side by side.
     pub parallel: usize,
+    /// What an image that is taken is to run on; this machine by default.
+    pub platform: Option<Platform>,
 }
 
 impl Default for Options {
     /// As docker: three layers side by side, TLS.
     fn default() -> Self {
-        Self { tls_verify: true, mirrors: Vec::new(), auth_file: None, certificates: None, parallel: 3 }
+        Self { tls_verify: true, mirrors: Vec::new(), auth_file: None, certificates: None, parallel: 3, platform: None }
     }
 }
 
@@ -53,17 +56,17 @@ impl FromStr for Mirror {
             None => (false, url),
         };
         let host = host.trim_end_matches('/');
-        // The rules of a registry's name are those of a reference's domain.
-        let is_host = |host: &str| {
-            let name = format!("{host}/a");
-            let is_domain = |name: Reference| name.repository().starts_with(&format!("{host}/"));
-            !host.contains('/') && name.parse().is_ok_and(is_domain)
-        };
         if !is_host(host) || !is_host(of) {
             return Err(wrong("a mirror is named as [HOST=]URL, and a URL as https://HOST, without a path"));
         }
         Ok(Self { of: of.to_owned(), host: host.to_owned(), plain })
     }
+}
+
+/// Whether a registry can be called so: the rules are those of a reference's domain.
+pub fn is_host(host: &str) -> bool {
+    let is_domain = |name: Reference| name.repository().starts_with(&format!("{host}/"));
+    !host.contains('/') && format!("{host}/a").parse().is_ok_and(is_domain)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use harness_image::{Blob, Digest, Image, Reference, Store, media};
+use serde::Deserialize;
 
 use super::{
     Options,
@@ -32,15 +33,60 @@ pub fn pull(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Image> {
+    anywhere(reference, options, |place| {
+        let remote = Remote { client: place.connect(options)?, options };
+        let (bytes, media_type) = remote.top(reference)?;
+        let receiver = Receiver::new(store, watch).of(options.platform.clone());
+        receiver.receive(&remote, bytes, media_type.as_deref(), names)
+    })
+}
+
+/// All tags of a repository, as its registry or one of its mirrors lists them, each as a whole name.
+///
+/// # Errors
+/// [`Error::Unreachable`], [`Error::Status`]; [`Error::Refused`] for a list that does not end, or of what are no tags.
+pub fn tags(repository: &Reference, options: &Options) -> Result<Vec<Reference>> {
+    anywhere(repository, options, |place| {
+        let remote = Remote { client: place.connect(options)?, options };
+        let names = remote.tags()?;
+        let named = |tag: String| {
+            let name = format!("{}:{tag}", repository.repository()).parse::<Reference>();
+            // What looks like more than a tag would lead to another repository.
+            let sound = name.ok().filter(|name| name.tag() == Some(&*tag) && name.digest().is_none());
+            sound.ok_or_else(|| Error::refused(remote.origin(), format!("it lists {}, which is no tag", shown(&tag))))
+        };
+        let mut names: Vec<_> = names.into_iter().map(named).collect::<Result<_>>()?;
+        // Their order is up to the registry, and some tell one twice.
+        names.sort();
+        names.dedup();
+        Ok(names)
+    })
+}
+
+/// Where a repository is to be found.
+struct Place<'a> {
+    host: &'a str,
+    path: &'a str,
+    plain: bool,
+}
+
+impl Place<'_> {
+    fn connect(&self, options: &Options) -> Result<Client> {
+        Client::connect(self.host, self.path, false, self.plain, options)
+    }
+}
+
+/// Asks mirrors first, then the registry itself.
+fn anywhere<T>(reference: &Reference, options: &Options, ask: impl Fn(&Place<'_>) -> Result<T>) -> Result<T> {
     let (host, path) = place(reference);
     for mirror in options.mirrors.iter().filter(|mirror| mirror.of == host) {
-        match from(store, reference, (&mirror.host, &path, mirror.plain), names, options, watch) {
-            Ok(image) => return Ok(image),
+        match ask(&Place { host: &mirror.host, path: &path, plain: mirror.plain }) {
+            Ok(answer) => return Ok(answer),
             Err(error @ Error::Store(_)) => return Err(error),
             Err(error) => tracing::warn!(mirror = mirror.host, %error, "the mirror does not help"),
         }
     }
-    from(store, reference, (&host, &path, false), names, options, watch)
+    ask(&Place { host: &host, path: &path, plain: false })
 }
 
 /// Host and repository of a name.
@@ -48,19 +94,6 @@ pub fn place(reference: &Reference) -> (String, String) {
     let whole = reference.repository();
     let (host, path) = whole.split_once('/').unwrap_or(("", &whole));
     (host.to_owned(), path.to_owned())
-}
-
-fn from(
-    store: &Store,
-    reference: &Reference,
-    (host, path, plain): (&str, &str, bool),
-    names: &[Reference],
-    options: &Options,
-    watch: &dyn Watch,
-) -> Result<Image> {
-    let remote = Remote { client: Client::connect(host, path, false, plain, options)?, options };
-    let (bytes, media_type) = remote.top(reference)?;
-    Receiver::new(store, watch).receive(&remote, bytes, media_type.as_deref(), names)
 }
 
 impl Remote<'_> {
@@ -100,6 +133,35 @@ impl Remote<'_> {
         let media_type = media_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
         let announced = header_of(&answer, "docker-content-digest");
         Ok((self.client.body(answer, limits::DOCUMENT)?, media_type, announced))
+    }
+
+    /// All tags, a page after the other (distribution-spec, "Listing Tags").
+    fn tags(&self) -> Result<Vec<String>> {
+        let refused = |why: String| Error::refused(self.origin(), why);
+        let (mut found, mut url) = (Vec::new(), self.client.url("tags/list"));
+        for _ in 0..limits::PAGES {
+            let answer = self.again(|| self.client.send(&Ask::new("GET"), &url))?;
+            if answer.status().as_u16() != 200 {
+                return Err(self.client.failed("listing tags", answer));
+            }
+            let next = header_of(&answer, "link").and_then(|link| next_page(&link).map(str::to_owned));
+            let page = self.client.body(answer, limits::DOCUMENT)?;
+            limits::values(&page).map_err(|why| refused(format!("its list of tags is too large: {why}")))?;
+            let page: Tags = serde_json::from_slice(&page)
+                .map_err(|error| refused(format!("its list of tags is malformed: {error}")))?;
+            let page = page.tags.unwrap_or_default();
+            // A page without tags that leads to another one would lead on forever.
+            let Some(next) = next.filter(|_| !page.is_empty()) else {
+                found.extend(page);
+                return Ok(found);
+            };
+            found.extend(page);
+            if found.len() > limits::TAGS {
+                return Err(refused(format!("it lists more than {} tags", limits::TAGS)));
+            }
+            url = self.client.follow(&url, &next)?;
+        }
+        Err(refused(format!("its list of tags has more than {} pages", limits::PAGES)))
     }
 
     /// Tries again what a moment may mend.
@@ -150,6 +212,18 @@ impl Source for Remote<'_> {
     fn parallel(&self) -> usize {
         self.options.parallel.max(1)
     }
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    tags: Option<Vec<String>>,
+}
+
+/// Of `</v2/a/tags/list?n=100&last=x>; rel="next"` (RFC 8288).
+fn next_page(link: &str) -> Option<&str> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
+    parameters.split(';').any(is_next).then_some(target)
 }
 
 /// Of `bytes 5-9/10` (RFC 9110, 14.4).

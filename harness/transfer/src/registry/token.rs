@@ -39,20 +39,32 @@ pub fn request(realm: &Url, service: Option<&str>, scopes: &[&str], credentials:
     Request { method: "GET", url, authorization, form: None }
 }
 
+impl Request {
+    /// Also asks for a token that takes the password's place from now on.
+    pub fn for_good(self) -> Self {
+        match self.form {
+            Some(form) => Self { form: Some(form + "&access_type=offline"), ..self },
+            None => Self { url: self.url.with("client_id", CLIENT).with("offline_token", "true"), ..self },
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
-/// The token in an answer. It goes into a header, where not every character may stand (RFC 6750, 2.1).
-pub fn read(answer: &[u8]) -> Result<String, String> {
+/// The token in an answer, and one that takes the password's place if there is one. The first goes into a header, where not
+/// every character may stand (RFC 6750, 2.1).
+pub fn read(answer: &[u8]) -> Result<(String, Option<String>), String> {
     let answer: Answer = serde_json::from_slice(answer)
         .map_err(|error| format!("its answer to who may have a token is malformed: {error}"))?;
     let given = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
     let token = given.ok_or("it gave no token")?;
     if token.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
-        Ok(token)
+        Ok((token, answer.refresh_token.filter(|token| !token.is_empty())))
     } else {
         Err("its token is malformed".into())
     }
@@ -78,14 +90,18 @@ mod tests {
         let password = request_as(Some(&me));
         assert_eq!(password.authorization.as_deref(), Some("Basic bWU6c2VjcmV0"));
         let identity = request_as(Some(&token));
-        assert_eq!((identity.method, identity.url), ("POST", realm.clone()));
-        assert!(identity.form.unwrap().ends_with("refresh_token=t%26t"));
+        assert_eq!((identity.method, &identity.url), ("POST", &realm));
+        assert!(identity.form.as_ref().unwrap().ends_with("refresh_token=t%26t"));
+        assert!(identity.for_good().form.unwrap().ends_with("&access_type=offline"));
+        assert!(request_as(Some(&me)).for_good().url.to_string().ends_with("&client_id=harness&offline_token=true"));
     }
 
     #[test]
     fn tokens_are_text() {
-        assert_eq!(read(br#"{"token": "a.b-c="}"#).unwrap(), "a.b-c=");
-        assert_eq!(read(br#"{"access_token": "x", "expires_in": 300}"#).unwrap(), "x");
+        let plain = |token: &str| Ok((token.to_owned(), None));
+        assert_eq!(read(br#"{"token": "a.b-c="}"#), plain("a.b-c="));
+        assert_eq!(read(br#"{"access_token": "x", "expires_in": 300, "refresh_token": ""}"#), plain("x"));
+        assert_eq!(read(br#"{"token": "x", "refresh_token": "y z"}"#), Ok(("x".to_owned(), Some("y z".to_owned()))));
         for bad in [&br#"{}"#[..], br#"{"token": ""}"#, br#"{"token": "a\r\nHost: b"}"#, b"[]", b""] {
             assert!(read(bad).is_err());
         }

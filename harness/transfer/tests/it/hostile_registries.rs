@@ -9,7 +9,7 @@ use std::{
 };
 
 use harness_image::{Digest, Image};
-use harness_transfer::{Error, Options, pull};
+use harness_transfer::{Error, Options, Platform, pull, tags as tags_of};
 
 use crate::{
     fake_registry::{Asked, FakeRegistry, Published, endless, head, reply},
@@ -268,4 +268,67 @@ fn names_that_lead_elsewhere() {
         reply(stream, "200 OK", &[], b"{}")
     });
     assert!(error.contains("more than"), "{error}");
+}
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A list that leads to itself has no digest; lists in lists in lists have, and end somewhere all the same.
+#[test]
+fn lists_that_lead_to_further_lists() {
+    let good = image();
+    let mut lists = vec![good.manifest.clone()];
+    for depth in 0..10 {
+        let media_type = if depth == 0 { "application/vnd.oci.image.manifest.v1+json" } else { INDEX };
+        let mut inner = crate::support::descriptor(media_type, lists.last().unwrap());
+        inner["platform"] = serde_json::json!({"os": "linux", "architecture": Platform::host().architecture});
+        lists
+            .push(serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [inner]}).to_string().into());
+    }
+    let serve = |lists: Vec<Vec<u8>>| {
+        let good = good.clone();
+        move |asked: &Asked, stream: &mut TcpStream| {
+            let Some((_, wanted)) = asked.path.split_once("/manifests/") else { return good.answer(asked, stream) };
+            let list =
+                lists.iter().find(|list| Digest::of(list).to_string() == wanted).unwrap_or(&lists[lists.len() - 1]);
+            reply(stream, "200 OK", &[], list)
+        }
+    };
+    let registry = FakeRegistry::start(serve(lists[..4].to_vec()));
+    pulled(&registry, &Fixture::new()).unwrap();
+    let error = refused(serve(lists));
+    assert!(error.contains("lead to further lists"), "{error}");
+}
+
+/// Pages of tags that lead on and on, to nowhere good, or to other repositories.
+#[test]
+fn lists_of_tags_that_lie() {
+    let page = |tags: &str, next: &'static str| {
+        let body = format!("{{\"name\": \"team/app\", \"tags\": {tags}}}");
+        move |asked: &Asked, stream: &mut TcpStream| match asked.path.as_str() {
+            "/v2/" => reply(stream, "200 OK", &[], b""),
+            _ if next.is_empty() => reply(stream, "200 OK", &[], body.as_bytes()),
+            _ => reply(stream, "200 OK", &[("Link", &format!("<{next}>; rel=\"next\""))], body.as_bytes()),
+        }
+    };
+    let many = format!("[\"a\"{}]", ",\"a\"".repeat(60_000));
+    for (tags, next, why) in [
+        (many.as_str(), "/v2/team/app/tags/list?last=a", "more than 100000 tags"),
+        (&format!("[{}0]", "0,".repeat(100_000)), "", "too large"),
+        ("[\"a\"]", "http://192.0.2.1/tags", "without TLS"),
+        ("[\"a\"]", "tags?last=a", "as a place to go on"),
+        ("[\"a\", \"../../../x\"]", "", "\"../../../x\", which is no tag"),
+        ("[\"1@sha256:0000000000000000000000000000000000000000000000000000000000000000\"]", "", "which is no tag"),
+        ("[\"\\u001b[2J\"]", "", "\"\\u{1b}[2J\", which is no tag"),
+        ("{}", "", "malformed"),
+    ] {
+        let registry = FakeRegistry::start(page(tags, next));
+        let repository = registry.name("team/app").parse().unwrap();
+        let error = tags_of(&repository, &Options::default()).expect_err(why).to_string();
+        assert!(error.contains(why) && error.contains(&registry.address), "{error}");
+    }
+    // A page with nothing on it is the last one, whatever it says.
+    for tags in ["null", "[]"] {
+        let registry = FakeRegistry::start(page(tags, "/v2/team/app/tags/list?last=a"));
+        assert_eq!(tags_of(&registry.name("team/app").parse().unwrap(), &Options::default()).unwrap(), []);
+    }
 }

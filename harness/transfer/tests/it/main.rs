@@ -5,6 +5,7 @@ mod archives_out;
 mod fake_registry;
 mod hostile_archives;
 mod hostile_registries;
+mod logins;
 mod real_registry;
 mod support;
 mod transports;

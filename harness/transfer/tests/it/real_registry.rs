@@ -10,7 +10,8 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use harness_image::{Digest, Image};
-use harness_transfer::{Done, Error, Options, Watch, pull, push};
+use harness_transfer::{Done, Error, Options, Watch, pull, push, tags};
+use oci_spec::image::ImageConfigurationBuilder;
 use tempfile::TempDir;
 
 use crate::support::{Fixture, at, run, skopeo};
@@ -146,15 +147,17 @@ fn a_list_of_manifests_gives_the_one_for_this_machine() {
     let ours = Fixture::new();
     let options = Options::default();
     let image = ours.gzipped(&[]);
+    let other = ImageConfigurationBuilder::default().architecture("mips64le").os("linux").build().unwrap();
+    let other = ours.store.put_image(other, image.layers().to_vec()).unwrap();
     // A layout whose index has a list of two platforms, as buildx makes it.
     let (blobs, dir) = (ours.store.blobs(), ours.path("layout"));
     let host = harness_transfer::Platform::host();
-    let entry = |architecture: &str| {
+    let entry = |image: &Image, architecture: &str| {
         serde_json::json!({"mediaType": image.media_type.to_string(), "digest": image.manifest_digest,
             "size": image.manifest_size.get(), "platform": {"os": "linux", "architecture": architecture}})
     };
     let list = serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [entry("mips"), entry(&host.architecture)]});
+        "manifests": [entry(&other, "mips64le"), entry(&image, &host.architecture)]});
     let list = blobs.put(list.to_string().as_bytes()).unwrap();
     fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
     for blob in blobs.list().unwrap() {
@@ -172,7 +175,31 @@ fn a_list_of_manifests_gives_the_one_for_this_machine() {
     );
     let theirs = Fixture::new();
     assert_eq!(pulled(&theirs, &name, &options).unwrap().manifest_digest, image.manifest_digest);
+    let of = |platform: &str| Options { platform: Some(platform.parse().unwrap()), ..Options::default() };
+    assert_eq!(pulled(&theirs, &name, &of("linux/mips64le")).unwrap().manifest_digest, other.manifest_digest);
+    let error = pulled(&theirs, &name, &of("linux/s390x")).unwrap_err().to_string();
+    assert!(error.contains("no image for linux/s390x; it has \"linux/mips64le\""), "{error}");
+    // One that is in no list is of one platform all the same.
+    let alone = registry.name("alone:1");
+    pushed(&ours, &other, &alone, &options);
+    assert_eq!(pulled(&theirs, &alone, &options).unwrap().id, other.id);
+    let error = pulled(&theirs, &alone, &of("linux/s390x")).unwrap_err().to_string();
+    assert!(error.contains("it has \"linux/mips64le\""), "{error}");
     theirs.assert_clean();
+}
+
+#[test]
+fn all_tags_of_a_repository_are_listed() {
+    let registry = Registry::start("", "");
+    let ours = Fixture::new();
+    let image = ours.image(&["a"], &[]);
+    let names: Vec<_> = ["1", "2.0", "latest"].iter().map(|tag| registry.name(&format!("team/app:{tag}"))).collect();
+    names.iter().for_each(|name| _ = pushed(&ours, &image, name, &Options::default()));
+    let listed = |name: &str| tags(&registry.name(name).parse().unwrap(), &Options::default());
+    let found: Vec<_> = listed("team/app").unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(found, names);
+    let error = listed("nothing").unwrap_err().to_string();
+    assert!(error.contains("listing tags failed with status 404") && error.contains("NAME_UNKNOWN"), "{error}");
 }
 
 #[test]
@@ -226,7 +253,7 @@ fn a_registry_with_passwords_over_tls() {
     login("me:wrong");
     let error = pulled(&Fixture::new(), &name, &trusting).unwrap_err();
     assert!(matches!(error, Error::Status { status: 401, .. }), "{error}");
-    assert!(error.to_string().contains("docker login"), "{error}");
+    assert!(error.to_string().contains("harness login"), "{error}");
 }
 
 #[test]

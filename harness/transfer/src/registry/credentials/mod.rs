@@ -1,16 +1,18 @@
-//! Credentials from docker's `config.json` and its helpers.
+//! Credentials in docker's `config.json` and with its helpers.
+
+mod helper;
+mod keep;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
-    io::Write,
+    env, fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
+pub use self::keep::{Kept, forget, keep};
 use crate::{Error, Result};
 
 /// The registry of docker.io goes by this name in docker's files.
@@ -43,6 +45,14 @@ struct Config {
     cred_helpers: BTreeMap<String, String>,
 }
 
+impl Config {
+    /// The helper that knows of a registry: its own, or the general one.
+    fn helper(&self, host: &str) -> Option<&str> {
+        let own = names(host).iter().find_map(|name| self.cred_helpers.get(name));
+        own.or(self.creds_store.as_ref()).map(String::as_str).filter(|helper| !helper.is_empty())
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Auth {
@@ -67,21 +77,16 @@ pub fn default_file() -> Option<PathBuf> {
 /// [`Error::Credentials`] for a file that cannot be read, or a helper that fails.
 pub fn find(file: &Path, host: &str) -> Result<Option<Credentials>> {
     let wrong = |why: String| Error::Credentials { file: file.to_owned(), why };
-    let text = match fs::read(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
-    };
+    let Some(text) = text_of(file)? else { return Ok(None) };
     let config: Config = serde_json::from_slice(&text).map_err(|error| wrong(format!("it is malformed: {error}")))?;
-    let names = names(host);
-    let helper = names.iter().find_map(|name| config.cred_helpers.get(name));
-    if let Some(helper) = helper.or(config.creds_store.as_ref().filter(|store| !store.is_empty())) {
-        for name in &names {
-            if let Some(found) = ask(helper, name).map_err(wrong)? {
+    if let Some(helper) = config.helper(host) {
+        for name in &names(host) {
+            if let Some(found) = helper::get(helper, name).map_err(wrong)? {
                 return Ok(Some(found));
             }
         }
     }
+    let names = names(host);
     let found = names.iter().find_map(|name| config.auths.get(name));
     found
         .map(|auth| read(auth).map_err(|why| wrong(format!("what it has for {host} {why}"))))
@@ -89,11 +94,30 @@ pub fn find(file: &Path, host: &str) -> Result<Option<Credentials>> {
         .map(Option::flatten)
 }
 
+/// What is in the file; `None` where there is none, or nothing in it.
+fn text_of(file: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Credentials { file: file.to_owned(), why: format!("it cannot be read: {error}") }),
+    }
+}
+
+/// Under what a registry is written down.
+fn key(host: &str) -> &str {
+    if is_docker_hub(host) { DOCKER_HUB } else { host }
+}
+
+fn is_docker_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | "registry-1.docker.io" | "index.docker.io")
+}
+
 /// Under what a registry may be written down.
 fn names(host: &str) -> Vec<String> {
     let mut names = vec![host.to_owned(), format!("https://{host}"), format!("http://{host}")];
     names.extend(["/v1/", "/v2/"].map(|end| format!("https://{host}{end}")));
-    if matches!(host, "docker.io" | "registry-1.docker.io" | "index.docker.io") {
+    if is_docker_hub(host) {
         names.splice(0..0, [DOCKER_HUB.to_owned(), "docker.io".to_owned()]);
     }
     names
@@ -111,47 +135,6 @@ fn read(auth: &Auth) -> Result<Option<Credentials>, String> {
     let plain = String::from_utf8(plain).map_err(|_| "is not UTF-8".to_owned())?;
     let (name, password) = plain.split_once(':').ok_or("is not NAME:PASSWORD")?;
     Ok(Some(Credentials::Password(name.to_owned(), password.trim_end_matches('\0').to_owned())))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    username: String,
-    secret: String,
-}
-
-/// Asks `docker-credential-NAME get` (docker/docker-credential-helpers).
-fn ask(helper: &str, server: &str) -> Result<Option<Credentials>, String> {
-    if helper.contains('/') || helper.starts_with('-') {
-        return Err(format!("{helper:?} is no name of a credential helper"));
-    }
-    let program = format!("docker-credential-{helper}");
-    let failed = |error: std::io::Error| format!("{program} cannot be run: {error}");
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that does not read says so with its status.
-        let _ = input.write_all(server.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        if said.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(format!("{program} failed: {}", said.trim()));
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("what {program} answered is malformed: {error}"))?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credentials::Identity(answer.secret),
-        _ => Credentials::Password(answer.username, answer.secret),
-    }))
 }
 
 #[cfg(test)]
