@@ -92,7 +92,7 @@ fn privileged_archives_are_compressed_and_named_as_asked() {
     build(&place, &["-o", "type=oci,dest=x,compression=lz4"]).status_is(2).says("uncompressed, gzip or zstd");
     assert_eq!(images(&place), 1);
     let left: Vec<_> = fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("packed-")), "{left:?}");
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("harness-packing-")), "{left:?}");
 }
 
 #[test]

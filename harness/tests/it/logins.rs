@@ -151,7 +151,7 @@ fn certificates(dir: &Path) {
             openssl x509 -req -in $who.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile extensions -out $who.cert
         done
         mkdir none all && mv server.key server.pem && cp ca.crt client.cert client.key all && cp ca.crt none";
-    let made = Command::new("sh").args(["-c", &script]).current_dir(dir).output().unwrap();
+    let made = Command::new("sh").args(["-c", script]).current_dir(dir).output().unwrap();
     assert!(made.status.success(), "{made:?}; install openssl");
 }
 

@@ -1,6 +1,6 @@
 use std::{
     io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::Path,
 };
 
 use anyhow::Context;
@@ -56,7 +56,7 @@ fn succeeded() -> Result {
     print("Login Succeeded\n")
 }
 
-fn warn_of(file: &PathBuf) {
+fn warn_of(file: &Path) {
     say(&format!(
         "the password is kept unencrypted in {}; a credential helper, which that file names as credsStore, keeps it safer",
         file.display()

@@ -1,6 +1,6 @@
 //! Questions to the person at the terminal.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -23,7 +23,7 @@ pub fn secret(question: &str) -> Result<String> {
         // Before the question: what is typed at once is not seen either.
         let _silent = Silent::terminal()?;
         eprint(question)?;
-        typed(&mut io::stdin().lock())?
+        typed(io::stdin().lock())?
     };
     // The end of the line was not seen either.
     eprint("\n")?;
@@ -67,7 +67,7 @@ impl Drop for Silent {
 }
 
 /// Keys up to the end of a line, with those that take others back (termios(3): INTR, EOF, ERASE, KILL).
-fn typed(keys: &mut impl Read) -> Result<String> {
+fn typed(keys: impl BufRead) -> Result<String> {
     let mut text = Vec::new();
     for key in keys.bytes() {
         match key.context("cannot read from the terminal")? {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn keys_become_a_line() {
-        let text = |keys: &str| typed(&mut keys.as_bytes()).ok();
+        let text = |keys: &str| typed(keys.as_bytes()).ok();
         for (keys, expected) in [
             ("secret\nmore", "secret"),
             ("se cret\r", "se cret"),
@@ -98,6 +98,6 @@ mod tests {
         ] {
             assert_eq!(text(keys).as_deref(), Some(expected), "{keys:?}");
         }
-        assert!(matches!(typed(&mut &b"sec\x03"[..]), Err(Failure::Status(130, _))));
+        assert!(matches!(typed(&b"sec\x03"[..]), Err(Failure::Status(130, _))));
     }
 }
