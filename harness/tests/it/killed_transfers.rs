@@ -46,7 +46,7 @@ fn killed(place: &Place, args: &[&str], mut between: impl FnMut()) {
         child.wait().unwrap();
         between();
         count += 1;
-        delay = delay * 3 / 2;
+        delay *= 2;
     }
 }
 
