@@ -1,9 +1,8 @@
 //! Where the result of a build goes.
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     io::{self, IsTerminal, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -224,12 +223,11 @@ impl Output {
                 Ok(out.flush()?)
             }
             Self::Tar(Destination::File(path)) => {
-                let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let file = tempfile::NamedTempFile::new_in(dir);
-                let mut file = file.with_context(|| format!("cannot create a file in {}", dir.display()))?;
-                storage_layer::tree::diff(None, tree, file.as_file_mut())?;
-                let file = file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-                Ok(file.set_permissions(Permissions::from_mode(0o644))?)
+                into_file(path, 0o644, |out| -> anyhow::Result<()> {
+                    storage_layer::tree::diff(None, tree, out)?;
+                    Ok(())
+                })?;
+                Ok(())
             }
             _ => Ok(()),
         }

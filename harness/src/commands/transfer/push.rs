@@ -44,7 +44,7 @@ pub fn run(args: &PushArgs) -> Result {
     let to: Location = args.to.as_ref().unwrap_or(&args.image).parse().map_err(Failure::usage)?;
     let store = Store::open(&place.images())?;
     let image = store.resolve(&args.image).map_err(|error| Failure::Failed(error.into()))?;
-    push(args, &place, &store, &image, &to)
+    push(args, &store, &image, &to)
 }
 
 /// One after the other, up to the first that fails.
@@ -55,10 +55,10 @@ fn push_all(args: &PushArgs, place: &Place) -> Result {
     if all.is_empty() {
         return Err(Failure::failed(format!("there is no image of the repository {}", args.image)));
     }
-    all.iter().try_for_each(|(name, image)| push(args, place, &store, image, &Location::Registry(name.clone())))
+    all.iter().try_for_each(|(name, image)| push(args, &store, image, &Location::Registry(name.clone())))
 }
 
-fn push(args: &PushArgs, place: &Place, store: &Store, image: &Image, to: &Location) -> Result {
+fn push(args: &PushArgs, store: &Store, image: &Image, to: &Location) -> Result {
     let _held = store.lease()?;
     packed(store, std::slice::from_ref(image), args.compression, |store, images| {
         let put = |image| copy_out(store, image, to, &args.registry.options(), &Lines { quiet: args.quiet });
