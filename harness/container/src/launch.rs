@@ -29,7 +29,7 @@ pub(crate) fn launch(
 ) -> Result<Launch> {
     let wanted = &record.configuration;
     // What asks for one, or for a view of it.
-    let asked = wanted.own_cgroup_namespace.is_some() || wanted.cgroup_parent.is_some() || wanted.privileged;
+    let asked = wanted.own_cgroup_namespace.is_some() || wanted.cgroup_parent.is_some();
     let accounting = accounting || asked;
     let limits = Resources { oom_score_adj: None, ..wanted.resources.clone() } != Resources::default();
     let mut spec = specification(containers, record, rootfs, volumes, accounting || limits)?;

@@ -81,8 +81,8 @@ impl Connection {
         } else {
             launch.files.extend(files(containers, record, &asked)?);
         }
-        let mounted = mounted(record);
-        launch.files.retain(|file| !mounted.contains(&file.path));
+        let mounted = Mounted::of(record);
+        launch.files.retain(|file| !mounted.has(&file.path));
         Ok(())
     }
 
@@ -95,14 +95,14 @@ impl Connection {
             // Another runtime binds them before it is known what they hold.
             launch.files.extend([file(HOSTS, String::new()), file(RESOLV_CONF, String::new())]);
         }
-        let (id, attached, mounted) = (self.id.clone(), self.attached.clone(), mounted(record));
+        let (id, attached, mounted) = (self.id.clone(), self.attached.clone(), Mounted::of(record));
         launch.prepare = Some(Prepare::new(move |nascent| -> Result<_, Box<dyn StdError + Send + Sync>> {
             let given = bridge.attach(&id, nascent.network_namespace()?.as_fd(), &asked.ports)?;
             let own = IpAddr::from(given.address);
             let hosts = hosts(Some((own, &[&name])), &asked.extra, Some(given.gateway.into()));
             *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
             let files = [file(HOSTS, hosts), file(RESOLV_CONF, resolver)];
-            Ok(files.into_iter().filter(|file| !mounted.contains(&file.path)).collect())
+            Ok(files.into_iter().filter(|file| !mounted.has(&file.path)).collect())
         }));
         Ok(())
     }
@@ -133,9 +133,17 @@ fn resolver(dns: &Dns, verbatim: Option<String>) -> Result<String> {
     }
 }
 
-/// What the user has mounted himself, which is not covered.
-fn mounted(record: &Record) -> Vec<PathBuf> {
-    record.configuration.mounts.iter().map(|mount| mount.target.clone()).collect()
+/// What the user has mounted himself: nothing is laid on that, nor made in it.
+struct Mounted(Vec<PathBuf>);
+
+impl Mounted {
+    fn of(record: &Record) -> Self {
+        Self(record.configuration.mounts.iter().map(|mount| mount.target.clone()).collect())
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.0.iter().any(|target| path.starts_with(target))
+    }
 }
 
 /// The files of a container that gets no interface of its own; of one that shares another one's, that one's.

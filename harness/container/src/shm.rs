@@ -28,8 +28,8 @@ impl SharedMemory {
     /// Mounts one of so many bytes for the container with this directory.
     pub(crate) fn mount(dir: &Path, size: Option<u64>) -> Result<Self> {
         let place = place(dir);
-        fs::create_dir_all(&place).map_err(Error::io("create", &place))?;
         detach(dir)?;
+        fs::create_dir_all(&place).map_err(Error::io("create", &place))?;
         let options = format!("mode=1777,size={}", size.unwrap_or(SIZE));
         let options = std::ffi::CString::new(options).unwrap_or_default();
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
@@ -49,9 +49,12 @@ impl Drop for SharedMemory {
 /// Takes away what a supervisor that was killed has left mounted.
 pub(crate) fn detach(dir: &Path) -> Result<()> {
     let place = place(dir);
+    if !place.is_dir() {
+        return Ok(());
+    }
     match unmount(&place, UnmountFlags::DETACH) {
-        // Nothing is mounted there, or it never was.
-        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        // Nothing is mounted there.
+        Err(Errno::INVAL) => Ok(()),
         other => other.map_err(Error::io("unmount", place)),
     }
 }

@@ -156,6 +156,10 @@ fn privileged_names_are_in_files_unless_others_are_mounted_there() {
     assert_eq!(place.run(&bridge).ok().out, "box\neth0\nlo\n");
     let mounted = format!("-v {}:/etc/hosts", hosts.display());
     assert_eq!(answers(&place, &mounted, "cat /etc/hosts"), "mine");
+    // Nothing is made in what is mounted from elsewhere.
+    let etc = place.dir.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    assert_eq!(answers(&place, &format!("-v {}:/etc:ro", etc.display()), "ls /etc"), "");
     // They are no changes of the container's.
     place.container(&["--name", "made"], &["host", "sh", "-c", "mkdir -p /etc; echo > /etc/new"]).ok();
     let changes = place.run(&["diff", "made"]).ok().out;

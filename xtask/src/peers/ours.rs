@@ -67,9 +67,14 @@ impl Ours {
         timed(&mut self.on_driver(args)).map(|(wall, output)| (wall, text(&output)))
     }
 
+    /// Without a network, as the others.
+    fn make(&self, args: &[&str]) -> Result<(Duration, String)> {
+        self.run(&[&args[..1], &["--network", "none"], &args[1..]].concat())
+    }
+
     /// By four commands, as with podman.
     fn lifecycle(&self) -> Result<Answer> {
-        let (create, id) = self.run(&["create", LOADED, "true"])?;
+        let (create, id) = self.make(&["create", LOADED, "true"])?;
         let mut times = BTreeMap::from([("create", create)]);
         for (phase, command) in [("start", "start"), ("wait", "wait"), ("remove", "rm")] {
             times.insert(phase, timed(&mut self.on_store(&[command, &id]))?.0);
@@ -124,11 +129,11 @@ impl Engine for Ours {
                 bed::sync(&self.bed)?;
                 timed(&mut self.load(&material.archive()))?.0
             }
-            Work::Run => self.run(&["run", "--rm", LOADED, "true"])?.0,
+            Work::Run => self.make(&["run", "--rm", LOADED, "true"])?.0,
             Work::Lifecycle => return self.lifecycle(),
             Work::Change => {
                 _ = timed(&mut self.on_store(&["rm", "changed"]));
-                self.run(&["run", "--name", "changed", LOADED, "sh", "-c", CHANGE])?.0
+                self.make(&["run", "--name", "changed", LOADED, "sh", "-c", CHANGE])?.0
             }
             Work::Diff => {
                 let (wall, output) = timed(&mut self.on_store(&["diff", "changed"]))?;
@@ -148,11 +153,11 @@ impl Engine for Ours {
             }
             Work::Build => {
                 let (wall, _) = timed(&mut self.build(material))?;
-                material.check_built(&self.run(&["run", "--rm", BUILT])?.1)?;
+                material.check_built(&self.make(&["run", "--rm", BUILT])?.1)?;
                 self.forget(BUILT);
                 wall
             }
-            Work::Append => return material::appended(&self.run(&["run", "--rm", LARGE, "sh", "-c", APPEND])?.1),
+            Work::Append => return material::appended(&self.make(&["run", "--rm", LARGE, "sh", "-c", APPEND])?.1),
         };
         Ok(Answer::total(wall))
     }
@@ -160,7 +165,7 @@ impl Engine for Ours {
     fn crowd(&mut self, name: &str, archive: &Path) -> Result<bool> {
         let mut import = self.on_store(&["import"]);
         timed(import.arg(archive).arg(name))?;
-        self.run(&["create", "--name", name, LOADED, "true"])?;
+        self.make(&["create", "--name", name, LOADED, "true"])?;
         Ok(true)
     }
 

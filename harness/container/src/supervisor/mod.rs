@@ -225,8 +225,8 @@ impl Life<'_> {
 
     fn start(&self, record: &Record, rootfs: &Path) -> Result<(Container, Ends)> {
         let configuration = &record.configuration;
-        // In the foreground only for limits: a cgroup takes as long as all the rest.
-        let accounting = self.streams.front() == Front::Nobody;
+        // In the foreground only for limits, and for who manages cgroups: one takes as long as all the rest.
+        let accounting = self.streams.front() == Front::Nobody || configuration.privileged;
         let launch = |accounting: bool| -> Result<Container> {
             let stdio = self.streams.stdio(configuration).map_err(Error::io("open", "/dev/null"))?;
             let mut launch = launch::launch(self.containers, record, rootfs, self.volumes, stdio, accounting)?;
