@@ -101,9 +101,9 @@ fn privileged_containers_share_each_others_namespaces() {
 #[test]
 fn privileged_containers_see_their_own_cgroup_and_no_other() {
     let place = Place::new();
-    let (memory, quota, all) = match has_unified_cgroups() {
-        true => ("memory.max", "cpu.max", "cgroup.procs"),
-        false => ("memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "memory/cgroup.procs"),
+    let (memory, quota, all, made) = match has_unified_cgroups() {
+        true => ("memory.max", "cpu.max", "cgroup.procs", "x y"),
+        false => ("memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "memory/cgroup.procs", "memory/x x"),
     };
     let limits = "-m 64m --cpu-period 50000 --cpu-quota 20000";
     for view in ["", "--cgroupns private", "--cgroupns host"] {
@@ -111,7 +111,7 @@ fn privileged_containers_see_their_own_cgroup_and_no_other() {
         if has_unified_cgroups() && view == "--cgroupns host" {
             continue;
         }
-        let script = format!("cd /sys/fs/cgroup; cat {memory} {quota}; wc -l < {all}; mkdir memory/x x; true");
+        let script = format!("cd /sys/fs/cgroup; cat {memory} {quota}; wc -l < {all}; mkdir {made}; true");
         let expected = if has_unified_cgroups() { "67108864\n20000 50000\n" } else { "67108864\n20000\n" };
         let told = asked(&place, &format!("{limits} {view}"), &script).ok();
         // The shell and wc; both refusals to write.

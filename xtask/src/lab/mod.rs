@@ -16,7 +16,8 @@ use script::{Script, word};
 
 /// Integration tests that run there, also those that other kernels ignore: the package and what of it, all by default. The guest
 /// has cgroups v2, where many hosts still have v1; its btrfs has no simple quotas.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
+    ("harness", &["see_their_own_cgroup", "frozen_containers", "limits_reach_the_cgroup"]),
     ("driver-overlay2", &[]),
     ("driver-btrfs", &["quota", "limit"]),
     ("harness-builder", &["privileged_corpus_changes"]),
