@@ -1,6 +1,9 @@
 //! Variables for a container's programs, as docker's `--env-file` and `--env` give them.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 
@@ -13,11 +16,16 @@ pub type Variable = (String, Option<String>);
 pub fn given(files: &[PathBuf], options: &[String]) -> Result<Vec<Variable>> {
     let mut lines = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let told = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.extend(told.map(str::to_owned));
+        lines.extend(lines_of(file)?);
     }
     lines.iter().chain(options).map(|line| variable(line)).collect()
+}
+
+/// The lines of a file that say something, without comments: of variables, or of labels.
+pub fn lines_of(file: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let told = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(told.map(str::to_owned).collect())
 }
 
 fn variable(text: &str) -> Result<Variable> {

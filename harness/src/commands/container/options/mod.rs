@@ -5,9 +5,8 @@ pub mod limits;
 mod network;
 mod resources;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use harness_container::{Configuration, LogOptions, RestartPolicy, Supervisor, signal};
 use harness_image::Image;
@@ -224,9 +223,7 @@ impl ContainerOptions {
         let mut labels: BTreeMap<_, _> = of_image.unwrap_or_default().into_iter().collect();
         let mut lines = Vec::new();
         for file in &self.label_file {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            let told = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.extend(told.map(str::to_owned));
+            lines.extend(environment::lines_of(file)?);
         }
         labels.extend(lines.iter().chain(&self.label).map(|label| {
             let (name, value) = label.split_once('=').unwrap_or((label, ""));
