@@ -5,6 +5,8 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::OFlags;
@@ -16,6 +18,9 @@ use crate::{Error, Result, mkfs::UUID_START};
 /// start or the end (blkid's list of superblocks).
 const ENDS: u64 = 1 << 20;
 
+/// How long a device may be busy with what others hold for a moment.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Where the UUID is: ext4 (`s_uuid`), xfs (`sb_uuid`), btrfs (`fsid`).
 const UUIDS: [usize; 3] = [1024 + 0x68, 32, 64 * 1024 + 0x20];
 
@@ -26,19 +31,28 @@ pub fn check(path: &Path, force: bool) -> Result<u64> {
     if !metadata.file_type().is_block_device() {
         return Err(Error::NoDevice { path: path.to_owned() });
     }
-    // On a block device O_EXCL alone asks whether it is mounted or otherwise claimed (open(2)).
-    let flags = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
-    let mut device = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            return Err(Error::InUse { path: path.to_owned() });
-        }
-        opened => opened.map_err(Error::io("open", path))?,
-    };
+    let mut device = claim(path)?;
     let size = block::size(&device).map_err(Error::io("ask the size of", path))?;
     if !force && let Some(found) = content(&mut device, size).map_err(Error::io("read", path))? {
         return Err(Error::Occupied { path: path.to_owned(), found });
     }
     Ok(size)
+}
+
+/// Opens a device that nobody else uses. A program that has just made a mount namespace holds what was mounted at that moment,
+/// unmounted since or not, until it lets go of it; so one that is busy is asked again for a while.
+fn claim(path: &Path) -> Result<File> {
+    // On a block device O_EXCL alone asks whether it is mounted or otherwise claimed (open(2)).
+    let flags = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => return Err(Error::io("open", path)(error)),
+            Err(_) if Instant::now() < deadline => sleep(BUSY / 50),
+            Err(_) => return Err(Error::InUse { path: path.to_owned() }),
+            Ok(device) => return Ok(device),
+        }
+    }
 }
 
 fn content(device: &mut File, size: u64) -> io::Result<Option<&'static str>> {

@@ -14,7 +14,7 @@ use crate::{
     place::{Answer, Place, program},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An address of the host's that is not on the bridge.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);

@@ -20,7 +20,7 @@ fn both(place: &Place, driver: &str, script: &str) {
     };
     run("ended", &[], script);
     run("runs", &["-d"], &format!("{script}; touch /ready; exec sleep 1000"));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while place.with_words("exec", &[], &["runs", "test", "-e", "/ready"]).status != 0 {
         assert!(Instant::now() < deadline, "it never got ready");
         thread::sleep(Duration::from_millis(20));

@@ -23,7 +23,7 @@ fn privileged_root_of_a_container_is_another_user_on_the_host() {
     let script = "id -u; stat -c %u /bin/sh /data; touch /data/file /new; sleep 1000";
     let options = [&driver[..], &MAP, &["-d", "--name", "mapped", "-v", "kept:/data"]].concat();
     place.container(&options, &["i", "sh", "-c", script]).ok();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while place.run(&["logs", "mapped"]).ok().out != "0\n0\n0\n" || place.run(&["diff", "mapped"]).ok().out.is_empty() {
         assert!(std::time::Instant::now() < deadline, "{:?}", place.run(&["logs", "mapped"]));
         std::thread::sleep(std::time::Duration::from_millis(50));

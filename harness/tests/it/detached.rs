@@ -14,7 +14,7 @@ use crate::place::{Answer, DRIVERS, Place};
 const POLITE: &str = "trap 'echo asked; exit 3' TERM; echo begun; while :; do sleep 0.05; done";
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(Instant::now() < deadline, "never came: {what}");
         thread::sleep(Duration::from_millis(20));

@@ -64,7 +64,7 @@ impl Drop for Small {
         // The driver's own mounts, if any, are the place's to complain of.
         let _ = Command::new("umount").arg(self.place.root()).status();
         let stays = || !Command::new("losetup").arg("-j").arg(&self.image).output().unwrap().stdout.is_empty();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !std::thread::panicking() && stays() {
             assert!(Instant::now() < deadline, "a loop device stays");
             std::thread::sleep(Duration::from_millis(10));

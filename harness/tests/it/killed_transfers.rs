@@ -212,7 +212,7 @@ fn privileged_a_commit_that_is_killed_leaves_no_container_frozen() {
         told[0]["State"]["Status"].as_str().unwrap().to_owned()
     };
     let until = |what: &str, done: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !done() {
             assert!(Instant::now() < deadline, "{what}");
             std::thread::sleep(Duration::from_millis(1));

@@ -101,7 +101,7 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     let namespace = Namespace::new();
     let serve = ["-d", "--name", "web", "-p", "8080:80", "bb", "sh", "-c", SERVE];
     namespace.harness(&place, "run", &serve).ok();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !namespace.fetch("127.0.0.1", "8080").ends_with("\nhello\n") {
         assert!(Instant::now() < deadline, "the published port does not answer");
         thread::sleep(Duration::from_millis(50));
@@ -169,7 +169,7 @@ fn privileged_a_killed_containers_place_on_the_bridge_is_found() {
     namespace.harness(&place, "run", &run).ok();
     let supervisor = place.run(&["inspect", "-f", "{{.State.SupervisorPid}}", "gone"]).ok().out;
     assert!(Command::new("kill").args(["-9", supervisor.trim()]).status().unwrap().success());
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !place.run(&["ps", "-a"]).ok().out.contains("Dead") {
         assert!(Instant::now() < deadline);
         thread::sleep(Duration::from_millis(20));

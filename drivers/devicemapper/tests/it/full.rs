@@ -13,7 +13,7 @@ use storage_sys::dm::{Control, thin::Pool};
 use crate::support::{Place, create, id, read, said, sealed, write};
 
 /// A refusal takes less, also where processors are emulated.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// What `work` answers, which must not take long.
 fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {

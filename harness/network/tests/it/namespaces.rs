@@ -14,7 +14,7 @@ use harness_network::{Attachment, Bridge, PublishedPort, parse_publish};
 use nix::sched::{CloneFlags, unshare};
 
 /// Longer than any answer takes that comes at all.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long an answer is waited for that must not come.
 pub const IMPATIENCE: Duration = Duration::from_millis(500);
 
@@ -170,7 +170,7 @@ impl Host {
     pub fn wait_until_gone(&self, interface: &str) {
         let start = Instant::now();
         while self.interfaces().iter().any(|name| name == interface) {
-            assert!(start.elapsed() < Duration::from_secs(20), "{interface} stays");
+            assert!(start.elapsed() < Duration::from_secs(120), "{interface} stays");
             thread::sleep(Duration::from_millis(10));
         }
     }
