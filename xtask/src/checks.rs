@@ -9,13 +9,19 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{gate, lab, leftovers::Leftovers};
+use crate::{
+    gate,
+    lab::{self, Extent},
+    leftovers::Leftovers,
+};
 
 /// Tests whose names start so need root; see `CONTRIBUTING` in README.md.
 const PRIVILEGED: &str = "privileged_";
 
-/// What the lab runs and what libFuzzer does is linted here, too.
-const ALL: &[&str] = &["--features", "driver-devicemapper/lab,fuzz/libfuzzer"];
+/// What libFuzzer runs is linted here, too.
+const ALL: &[&str] = &["--all-targets", "--features", "fuzz/libfuzzer"];
+/// And what only the lab does.
+const LAB: &[&str] = &["--test", "lab"];
 
 /// Drivers that run on any kernel.
 const NATIVE: &[&str] = &["overlay2", "vfs", "btrfs"];
@@ -25,10 +31,9 @@ pub fn all() -> Result<()> {
     let root = rustix::process::geteuid().is_root();
     let before = Leftovers::find()?;
     step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
-    step(
-        "clippy",
-        &mut cargo(&[&["clippy", "--workspace", "--all-targets"], ALL, &["--", "-D", "warnings"]].concat()),
-    )?;
+    for targets in [ALL, LAB] {
+        step("clippy", &mut cargo(&[&["clippy", "--workspace"], targets, &["--", "-D", "warnings"]].concat()))?;
+    }
     step(
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"),
@@ -53,7 +58,7 @@ pub fn all() -> Result<()> {
     println!("== lab, and beside it the faults");
     let start = Instant::now();
     let faults = if root { Some(start_faults()?) } else { None };
-    let examined = lab::all(None).context("lab");
+    let examined = lab::all(None, Extent::Usual).context("lab");
     println!("== lab: {:.0} s", start.elapsed().as_secs_f64());
     faults.map_or(Ok(()), end_faults)?;
     examined?;

@@ -7,7 +7,12 @@ use crate::place::{Answer, Place, entries, program};
 fn lab(place: &Place, options: &[&str], args: &[&str]) -> Answer {
     let mut command = Command::new(program());
     // Two emulated processors wait for each other.
-    command.args(["lab", "--accel", "tcg", "--cpus", "1", "--root"]).arg(place.root()).args(options).arg("--").args(args);
+    command
+        .args(["lab", "--accel", "tcg", "--cpus", "1", "--root"])
+        .arg(place.root())
+        .args(options)
+        .arg("--")
+        .args(args);
     Answer::of(&command.current_dir(place.dir.path()).output().unwrap())
 }
 

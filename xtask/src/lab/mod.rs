@@ -9,8 +9,8 @@ use std::{ffi::OsString, io, sync::atomic::AtomicBool, thread, time::Duration};
 use anyhow::{Context, Result, bail};
 use harness_lab::{Job, Kernel, Lab, Output};
 
+use built::Tests;
 pub use built::release;
-use built::tests;
 use named::Named;
 use script::{Script, word};
 
@@ -28,9 +28,10 @@ const CRATES: [(&str, &[&str]); 6] = [
 /// All four: what is asked for by name and cannot run is a failure.
 const DRIVERS: &str = "overlay2,vfs,btrfs,devicemapper";
 
-/// Those of the suite's trials that `conformance` does not do: another file system, and random operations, of which fewer
-/// than elsewhere, since each is emulated.
-const TRIALS: [&str; 2] = ["privileged_devicemapper-xfs::fidelity", "privileged_devicemapper::property"];
+/// Those of the suite's trials that `conformance` does not do: another file system, of which a few do but where all is asked for,
+/// and random operations, of which fewer than elsewhere, since each is emulated.
+const XFS: [&str; 2] = ["privileged_devicemapper-xfs::graphtest", "privileged_devicemapper-xfs::fidelity"];
+const RANDOM: &str = "privileged_devicemapper::property";
 
 /// Every step of these operations of devicemapper's under these faults; all of it takes hours.
 const FAULTS: [(&str, &str); 2] = [("kill,enospc", "create-on,seal,remove-sealed"), ("full", "mount")];
@@ -45,14 +46,24 @@ const OLDER: &str = "6.1";
 /// Longer than all of it takes when every instruction is emulated.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of devicemapper, and of the others what another kernel may do otherwise.
+    Usual,
+    /// Also what the tests have done on this machine's kernel.
+    Whole,
+}
+
 /// Two machines side by side, of one processor each: two processors of one emulated machine that wait for each other spin, which
 /// costs half as much again as the work.
-pub fn all(kernel: Option<&str>) -> Result<()> {
+pub fn all(kernel: Option<&str>, extent: Extent) -> Result<()> {
     let out = tempfile::tempdir().context("cannot make a directory")?;
     let run = out.path().join("run");
     let harness = word(&release("harness", "harness")?)?;
-    let pools = pools(&harness)?.into_command();
-    let others = others(&harness, &word(&run)?)?.into_command();
+    let tests = Tests::build()?;
+    let pools = pools(&tests, &harness, extent)?.into_command();
+    let others = others(&tests, &harness, &word(&run)?, extent)?.into_command();
     let kernel = kernel.or_else(|| Kernel::find(Some(OLDER)).is_ok().then_some(OLDER));
     let machine = |name, command, shares| {
         let output = || Box::new(Named::new(name, io::stdout()));
@@ -68,35 +79,31 @@ pub fn all(kernel: Option<&str>) -> Result<()> {
 }
 
 /// What examines devicemapper alone.
-fn pools(harness: &str) -> Result<Script> {
+fn pools(tests: &Tests, harness: &str, extent: Extent) -> Result<Script> {
     let mut script = Script::new();
-    for test in tests("driver-devicemapper", &["--features", "lab"])? {
-        let test = word(&test)?;
-        script.part("tests of driver-devicemapper", &format!("{test} --include-ignored"));
-        script.part("the same beside udev", &format!("with_udev {test} lifecycle busy"));
-    }
+    let test = word(tests.of("driver-devicemapper")?)?;
+    script.part("tests of driver-devicemapper", &format!("{test} --include-ignored"));
+    script.part("the same beside udev", &format!("with_udev {test} lifecycle busy"));
     script.part("conformance of devicemapper", &format!("{harness} conformance --driver devicemapper"));
-    for test in tests("driver-conformance", &[])? {
-        for trial in TRIALS {
-            script.part(trial, &format!("env CONFORMANCE_RUNS=4 {} {trial}", word(&test)?));
-        }
+    let suite = word(tests.of("driver-conformance")?)?;
+    for trial in [XFS[usize::from(extent == Extent::Whole)], RANDOM] {
+        script.part(trial, &format!("env CONFORMANCE_RUNS=4 {suite} {trial}"));
     }
-    script.part("what devicemapper keeps", &format!("keeps {harness}"));
     Ok(script)
 }
 
 /// Everything else; the main job leaves its results in `run`.
-fn others(harness: &str, run: &str) -> Result<Script> {
+fn others(tests: &Tests, harness: &str, run: &str, extent: Extent) -> Result<Script> {
     let mut script = Script::new();
     for (name, filters) in CRATES {
-        for test in tests(name, &[])? {
-            let test = word(&test)?;
-            for filter in if filters.is_empty() { &[""] } else { filters } {
-                script.part(&format!("tests of {name} {filter}"), &format!("{test} --include-ignored {filter}"));
-            }
+        let test = word(tests.of(name)?)?;
+        for filter in if filters.is_empty() { &[""] } else { filters } {
+            script.part(&format!("tests of {name} {filter}"), &format!("{test} --include-ignored {filter}"));
         }
     }
-    script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs"));
+    script.part("what devicemapper keeps", &format!("keeps {harness}"));
+    let cases = if extent == Extent::Whole { "" } else { "--case fidelity" };
+    script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs {cases}"));
     script.part("equality of all drivers", &format!("{harness} conformance --driver {DRIVERS} --case equality"));
     for (faults, operations) in FAULTS {
         let command = format!("{harness} faults --driver devicemapper --fault {faults} --operation {operations}");

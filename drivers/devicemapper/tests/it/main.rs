@@ -1,4 +1,4 @@
-//! What needs a kernel with device-mapper: build with `--features lab`, and run the binary in the lab.
+//! What needs a kernel with device-mapper: build with `--test lab`, and run the binary in the lab.
 
 mod base;
 mod busy;
