@@ -42,6 +42,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "unshare, setpriv, losetup"),
     ("xfsprogs", "mkfs.xfs for testbeds"),
     ("xz-utils", "archives that ADD unpacks"),
+    ("zstd", "archives of images that are compressed as a whole"),
 ];
 
 /// Engines that do the same work, and what they need beside themselves.

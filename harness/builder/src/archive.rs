@@ -2,15 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Cursor, Read},
+    io::{self, Read},
     path::Path,
 };
 
-/// What `xz -d` may take for an archive made by `xz -9` is 65 MiB; a hostile one could ask for 4 GiB.
-const XZ_MEMORY_KIB: u32 = 128 << 10;
-
-/// Longer than any magic number below.
-const HEAD: u64 = 6;
+use harness_image::open_archive;
 
 const BLOCK: usize = 512;
 
@@ -25,27 +21,9 @@ pub fn is_tar(path: &Path) -> io::Result<bool> {
     }
     let file = File::open(path)?;
     let mut header = Vec::new();
-    let plain = open(file).and_then(storage_layer::decompress);
+    let plain = open_archive(file).and_then(storage_layer::decompress);
     let read = plain.and_then(|plain| plain.take(BLOCK as u64).read_to_end(&mut header));
     Ok(read.is_ok() && is_header(&header))
-}
-
-/// Undoes bzip2 and xz; everything else is passed on as it is, since layers are read compressed by gzip and zstd.
-///
-/// # Errors
-/// The error of the first read. Damaged data is an error of a later read.
-pub fn open<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut head = Vec::new();
-    input.by_ref().take(HEAD).read_to_end(&mut head)?;
-    let (is_xz, is_bzip2) = (head.starts_with(b"\xfd7zXZ\0"), head.starts_with(b"BZh"));
-    let input = Cursor::new(head).chain(input);
-    Ok(if is_xz {
-        Box::new(lzma_rust2::XzReader::new_mem_limit(BufReader::new(input), true, XZ_MEMORY_KIB))
-    } else if is_bzip2 {
-        Box::new(bzip2::read::MultiBzDecoder::new(BufReader::new(input)))
-    } else {
-        Box::new(input)
-    })
 }
 
 /// The checksum of a header is the sum of its bytes with spaces in its own place (tar(5)).
@@ -90,33 +68,5 @@ mod tests {
         let path = dir.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert!(!is_tar(&path).unwrap());
-    }
-
-    #[test]
-    fn several_streams_are_one() {
-        let dir = tempfile::tempdir().unwrap();
-        for program in ["xz", "bzip2"] {
-            let mut both = Vec::new();
-            for part in ["one ", "two"] {
-                let path = dir.path().join(part.trim());
-                fs::write(&path, part).unwrap();
-                let output = Command::new(program).arg("-c").arg(&path).output();
-                both.extend(output.unwrap_or_else(|error| panic!("install {program}: {error}")).stdout);
-            }
-            let mut plain = String::new();
-            open(&both[..]).unwrap().read_to_string(&mut plain).unwrap();
-            assert_eq!(plain, "one two", "{program}");
-            assert!(io::copy(&mut open(&both[..both.len() - 3]).unwrap(), &mut io::sink()).is_err());
-        }
-    }
-
-    #[test]
-    fn a_huge_dictionary_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("text");
-        fs::write(&path, vec![7; 1 << 20]).unwrap();
-        let packed = Command::new("xz").args(["-c", "--lzma2=dict=1GiB,mode=fast,mf=hc3"]).arg(&path).output().unwrap();
-        assert!(packed.status.success());
-        assert!(io::copy(&mut open(&packed.stdout[..]).unwrap(), &mut io::sink()).is_err());
     }
 }

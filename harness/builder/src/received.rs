@@ -8,6 +8,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
+use harness_image::open_archive;
 use storage_driver::Bytes;
 use storage_layer::{ApplyOptions, Devices, Limits, Owners, Whiteouts};
 use storage_sys::statfs;
@@ -142,7 +143,7 @@ fn place(store: &Path) -> Result<(Downloads, tempfile::TempDir)> {
 
 fn unpack(tar: &Path, context: &Path) -> Result<()> {
     let file = File::open(tar).map_err(Error::io("open", tar))?;
-    let mut file = archive::open(file).map_err(Error::io("read", tar))?;
+    let mut file = open_archive(file).map_err(Error::io("read", tar))?;
     let limits = Limits { size: Bytes(room(context)?), ..Limits::default() };
     let options = ApplyOptions {
         owners: Owners::Squash,

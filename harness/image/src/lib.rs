@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod adopt;
+mod archive;
 pub mod base;
 mod blob_writer;
 mod blobs;
@@ -30,6 +31,7 @@ mod resolve;
 mod store;
 mod time;
 
+pub use archive::{is_bzip2_or_xz, open_archive};
 pub use blob_writer::BlobWriter;
 pub use blobs::{Blob, Blobs, VerifiedBlob};
 pub use cache::{Cache, CacheEntry};

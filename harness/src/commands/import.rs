@@ -19,7 +19,7 @@ use crate::{
     place::Place,
 };
 
-/// Make an image from the tar of a root file system (plain, gzip or zstd); prints its id
+/// Make an image from the tar of a root file system (plain, gzip, bzip2, xz or zstd); prints its id
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     #[command(flatten)]

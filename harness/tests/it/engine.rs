@@ -134,6 +134,22 @@ fn privileged_a_root_file_system_is_imported() {
         .run(&["import", "--change", "CMD [\"/bin/sh\", \"-c\", \"echo from busybox\"]", tar.to_str().unwrap(), "bb"])
         .ok();
     assert_eq!(place.container(&["--rm"], &["bb"]).ok().out, "from busybox\n");
+    for option in ["-cjf", "-cJf"] {
+        let tar = place.dir.path().join("other");
+        assert!(
+            std::process::Command::new("tar")
+                .arg(option)
+                .arg(&tar)
+                .arg("-C")
+                .arg(&rootfs)
+                .arg(".")
+                .status()
+                .unwrap()
+                .success()
+        );
+        place.run(&["import", tar.to_str().unwrap(), "other"]).ok();
+        assert_eq!(place.container(&["--rm"], &["other", "/bin/sh", "-c", "echo here"]).ok().out, "here\n");
+    }
     let half = place.dir.path().join("half.tar.gz");
     let bytes = fs::read(&tar).unwrap();
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();

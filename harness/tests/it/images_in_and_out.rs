@@ -115,6 +115,15 @@ fn privileged_layers_are_compressed_on_the_way_out() {
         let said = other.container(&["--rm", "--driver", "vfs", &there], &["cat", "/file"]).ok();
         assert_eq!(said.out, "one\nmore\n");
     }
+    // As a whole archive may be, too.
+    for (program, end) in [("gzip", "gz"), ("bzip2", "bz2"), ("xz", "xz"), ("zstd", "zst")] {
+        let other = Place::new();
+        let archive = place.dir.path().join("uncompressed");
+        let packed = std::process::Command::new(program).arg("-k").arg(&archive).status();
+        assert!(packed.unwrap_or_else(|error| panic!("install {program}: {error}")).success());
+        other.run(&["load", "-i", archive.with_extension(end).to_str().unwrap()]).ok();
+        assert_eq!(id(&other, "mine:1"), built);
+    }
     let sizes = ["gzip", "uncompressed"].map(|form| fs::metadata(place.dir.path().join(form)).unwrap().len());
     assert!(sizes[0] * 3 / 2 < sizes[1], "{sizes:?}");
 }

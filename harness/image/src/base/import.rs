@@ -8,7 +8,7 @@ use storage_driver::Timestamp;
 use storage_layer::{Limits, check_whole, decompress};
 
 use super::PATH;
-use crate::{Configuration, DockerConfig, Error, Image, LayerBlob, Reference, Result, Store, rfc3339};
+use crate::{Configuration, DockerConfig, Error, Image, LayerBlob, Reference, Result, Store, open_archive, rfc3339};
 
 const BUFFER: usize = 256 << 10;
 
@@ -25,7 +25,7 @@ pub struct ImportOptions {
     pub architecture: Option<(Arch, Option<String>)>,
 }
 
-/// Makes an image, with a name or none, of one layer: a root file system's tar, plain or compressed with gzip or zstd.
+/// Makes an image, with a name or none, of one layer: a root file system's tar, plain or compressed by gzip, bzip2, xz or zstd.
 ///
 /// The tar is kept as it is, uncompressed, after it was read through: one that is cut short or damaged is refused.
 ///
@@ -68,7 +68,7 @@ fn read_through(store: &Store, tar: &mut (dyn Read + Send), name: Option<&Refere
         source,
     };
     let mut blob = store.blobs().create()?;
-    let plain = decompress(tar).map_err(|error| refused(error.into()))?;
+    let plain = open_archive(tar).and_then(decompress).map_err(|error| refused(error.into()))?;
     let mut copy = Copy { from: plain, to: &mut blob, failed: None };
     let mut reader = BufReader::with_capacity(BUFFER, &mut copy);
     let checked = check_whole(&mut reader, &Limits::default())

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use harness_image::{Blob, Blobs, Digest};
+use harness_image::{Blob, Blobs, Digest, is_bzip2_or_xz, open_archive};
 use storage_driver::Bytes;
 use storage_layer::{Compression, Member, MemberKind, Members, decompress};
 
@@ -53,7 +53,9 @@ const DOCUMENTS: [&str; 3] = ["manifest.json", "index.json", "oci-layout"];
 impl Staged {
     /// Reads an archive to its end, and its files into the store; it may itself be compressed.
     pub fn read(blobs: &Blobs, input: impl Read + Send, origin: &str) -> Result<Self> {
-        let plain = decompress(input).map_err(|source| Error::Read { origin: origin.to_owned(), source })?;
+        let plain = open_archive(input)
+            .and_then(decompress)
+            .map_err(|source| Error::Read { origin: origin.to_owned(), source })?;
         let limits = limits::archive();
         let mut members = Members::new(BufReader::with_capacity(BUFFER, plain), &limits);
         let mut staged = Self::default();
@@ -74,7 +76,7 @@ impl Staged {
         }
         let archive = Arc::new(archive.try_clone().map_err(read)?);
         let all = Within::new(&archive, 0, metadata.len());
-        if all.compression().map_err(read)? != Compression::None {
+        if all.compression().map_err(read)? != Compression::None || is_bzip2_or_xz(&archive).map_err(read)? {
             return Ok(None);
         }
         let limits = limits::archive();

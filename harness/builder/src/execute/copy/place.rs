@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use harness_image::open_archive;
 use storage_layer::{
     ApplyOptions, Devices, Owners, Whiteouts,
     copy::{self, CopyOptions},
@@ -103,7 +104,7 @@ impl Placing<'_> {
         let dir = self.to.make_directories(&self.target, Some((0, 0)));
         let dir = dir.map_err(|error| self.fails(&found.name, &error))?;
         let tar = File::open(&found.path).map_err(Error::io("open", &found.path))?;
-        let mut tar = archive::open(tar).map_err(Error::io("read", &found.path))?;
+        let mut tar = open_archive(tar).map_err(Error::io("read", &found.path))?;
         let devices = if userns::is_active() { Devices::Skip } else { Devices::Create };
         let owners = match self.options.owner.filter(|_| self.copy.owner.is_some()) {
             Some((uid, gid)) => Owners::Give(uid, gid),
