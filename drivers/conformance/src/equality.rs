@@ -14,7 +14,7 @@ use storage_driver::{Deviation, LayerId};
 use storage_layer::Manifest;
 
 use crate::{
-    CaseReport, Clock, Context, Data, During, Op, Origins, Outcome, Report, Stop, Subject, Verdict,
+    CaseReport, Clock, Context, Data, During, Filter, Op, Origins, Outcome, Report, Stop, Subject, Verdict,
     context::all,
     expectation::{equal, transferred},
     op::execute,
@@ -40,12 +40,12 @@ struct Script {
     trees: Vec<Manifest>,
 }
 
-/// Does the list of `seed` to every subject and compares them, as the cases `equality::...` whose names contain `filter`. A subject that fails is left out of what the others are held
-/// against.
+/// Does the list of `seed` to every subject and compares them, as the cases `equality::...` that `filter` takes. A subject that
+/// fails is left out of what the others are held against.
 #[must_use]
-pub fn run(subjects: &[&dyn Subject], seed: u64, filter: &str) -> Report {
+pub fn run(subjects: &[&dyn Subject], seed: u64, filter: Filter<'_>) -> Report {
     let mut report = Report { cases: Vec::new() };
-    let wanted = |name: &&str| format!("{GROUP}::{name}").contains(filter);
+    let wanted = |name: &&str| filter.takes(&format!("{GROUP}::{name}"));
     if [TREES, TARS, EXCHANGE].iter().any(wanted) {
         report = compare(subjects, seed);
         report.cases.retain(|case| wanted(&case.name.as_str()));
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_driver_equals_itself() {
         let (one, other) = (memory(), memory());
-        let report = run(&[&one, &other], 1, "");
+        let report = run(&[&one, &other], 1, Filter::default());
         assert!(report.is_ok(), "{}", report.to_table());
         assert_eq!(report.counts().passed, 5);
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Case, Context, During, Report, Stop, Subject, Verdict, cases, leaks, ram::Ram};
+use crate::{Case, Context, During, Filter, Report, Stop, Subject, Verdict, cases, leaks, ram::Ram};
 
 /// What became of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +36,18 @@ pub struct CaseReport {
     pub duration: Duration,
 }
 
-/// Runs the cases whose full name contains `filter` (all for an empty one) on each of the subjects, `jobs` of them at a time,
+/// Runs the cases that `filter` takes on each of the subjects, `jobs` of them at a time,
 /// as long as `go_on` says so before each. The report has them in the order of the subjects, and of the cases.
 ///
 /// A case that fails or panics does not keep the others from running.
 #[must_use]
-pub fn run(subjects: &[&dyn Subject], filter: &str, jobs: NonZero<usize>, go_on: &(dyn Fn() -> bool + Sync)) -> Report {
-    let cases = || cases().iter().filter(|case| case.full_name().contains(filter));
+pub fn run(
+    subjects: &[&dyn Subject],
+    filter: Filter<'_>,
+    jobs: NonZero<usize>,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Report {
+    let cases = || cases().iter().filter(|case| filter.takes(&case.full_name()));
     let chosen: Vec<_> = subjects.iter().flat_map(|subject| cases().map(move |case| (*subject, case))).collect();
     let next = AtomicUsize::new(0);
     let work = || {

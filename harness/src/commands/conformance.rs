@@ -1,7 +1,7 @@
 use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
 
 use clap::Args;
-use driver_conformance::{Report, Subject, equality, memory};
+use driver_conformance::{Filter, Report, Subject, equality, memory};
 
 use crate::{
     bed::Bed,
@@ -24,12 +24,15 @@ pub struct ConformanceArgs {
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub case: Option<String>,
+    /// No case whose name contains this; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub skip: Vec<String>,
     /// How to print
     #[arg(long, default_value = "table", value_parser = ["table", "json", "junit"])]
     pub format: String,
     /// Instead of the cases, try out what each driver keeps of what a file system can do, and print it as a Markdown table,
     /// or write it between the marks of a document
-    #[arg(long, value_name = "DOCUMENT", num_args = 0..=1, conflicts_with_all = ["case", "format"])]
+    #[arg(long, value_name = "DOCUMENT", num_args = 0..=1, conflicts_with_all = ["case", "skip", "format"])]
     pub keeps: Option<Option<PathBuf>>,
 }
 
@@ -43,7 +46,7 @@ pub fn run(args: &ConformanceArgs) -> Result {
     if let Some(document) = &args.keeps {
         return keeps::run(args, document.as_deref());
     }
-    let filter = args.case.as_deref().unwrap_or("");
+    let filter = Filter { only: args.case.as_deref().unwrap_or(""), skip: &args.skip };
     let stop = signals::stop_flag()?;
     let go_on = || !signals::stopped(&stop);
     let mut report = Report { cases: Vec::new() };
@@ -56,7 +59,7 @@ pub fn run(args: &ConformanceArgs) -> Result {
         return Err(Failure::Status(130, Some(anyhow::anyhow!("stopped; nothing is left behind"))));
     }
     if report.cases.is_empty() {
-        return Err(Failure::usage(format!("no case has {filter:?} in its name")));
+        return Err(Failure::usage(format!("no case has {:?} in its name that is not skipped", filter.only)));
     }
     let text = match args.format.as_str() {
         "json" => report.to_json(),
@@ -72,7 +75,7 @@ fn jobs() -> NonZero<usize> {
 }
 
 /// Every driver on its own, then all against each other.
-fn examine(args: &ConformanceArgs, filter: &str, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Report> {
+fn examine(args: &ConformanceArgs, filter: Filter<'_>, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Report> {
     let place = Place::choose(args.common.root.as_deref());
     let choice = drivers::choose(&args.driver)?;
     let mut beds = Vec::new();
