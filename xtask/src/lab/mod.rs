@@ -44,7 +44,7 @@ const SEEDED: &str = "chunk-512k";
 const OLDER: &str = "6.1";
 
 /// Longer than all of it takes when every instruction is emulated.
-const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const TIMEOUT: Duration = Duration::from_secs(120 * 60);
 
 /// Cases that are long chains or many threads: minutes each where every instruction is emulated, and devicemapper, whose layers are no
 /// chain, has tests of its own for threads.
@@ -55,7 +55,7 @@ const LONG: &str = "--skip 128-layers --skip depth:: --skip deep-layer --skip 16
 pub enum Extent {
     /// Nearly all of devicemapper, and of the others what another kernel may do otherwise.
     Usual,
-    /// Also what the tests have done on this machine's kernel.
+    /// Also what the tests have done on this machine's kernel, and what takes minutes a case.
     Whole,
 }
 
