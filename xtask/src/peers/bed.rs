@@ -57,14 +57,14 @@ impl Guard {
 }
 
 /// Groups of the first level, of every hierarchy, which is where engines have theirs. Those of this project's own runs are gone
-/// with their containers.
+/// with their containers; containerd calls its group by our namespace there.
 fn groups() -> BTreeSet<PathBuf> {
     let dirs = |path: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
     };
     let hierarchies = dirs(Path::new("/sys/fs/cgroup"));
-    let ours = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("harness"));
+    let ours = |path: &PathBuf| path.file_name().is_some_and(|name| name == "harness");
     hierarchies.iter().flat_map(|path| dirs(path)).filter(|path| !ours(path)).collect()
 }
 
