@@ -12,7 +12,10 @@ use harness_runtime::{
     config::{ContainerConfig, Tmpfs, resolve_user},
 };
 
-use crate::rootfs::{Rootfs, launch, start, text};
+use crate::{
+    rootfs::{Rootfs, launch, start, text},
+    waiting::until,
+};
 
 crate::tests![
     privileged_programs_see_the_container_as_its_first_one_does,
@@ -259,11 +262,8 @@ fn privileged_programs_are_counted_in_the_containers_cgroup() {
     let before = container.stats().unwrap().unwrap().memory.unwrap();
     assert_eq!(said(&container, shell("cat /proc/self/cgroup")), said(&container, shell("cat /proc/1/cgroup")));
     let mut holds = container.exec(shell("head -c 20000000 /dev/zero | tail -n 1 | (sleep 0.3; cat) | wc -c")).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while container.stats().unwrap().unwrap().memory.unwrap() < before + (8 << 20) {
-        assert!(Instant::now() < deadline, "its memory is not counted");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let memory = || container.stats().unwrap().unwrap().memory.unwrap();
+    until("its memory is counted", || memory() >= before + (8 << 20));
     assert_eq!(text(&holds.output(100).unwrap().stdout), "20000000");
     let many =
         container.exec(shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait")).unwrap().output(1000).unwrap();

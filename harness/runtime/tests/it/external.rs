@@ -17,6 +17,7 @@ use crate::{
     execs::said,
     fields::hook,
     rootfs::{Rootfs, launch, text},
+    waiting::until,
 };
 
 crate::tests![
@@ -138,8 +139,10 @@ fn privileged_all_runtimes_count_and_pause() {
         let config = ContainerConfig { memory: Some(64 << 20), ..rootfs.program(&["sleep", "100"]) };
         let launch = Launch { accounting: true, stdio: Stdio::Null, ..named(engine, launch(&config)) };
         let container = engine.start(launch).unwrap();
-        let stats = container.stats().unwrap().unwrap();
-        assert_eq!((stats.memory_limit, stats.pids), (Some(64 << 20), Some(1)), "{engine:?}");
+        // A runtime may return from `start` with its threads in the process that is to be the program.
+        let stats = || container.stats().unwrap().unwrap();
+        until(&format!("{engine:?}: one process is counted"), || stats().pids == Some(1));
+        assert_eq!(stats().memory_limit, Some(64 << 20), "{engine:?}");
         assert_eq!(container.processes().unwrap().len(), 1, "{engine:?}");
         container.pause().unwrap();
         assert!(matches!(container.exec(shell("true")), Err(Error::Paused { .. })), "{engine:?}");
@@ -165,7 +168,9 @@ fn privileged_what_dead_starters_left_is_removed() {
     let bundle = Path::new("/run/harness-oci/runc/bundles/stale-runc");
     fs::write(bundle.join("owner"), "99999999 1").unwrap();
     let pid = first.pid();
-    assert_eq!(runtime.remove_stale().unwrap(), ["stale-runc"]);
+    // Others that tests beside this one are just closing may be among them: those have no owner any more.
+    let removed = runtime.remove_stale().unwrap();
+    assert!(removed.iter().any(|id| id == "stale-runc"), "{removed:?}");
     assert_eq!(first.wait().unwrap(), Exit::Signal(9));
     assert!(!bundle.exists() && !Path::new(&format!("/proc/{pid}")).exists());
     drop(first);

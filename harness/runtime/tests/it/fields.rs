@@ -1,12 +1,6 @@
 //! Fields of the specification that people write themselves, beyond what docker's options give.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use harness_runtime::{Container, Exec, Exit, Launch, Output, Result, Stdio, config::ContainerConfig};
 use oci_spec::runtime::{
@@ -17,6 +11,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use crate::{
     execs::said,
     rootfs::{Rootfs, launch, text},
+    waiting::until,
 };
 
 crate::tests![
@@ -86,11 +81,7 @@ fn privileged_namespaces_of_others_are_joined() {
     // Further programs join them too.
     assert_eq!(ask(&second), expected);
     let written = rootfs.path().join("tmp/second");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !written.exists() {
-        assert!(Instant::now() < deadline, "the second container writes nothing");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("the second container writes", || written.exists());
     assert_eq!(fs::read_to_string(written).unwrap().trim(), expected);
 }
 

@@ -19,6 +19,7 @@ mod specification;
 mod streams;
 mod terminal;
 mod users;
+mod waiting;
 
 use libtest_mimic::{Arguments, Trial};
 

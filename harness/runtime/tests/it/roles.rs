@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::{Command, Stdio as ProcessStdio, exit},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use harness_runtime::{
@@ -16,6 +16,7 @@ use harness_runtime::{
 
 use crate::execs;
 use crate::rootfs::{Rootfs, launch, run, start, stdout, text};
+use crate::waiting::until;
 
 crate::tests![
     privileged_containers_die_with_this_program,
@@ -88,11 +89,7 @@ fn privileged_containers_die_with_this_program() {
     assert!(Path::new(&process).exists(), "it outlives the thread that started it");
     starter.kill().unwrap();
     starter.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Path::new(&process).exists() {
-        assert!(Instant::now() < deadline, "the container outlives its starter");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("the container ends with its starter", || !Path::new(&process).exists());
 }
 
 const ORDINARY_USER: [&str; 6] =

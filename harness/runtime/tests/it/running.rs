@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::{
     limits::cgroups,
     rootfs::{Rootfs, launch, text},
+    waiting::until,
 };
 
 crate::tests![
@@ -79,10 +80,7 @@ fn privileged_an_ended_container_is_not_found() {
     let container = accounted(&config);
     let record = container.record().unwrap();
     // As long as nobody has waited for it, the id is still taken.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while found(&record, &config).is_some() {
-        assert!(Instant::now() < deadline, "a zombie is taken for a container");
-    }
+    until("a zombie is no container", || found(&record, &config).is_none());
     container.wait().unwrap();
     assert!(found(&record, &config).is_none());
     // Another process with the id: of another start, or another run of the machine.
@@ -102,14 +100,11 @@ fn privileged_processes_are_listed() {
     let rootfs = Rootfs::new();
     let config = ContainerConfig { user: Some("user".into()), ..rootfs.shell("sleep 123 & exec sleep 321") };
     let container = accounted(&config);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let processes = loop {
-        let processes = container.processes().unwrap();
-        if processes.len() == 2 && processes.iter().all(|process| process.command[0] == "sleep") {
-            break processes;
-        }
-        assert!(Instant::now() < deadline, "{processes:?}");
-    };
+    let mut processes = Vec::new();
+    until("both are listed as what they execute", || {
+        processes = container.processes().unwrap();
+        processes.len() == 2 && processes.iter().all(|process| process.command[0] == "sleep")
+    });
     let first = processes.iter().find(|process| process.pid == container.pid()).unwrap();
     assert_eq!((first.pid_inside, first.uid, first.terminal), (1, 1000, None));
     assert_eq!((first.parent, &first.command), (std::process::id(), &vec!["sleep".into(), "321".into()]));
@@ -178,17 +173,13 @@ fn privileged_figures_are_those_of_docker_stats() {
     let busy = "while :; do :; done";
     let config = ContainerConfig { memory: Some(64 << 20), cpus: Some(0.2), pids_limit: Some(9), ..rootfs.shell(busy) };
     let container = accounted(&config);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let stats = loop {
-        let stats = container.stats().unwrap().unwrap();
-        let throttling = stats.throttling.unwrap();
+    let mut stats = container.stats().unwrap().unwrap();
+    until("it is throttled", || {
+        stats = container.stats().unwrap().unwrap();
+        let throttling = stats.throttling.as_ref().unwrap();
         // The kernel counts a period when it begins, and its time when the program may go on.
-        if throttling.throttled_periods > 0 && throttling.throttled_time > Duration::ZERO {
-            break stats;
-        }
-        assert!(Instant::now() < deadline, "{stats:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    };
+        throttling.throttled_periods > 0 && throttling.throttled_time > Duration::ZERO
+    });
     assert_eq!((stats.memory_limit, stats.pids, stats.pids_limit), (Some(64 << 20), Some(1), Some(9)));
     assert!(stats.memory_inactive_file.unwrap() <= stats.memory.unwrap());
     assert!(stats.cpu_user.unwrap() + stats.cpu_system.unwrap() > Duration::from_millis(1), "{stats:?}");
@@ -227,12 +218,11 @@ fn privileged_containers_may_outlive_their_starter() {
     running.signal(9).unwrap();
     assert!(has_ended(&running, Duration::from_secs(60)));
     assert_eq!(running.processes().unwrap(), []);
-    let deadline = Instant::now() + Duration::from_secs(60);
     // One hierarchy may be free while the other still counts the ended process.
-    while !cgroups("left-alone").is_empty() {
-        assert!(Instant::now() < deadline, "its cgroup is not collected");
+    until("its cgroup is collected", || {
         harness_runtime::gc_cgroups().unwrap();
-    }
+        cgroups("left-alone").is_empty()
+    });
 }
 
 const START_AND_LEAVE: &str = "HARNESS_TEST_START_AND_LEAVE";
