@@ -11,7 +11,7 @@ use harness_runtime::Stream;
 
 use crate::{
     Answer, Containers, Error, Request, Result,
-    control::{self, SOCKET},
+    control::{self, Frame, SOCKET},
 };
 
 /// A connection to a container's supervisor, good for one question.
@@ -107,6 +107,12 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// Those of a container whose supervisor has the other end of `stream` from its start ([`Front::Client`](crate::Front)).
+    #[must_use]
+    pub fn from_the_start(stream: UnixStream) -> Self {
+        Self { reader: BufReader::new(stream), path: SOCKET.into() }
+    }
+
     /// The way to the container's standard input.
     ///
     /// # Errors
@@ -115,17 +121,20 @@ impl Attached {
         Ok(Input(self.reader.get_ref().try_clone().map_err(Error::io("copy", &self.path))?))
     }
 
-    /// Passes on what the container writes until it ends.
+    /// Passes on what the container writes until it ends, and returns its exit status; `None` where the connection ended before.
     ///
     /// # Errors
     /// The connection broke, or what `sink` says.
-    pub fn output(mut self, sink: &mut dyn FnMut(Stream, &[u8]) -> io::Result<()>) -> Result<()> {
+    pub fn output(mut self, sink: &mut dyn FnMut(Stream, &[u8]) -> io::Result<()>) -> Result<Option<i32>> {
         let mut buffer = Vec::new();
-        let mut pass = || -> io::Result<()> {
-            while let Some(stream) = control::receive_frame(&mut self.reader, &mut buffer)? {
-                sink(stream, &buffer)?;
+        let mut pass = || -> io::Result<Option<i32>> {
+            loop {
+                match control::receive_frame(&mut self.reader, &mut buffer)? {
+                    Some(Frame::Output(stream)) => sink(stream, &buffer)?,
+                    Some(Frame::Ended(status)) => return Ok(Some(status)),
+                    None => return Ok(None),
+                }
             }
-            Ok(())
         };
         pass().map_err(Error::io("read from", &self.path))
     }

@@ -73,6 +73,8 @@ pub struct Configuration {
     pub own_cgroup_namespace: Option<bool>,
     /// The cgroup in which its own is made.
     pub cgroup_parent: Option<PathBuf>,
+    /// Its address of Ethernet on a bridge, if not any.
+    pub mac_address: Option<String>,
     /// Ports to be published, as `-p` has them.
     pub publish: Vec<String>,
     /// Ports on which it listens, `80/tcp`: the image's, and those that were told.

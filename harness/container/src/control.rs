@@ -2,6 +2,7 @@
 //!
 //! After the answer to [`Request::Attach`] the connection carries what the container writes, in frames of a byte for the stream
 //! (1 or 2), a big-endian length of four bytes, and the bytes; the other way go the bytes for its standard input as they are.
+//! The last frame, of kind 3, has the container's exit status, four bytes.
 
 use std::{
     fs::File,
@@ -90,6 +91,21 @@ pub(crate) fn receive<T: DeserializeOwned>(reader: &mut impl BufRead) -> io::Res
     Ok(Some(serde_json::from_slice(&line)?))
 }
 
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// The container has written this.
+    Output(Stream),
+    /// It has ended, with this status.
+    Ended(i32),
+}
+
+pub(crate) fn send_end(mut to: impl Write, status: i32) -> io::Result<()> {
+    let mut frame = vec![3, 0, 0, 0, 4];
+    frame.extend(status.to_be_bytes());
+    to.write_all(&frame)
+}
+
 pub(crate) fn send_frame(mut to: impl Write, stream: Stream, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(LONGEST_FRAME) {
         let mut frame = vec![if stream == Stream::Stdout { 1 } else { 2 }];
@@ -102,7 +118,7 @@ pub(crate) fn send_frame(mut to: impl Write, stream: Stream, bytes: &[u8]) -> io
 }
 
 /// The next frame, `None` at the end.
-pub(crate) fn receive_frame(from: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Stream>> {
+pub(crate) fn receive_frame(from: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Frame>> {
     let mut head = [0; 5];
     match from.read_exact(&mut head) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -110,17 +126,17 @@ pub(crate) fn receive_frame(from: &mut impl Read, buffer: &mut Vec<u8>) -> io::R
     }
     let [kind, length @ ..] = head;
     let length = u32::from_be_bytes(length) as usize;
-    let stream = match kind {
-        1 => Stream::Stdout,
-        2 => Stream::Stderr,
-        _ => return Err(io::Error::other("the supervisor says something else than frames")),
-    };
     if length > LONGEST_FRAME {
         return Err(io::Error::other(format!("a frame of {length} bytes")));
     }
     buffer.resize(length, 0);
     from.read_exact(buffer)?;
-    Ok(Some(stream))
+    match (kind, buffer.as_slice()) {
+        (1, _) => Ok(Some(Frame::Output(Stream::Stdout))),
+        (2, _) => Ok(Some(Frame::Output(Stream::Stderr))),
+        (3, &[a, b, c, d]) => Ok(Some(Frame::Ended(i32::from_be_bytes([a, b, c, d])))),
+        _ => Err(io::Error::other("the supervisor says something else than frames")),
+    }
 }
 
 #[cfg(test)]
@@ -146,15 +162,17 @@ mod tests {
         let mut bytes = Vec::new();
         send_frame(&mut bytes, Stream::Stderr, b"oh").unwrap();
         send_frame(&mut bytes, Stream::Stdout, &vec![7; LONGEST_FRAME + 1]).unwrap();
+        send_end(&mut bytes, -3).unwrap();
         let (mut from, mut buffer) = (bytes.as_slice(), Vec::new());
-        assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), Some(Stream::Stderr));
+        assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), Some(Frame::Output(Stream::Stderr)));
         assert_eq!(buffer, b"oh");
         for length in [LONGEST_FRAME, 1] {
-            assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), Some(Stream::Stdout));
+            assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), Some(Frame::Output(Stream::Stdout)));
             assert_eq!(buffer.len(), length);
         }
+        assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), Some(Frame::Ended(-3)));
         assert_eq!(receive_frame(&mut from, &mut buffer).unwrap(), None);
-        for nonsense in [&[9, 0, 0, 0, 0][..], &[1, 255, 255, 255, 255]] {
+        for nonsense in [&[9, 0, 0, 0, 0][..], &[1, 255, 255, 255, 255], &[3, 0, 0, 0, 1, 7]] {
             assert!(receive_frame(&mut &*nonsense, &mut buffer).is_err());
         }
     }

@@ -35,26 +35,35 @@ pub(crate) fn without_input() -> io::Result<Stdio> {
 
 /// Passes this process's input, and the size of its terminal, on to a container that has been started.
 pub(crate) fn connect(streams: &Arc<Streams>) -> io::Result<Option<Raw>> {
-    let Front::Own { interactive } = streams.front() else { return Ok(None) };
-    let raw = if interactive && streams.tty() { Raw::enter()? } else { None };
-    let mut begun = Ok(());
-    streams.passing.call_once(|| {
-        if interactive {
-            pass_input(streams.clone());
+    let mut begun = Ok(None);
+    match streams.front() {
+        Front::Nobody => {}
+        Front::Client { stream, interactive, .. } => streams.passing.call_once(|| {
+            if *interactive {
+                begun = stream.try_clone().map(|stream| pass_input(stream, streams.clone())).map(|()| None);
+            }
+        }),
+        Front::Own(own) => {
+            streams.passing.call_once(|| {
+                if own.stdin {
+                    pass_input(io::stdin(), streams.clone());
+                }
+                if streams.tty() {
+                    begun = follow_size(streams.clone()).map(|()| None);
+                }
+            });
+            if own.stdin && streams.tty() && begun.is_ok() {
+                begun = Raw::enter();
+            }
         }
-        if streams.tty() {
-            begun = follow_size(streams.clone());
-        }
-    });
-    begun?;
-    Ok(raw)
+    }
+    begun
 }
 
 /// Reading the user's input cannot be interrupted; the thread ends with the program.
-fn pass_input(streams: Arc<Streams>) {
+fn pass_input(mut input: impl Read + Send + 'static, streams: Arc<Streams>) {
     thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
-        let mut input = io::stdin().lock();
         loop {
             match input.read(&mut buffer) {
                 Ok(0) => return streams.end_input(),

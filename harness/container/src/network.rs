@@ -10,7 +10,7 @@ use std::{
 };
 
 use harness_network::{
-    Attachment, Bridge, Dns, ExtraHost, PublishedPort, host_resolv_conf, hosts, parse_add_host, parse_dns,
+    Attachment, Bridge, Dns, ExtraHost, MacAddress, PublishedPort, host_resolv_conf, hosts, parse_add_host, parse_dns,
     parse_publish, resolv_conf,
 };
 use harness_runtime::{ContainerFile, Launch, Prepare};
@@ -31,6 +31,7 @@ pub(crate) struct Connection {
 
 /// What the user asked for, read.
 struct Asked {
+    mac: Option<MacAddress>,
     ports: Vec<PublishedPort>,
     extra: Vec<ExtraHost>,
     dns: Dns,
@@ -52,6 +53,7 @@ impl Asked {
         }
         let servers = configuration.dns.iter().map(|text| parse_dns(text)).collect::<Result<_, _>>();
         Ok(Self {
+            mac: configuration.mac_address.as_deref().map(str::parse).transpose().map_err(wrong)?,
             ports,
             extra: extra.map_err(wrong)?,
             dns: Dns {
@@ -97,7 +99,7 @@ impl Connection {
         }
         let (id, attached, mounted) = (self.id.clone(), self.attached.clone(), Mounted::of(record));
         launch.prepare = Some(Prepare::new(move |nascent| -> Result<_, Box<dyn StdError + Send + Sync>> {
-            let given = bridge.attach(&id, nascent.network_namespace()?.as_fd(), &asked.ports)?;
+            let given = bridge.attach(&id, nascent.network_namespace()?.as_fd(), &asked.ports, asked.mac)?;
             let own = IpAddr::from(given.address);
             let hosts = hosts(Some((own, &[&name])), &asked.extra, Some(given.gateway.into()));
             *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);

@@ -11,21 +11,55 @@ use std::{
 use harness_runtime::{Container, Stdio, Stream};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::{Configuration, Result, control, front, log::LogWriter};
+use crate::{Configuration, Error, Result, control, front, log::LogWriter};
 
 /// How long somebody who is attached and does not read keeps the container waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who is in front of a container while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Front {
     /// Nobody: it is detached.
     Nobody,
-    /// This process's own standard streams.
-    Own {
-        /// Whether standard input, too.
+    /// This process's own standard streams, those of them that are meant. Signals are the container's.
+    Own(Meant),
+    /// Another process, which may leave: the container goes on.
+    Client {
+        /// What [`Attached::from_the_start`](crate::Attached::from_the_start) has the other end of.
+        stream: UnixStream,
+        /// Whether the container's input comes from there.
         interactive: bool,
+        /// Rows and columns of a terminal.
+        size: (u16, u16),
     },
+}
+
+/// Which of a process's standard streams are a container's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meant {
+    /// What it reads.
+    pub stdin: bool,
+    /// What it writes.
+    pub stdout: bool,
+    /// What it complains of.
+    pub stderr: bool,
+}
+
+impl Meant {
+    /// What is written, and what is typed if that is so.
+    #[must_use]
+    pub const fn output_and(stdin: bool) -> Self {
+        Self { stdin, stdout: true, stderr: true }
+    }
+
+    /// Whether what it writes there goes to this process's stream of the name.
+    #[must_use]
+    pub const fn takes(self, stream: Stream) -> bool {
+        match stream {
+            Stream::Stdout => self.stdout,
+            Stream::Stderr => self.stderr,
+        }
+    }
 }
 
 /// The outer ends of a container's streams.
@@ -53,11 +87,15 @@ pub(crate) struct Streams {
 impl Streams {
     pub(crate) fn open(dir: &std::path::Path, configuration: &Configuration, front: Front) -> Result<Self> {
         let log = if configuration.log.off { None } else { Some(LogWriter::open(dir, &configuration.log)?) };
+        let attached = match &front {
+            Front::Client { stream, .. } => vec![stream.try_clone().map_err(Error::io("copy", dir))?],
+            Front::Nobody | Front::Own(_) => Vec::new(),
+        };
         Ok(Self {
             log: log.map(Mutex::new),
             front,
             tty: configuration.tty,
-            attached: Mutex::default(),
+            attached: Mutex::new(attached),
             input: Mutex::default(),
             passing: Once::new(),
             complaining: Once::new(),
@@ -66,15 +104,18 @@ impl Streams {
 
     /// What the runtime is to make of the container's streams.
     pub(crate) fn stdio(&self, configuration: &Configuration) -> io::Result<Stdio> {
-        let own = matches!(self.front, Front::Own { .. });
+        let (rows, cols) = match self.front {
+            Front::Nobody => (24, 80),
+            Front::Own(_) => front::size(),
+            Front::Client { size, .. } => size,
+        };
+        // Nothing is to be done between the container and these.
+        let direct =
+            |stdin| matches!(self.front, Front::Own(own) if own == Meant::output_and(stdin)) && self.log.is_none();
         Ok(match (configuration.tty, configuration.open_stdin) {
-            (true, _) => {
-                let (rows, cols) = if own { front::size() } else { (24, 80) };
-                Stdio::Pty { rows, cols }
-            }
-            // Nothing is to be done between the container and these.
-            (false, true) if own && self.log.is_none() => Stdio::Inherit,
-            (false, false) if own && self.log.is_none() => front::without_input()?,
+            (true, _) => Stdio::Pty { rows, cols },
+            (false, true) if direct(true) => Stdio::Inherit,
+            (false, false) if direct(false) => front::without_input()?,
             (false, true) => Stdio::Pipes,
             (false, false) => Stdio::Output,
         })
@@ -131,7 +172,7 @@ impl Streams {
         {
             self.complaining.call_once(|| tracing::warn!(%error, "output of a container is not in its log"));
         }
-        if matches!(self.front, Front::Own { .. }) {
+        if matches!(self.front, Front::Own(own) if own.takes(stream)) {
             let _ = match stream {
                 Stream::Stdout => write_own(io::stdout().lock(), bytes),
                 Stream::Stderr => write_own(io::stderr().lock(), bytes),
@@ -168,15 +209,17 @@ impl Streams {
         Ok(())
     }
 
-    /// Tells all that there will be no more.
-    pub(crate) fn let_go(&self) {
+    /// Tells all that there will be no more, and with which status the container has ended.
+    pub(crate) fn let_go(&self, status: Option<i32>) {
         for client in lock(&self.attached).drain(..) {
+            // Whoever has gone need not hear it.
+            let _ = status.map(|status| control::send_end(&client, status));
             let _ = client.shutdown(std::net::Shutdown::Both);
         }
     }
 
-    pub(crate) fn front(&self) -> Front {
-        self.front
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
     }
 
     pub(crate) fn tty(&self) -> bool {

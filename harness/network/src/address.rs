@@ -1,10 +1,14 @@
 //! Addresses and names, as people write them.
 
-use std::net::IpAddr;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, link::Mac};
 
 /// A name that a container's `/etc/hosts` gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,54 @@ pub fn parse_dns(text: &str) -> Result<IpAddr> {
     text.parse().map_err(|_| Error::invalid("--dns", text, "it is no address of a name server"))
 }
 
+/// An interface's address of Ethernet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MacAddress(Mac);
+
+impl MacAddress {
+    /// One that goes with the address, as docker makes them: so the neighbours' tables stay right when a container takes the
+    /// address of one that is gone.
+    pub(crate) fn of(address: Ipv4Addr) -> Self {
+        let [a, b, c, d] = address.octets();
+        Self([0x02, 0x42, a, b, c, d])
+    }
+
+    pub(crate) const fn bytes(self) -> Mac {
+        self.0
+    }
+}
+
+impl FromStr for MacAddress {
+    type Err = Error;
+
+    /// `92:d0:c6:0a:29:33`, of one interface that is not nothing: the kernel takes no other (is_valid_ether_addr).
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |why: &str| Error::invalid("--mac-address", text, why);
+        let mut bytes = Mac::default();
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                .and_then(|part| u8::from_str_radix(part, 16).ok());
+            *byte =
+                part.ok_or_else(|| wrong("it has to be six bytes of two hexadecimal digits, as 92:d0:c6:0a:29:33"))?;
+        }
+        match parts.next() {
+            Some(_) => Err(wrong("it has more than six bytes")),
+            None if bytes[0] & 1 == 1 => Err(wrong("it is a group's: its first byte is odd")),
+            None if bytes == Mac::default() => Err(wrong("it is nobody's")),
+            None => Ok(Self(bytes)),
+        }
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.map(|byte| format!("{byte:02x}")).join(":"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +110,19 @@ mod tests {
         for wrong in ["", "db", ":1.2.3.4", "a b:1.2.3.4", "a\nb:1.2.3.4", "a#:1.2.3.4", "db:", "db:1.2.3", "db:host"] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_ethernet_are_one_interfaces() {
+        let read = |text: &str| text.parse::<MacAddress>().map(|mac| mac.to_string());
+        assert_eq!(read("92:D0:c6:0a:29:33").unwrap(), "92:d0:c6:0a:29:33");
+        assert_eq!(read("02-42-ac-11-00-02").unwrap(), "02:42:ac:11:00:02");
+        for wrong in
+            ["", "1:2:3:4:5:6", "92:d0:c6:0a:29", "92:d0:c6:0a:29:33:44", "93:d0:c6:0a:29:33", "00:00:00:00:00:00"]
+        {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(read("92:d0:c6:0a:29:+3").is_err());
     }
 
     #[test]

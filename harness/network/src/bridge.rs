@@ -9,7 +9,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, PortMapping, PublishedPort, Result, Subnet,
+    Error, MacAddress, PortMapping, PublishedPort, Result, Subnet,
     firewall::{Firewall, Rules},
     link::{Links, Mac, Veth},
     namespace, publish,
@@ -67,21 +67,28 @@ impl Bridge {
     }
 
     /// Gives the network namespace `namespace` of the container an interface `eth0` on the bridge, up, with an address and
-    /// a default route, and publishes `ports`. An earlier place of the same container is taken back first.
+    /// a default route, and publishes `ports`. Its address of Ethernet is `mac`, else one that goes with its address. An earlier
+    /// place of the same container is taken back first.
     ///
     /// The bridge is one of the calling thread's network namespace, and what is published is published there.
     ///
     /// # Errors
     /// [`Error::Missing`] and [`Error::Privilege`] for what cannot be done here, [`Error::PortTaken`] and
     /// [`Error::NoSuchAddress`] for `ports`, [`Error::Full`], and what the kernel refuses. Nothing is left then.
-    pub fn attach(&self, container: &str, namespace: BorrowedFd<'_>, ports: &[PublishedPort]) -> Result<Attachment> {
+    pub fn attach(
+        &self,
+        container: &str,
+        namespace: BorrowedFd<'_>,
+        ports: &[PublishedPort],
+        mac: Option<MacAddress>,
+    ) -> Result<Attachment> {
         let guard = Guard::take(&self.dir)?;
         let links = Links::open()?;
         let mut place = Place { links, state: State::load_or_new(&guard)?, guard };
         place.forget(|lease| lease.container == container)?;
         place.drop_the_dead_who_are_in_the_way(ports)?;
         let made = place.ensure_bridge()?;
-        let attached = place.attach(container, namespace, ports, made);
+        let attached = place.attach(container, namespace, ports, mac, made);
         attached.inspect_err(|_| place.undo(container))
     }
 
@@ -215,6 +222,7 @@ impl Place {
         container: &str,
         namespace: BorrowedFd<'_>,
         ports: &[PublishedPort],
+        mac: Option<MacAddress>,
         fresh: bool,
     ) -> Result<Attachment> {
         let state = &self.state;
@@ -230,14 +238,15 @@ impl Place {
             Lease { container: container.to_owned(), address, interface: interface.clone(), ports: mappings.clone() };
         self.state.leases.push(lease);
         self.guard.save(&self.state)?;
-        self.connect(&interface, address, namespace)?;
+        let mac = mac.unwrap_or_else(|| MacAddress::of(address));
+        self.connect(&interface, address, mac, namespace)?;
         let outside = self.protect(fresh, !mappings.is_empty())?;
         drop(held);
         Ok(Attachment {
             address,
             prefix: self.state.subnet.prefix(),
             gateway: self.state.gateway(),
-            mac: mac(address).map(|byte| format!("{byte:02x}")).join(":"),
+            mac: mac.to_string(),
             bridge: self.state.bridge.clone(),
             interface,
             ports: mappings,
@@ -245,10 +254,10 @@ impl Place {
         })
     }
 
-    fn connect(&self, interface: &str, address: Ipv4Addr, namespace: BorrowedFd<'_>) -> Result<()> {
+    fn connect(&self, interface: &str, address: Ipv4Addr, mac: MacAddress, namespace: BorrowedFd<'_>) -> Result<()> {
         let bridge = self.bridge_index()?.unwrap_or_default();
         let veth =
-            Veth { name: interface, bridge, mtu: self.state.mtu, peer: INTERFACE, peer_mac: mac(address), namespace };
+            Veth { name: interface, bridge, mtu: self.state.mtu, peer: INTERFACE, peer_mac: mac.bytes(), namespace };
         self.links.create_veth(&veth)?;
         let port = self.links.find(interface)?.map(|link| link.index).unwrap_or_default();
         self.links.set_hairpin(port)?;
@@ -314,11 +323,4 @@ impl Place {
         }
         if found.is_some() { self.links.delete(&self.state.bridge) } else { Ok(()) }
     }
-}
-
-/// An address of Ethernet that goes with the address, as docker makes them: so the neighbours' tables stay right when a
-/// container takes the address of one that is gone.
-fn mac(address: Ipv4Addr) -> Mac {
-    let [a, b, c, d] = address.octets();
-    [0x02, 0x42, a, b, c, d]
 }

@@ -23,7 +23,7 @@ mod state;
 mod subnet;
 mod sysctl;
 
-pub use address::{ExtraHost, parse_add_host, parse_dns};
+pub use address::{ExtraHost, MacAddress, parse_add_host, parse_dns};
 pub use bridge::{Attachment, Bridge};
 pub use error::{Error, Result};
 pub use files::{Dns, host_resolv_conf, hosts, resolv_conf};

@@ -269,3 +269,15 @@ fn privileged_a_volume_may_have_no_name_and_goes_with_prune() {
     assert!(place.run(&["volume", "prune", "-f"]).ok().out.starts_with(&told), "{drawn}");
     assert_eq!(place.run(&["volume", "ls", "-q"]).ok().out, "kept\n");
 }
+
+#[test]
+fn privileged_an_image_is_for_the_platform_that_is_asked_for() {
+    let place = Place::new();
+    place.container(&["--rm", "-q", "--platform", "linux"], &["host", "true"]).ok();
+    let says = format!("not for linux/{}", if cfg!(target_arch = "s390x") { "amd64" } else { "s390x" });
+    let other = says.trim_start_matches("not for ");
+    place.container(&["--rm", "--platform", other], &["host", "true"]).status_is(125).says(&says);
+    place.with_words("create", &["--platform", other, "--pull", "never"], &["host"]).status_is(125).says(&says);
+    place.container(&["--platform", "linux/a/b/c"], &["host", "true"]).status_is(2).says("three parts");
+    assert_eq!(place.run(&["ps", "-aq"]).ok().out, "", "nothing is made for another platform");
+}

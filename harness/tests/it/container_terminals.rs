@@ -80,3 +80,25 @@ fn privileged_who_leaves_a_terminal_by_its_keys_leaves_the_container_running() {
     assert!(shown.out.contains("s2ll"), "{shown:?}");
     place.run(&["attach", "--detach-keys", "nonsense", "shell"]).status_is(2).says("nonsense");
 }
+
+#[test]
+fn privileged_who_leaves_what_runs_in_front_leaves_it_running() {
+    let place = Place::new();
+    let left = "run -it --name left --network none host sh -c 'echo ready; cat'";
+    on_terminal(&place, left, "ready", "\u{10}\u{11}").status_is(0);
+    let told = "{{.State.Status}} {{.HostConfig.AutoRemove}}";
+    assert_eq!(place.run(&["inspect", "-f", told, "left"]).ok().out, "running false\n");
+    place.run(&["stop", "-t", "0", "left"]).ok();
+    let again = "start -ai --detach-keys ctrl-a,x left";
+    on_terminal(&place, again, "ready", "\u{1}x").status_is(0);
+    // Who comes back is there for its end, and what is typed is its.
+    on_terminal(&place, "attach left", "", "\u{3}").status_is(130);
+    // What goes with its end has gone by the time that the status is told.
+    for round in 0..3 {
+        let words = format!("run --rm -it --name once --network none host sh -c 'exit {round}'");
+        on_terminal(&place, &words, "", "").status_is(round);
+    }
+    let missing = on_terminal(&place, "run --rm -it --network none host no-such-program", "", "").status_is(127);
+    assert!(missing.out.contains("no-such-program"), "{missing:?}");
+    assert_eq!(place.run(&["ps", "-aq"]).ok().out.lines().count(), 1);
+}

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::process::ExitStatusExt,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -252,6 +253,48 @@ fn privileged_people_attach_to_it() {
     assert_eq!(answer.out, "heard one\n");
     drop(input);
     place.run(&["attach", "echo"]).status_is(1).says("not running");
+}
+
+#[test]
+fn privileged_signals_may_end_the_command_alone() {
+    let place = Place::new();
+    let words = ["run", "-i", "--sig-proxy=false", "--name", "kept", "--network", "none", "host", "sh", "-c", POLITE];
+    let mut command = place.command(&words);
+    let mut command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    until("its start", || place.run(&["logs", "kept"]).out == "begun\n");
+    let pid = rustix::process::Pid::from_child(&command);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(command.wait().unwrap().signal(), Some(15));
+    assert_eq!(field(&place, "kept", "{{.State.Status}}"), "running");
+    place.run(&["stop", "kept"]).ok();
+    assert_eq!(logs(&place, "kept"), "begun\nasked\n");
+    // Its end, its output and its status are told all the same, and its input has an end.
+    let words =
+        ["--sig-proxy=false", "--rm", "-i", "--network", "none", "host", "sh", "-c", "wc -c; echo oh >&2; exit 6"];
+    let mut command = place.command(&[&["run"], &words[..]].concat());
+    let mut command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdin.take().unwrap().write_all(b"12345").unwrap();
+    let answer = Answer::of(&command.wait_with_output().unwrap()).status_is(6);
+    assert_eq!((answer.out.trim(), answer.err.trim()), ("5", "oh"));
+}
+
+#[test]
+fn privileged_only_the_streams_that_are_meant_are_the_commands() {
+    let place = Place::new();
+    let script = ["host", "sh", "-c", "echo out; echo err >&2"];
+    for log in ["json-file", "none"] {
+        for (streams, shown) in [("stdout", ("out\n", "")), ("STDERR", ("", "err\n")), ("stdin", ("", ""))] {
+            let answer = place.container(&["--rm", "--log-driver", log, "-a", streams], &script).ok();
+            assert_eq!((answer.out.as_str(), answer.err.as_str()), shown, "{log} {streams}");
+        }
+    }
+    let answer = place.container(&["--name", "both", "-a", "stdout", "-a", "stderr"], &script).ok();
+    assert_eq!((answer.out.as_str(), answer.err.as_str()), ("out\n", "err\n"));
+    place.container(&["--name", "half", "-a", "stderr", "--sig-proxy=false"], &script).ok().says("err");
+    // What is not shown is logged.
+    assert_eq!(logs(&place, "half"), "out\n");
+    place.container(&["-d", "-a", "stdout"], &script).status_is(2).says("cannot be used with");
+    place.container(&["-a", "output"], &script).status_is(2).says("stdin");
 }
 
 #[test]

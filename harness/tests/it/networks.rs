@@ -134,6 +134,9 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
     };
     assert!(client("bridge", address.trim()).ok().out.ends_with("\nhello\n"));
     assert!(client("container:web", "127.0.0.1").ok().out.ends_with("\nhello\n"));
+    let mac = ["--rm", "--network", "bridge", "--mac-address", "92:d0:c6:0a:29:33"];
+    let mac = namespace.harness(&place, "run", &[&mac[..], &["bb", "cat", "/sys/class/net/eth0/address"]].concat());
+    assert_eq!(mac.ok().out, "92:d0:c6:0a:29:33\n");
     let hosts = namespace.harness(
         &place,
         "run",
@@ -154,6 +157,8 @@ fn privileged_containers_on_a_bridge_reach_each_other_and_are_reached() {
         (["--publish=80", "--network=none"], "needs --network bridge"),
         (["--publish-all", "--network=host"], "needs --network bridge"),
         (["--network", "container:nobody"], "no such container"),
+        (["--mac-address=92:d0:c6:0a:29:33", "--network=none"], "needs --network bridge"),
+        (["--mac-address=93:d0:c6:0a:29:33", "--network=bridge"], "its first byte is odd"),
         (["--add-host", "db"], "name:address"),
     ] {
         place.container(&options, &["bb", "sh"]).status_is(125).says(says);

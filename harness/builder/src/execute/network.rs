@@ -270,7 +270,7 @@ fn attach(dir: &Path) -> harness_network::Result<Attached> {
     let bridge = Bridge::open(dir)?;
     let namespace = Namespace::new()?;
     let id = format!("{PREFIX}{}", namespace.number()?);
-    let given = bridge.attach(&id, namespace.as_fd(), &[])?;
+    let given = bridge.attach(&id, namespace.as_fd(), &[], None)?;
     Ok(Attached { id, namespace, gateway: given.gateway, outside: given.outside })
 }
 

@@ -74,21 +74,24 @@ impl Supervisor<'_> {
     /// Why it could not be started; its state says so, too. What could not be done after its end.
     pub fn run(self, started: &mut dyn FnMut()) -> Result<i32> {
         let Self { containers, volumes, networks, host, record, held, front } = self;
+        let signals_are_its_own = matches!(front, Front::Own(_));
         let streams = Arc::new(Streams::open(held.dir(), &record.configuration, front)?);
         let state = containers.state(&record.id)?.0;
         let shared = Arc::new(Shared::new(held, &record, state));
         let server = Server::start(&shared, &streams, containers.dir(&record.id))?;
-        forward_signals(&shared, front)?;
+        forward_signals(&shared, signals_are_its_own)?;
         let network = Connection::new(networks, &record);
         let life = Life { containers, volumes, network, host, record: &record, shared: &shared, streams: &streams };
         let lived = life.live(started);
-        streams.let_go();
         // Whoever asks from now on reads what is on disk.
         server.stop();
-        let held = shared.finish(lived.as_ref().err())?;
-        if record.auto_remove {
-            remove(containers, Some(volumes), host, &record, held)?;
-        }
+        let finished = shared.finish(lived.as_ref().err()).and_then(|held| match record.auto_remove {
+            true => remove(containers, Some(volumes), host, &record, held),
+            false => Ok(()),
+        });
+        // Its name is free by the time that they hear of its end.
+        streams.let_go(lived.as_ref().ok().copied());
+        finished?;
         lived
     }
 }
@@ -124,17 +127,14 @@ fn is_mounted_in_another(containers: &Containers, volume: &str) -> Result<bool> 
     Ok(containers.list()?.iter().any(|(record, _)| mounts(record)))
 }
 
-fn forward_signals(shared: &Arc<Shared>, front: Front) -> Result<()> {
-    let taken: &[i32] = if front == Front::Nobody { &[SIGTERM] } else { &FORWARDED };
+fn forward_signals(shared: &Arc<Shared>, are_its_own: bool) -> Result<()> {
+    let taken: &[i32] = if are_its_own { &FORWARDED } else { &[SIGTERM] };
     let mut signals = Signals::new(taken).map_err(Error::io("watch", "signals"))?;
     let shared = shared.clone();
     thread::spawn(move || {
         for signal in &mut signals {
             // The container may have ended meanwhile.
-            let _ = match front {
-                Front::Nobody => shared.stop(None, None).map(|_| ()),
-                Front::Own { .. } => shared.signal(signal),
-            };
+            let _ = if are_its_own { shared.signal(signal) } else { shared.stop(None, None).map(|_| ()) };
         }
     });
     Ok(())
@@ -226,7 +226,7 @@ impl Life<'_> {
     fn start(&self, record: &Record, rootfs: &Path) -> Result<(Container, Ends)> {
         let configuration = &record.configuration;
         // In the foreground only for limits, and for who manages cgroups: one takes as long as all the rest.
-        let accounting = self.streams.front() == Front::Nobody || configuration.privileged;
+        let accounting = !matches!(self.streams.front(), Front::Own(_)) || configuration.privileged;
         let launch = |accounting: bool| -> Result<Container> {
             let stdio = self.streams.stdio(configuration).map_err(Error::io("open", "/dev/null"))?;
             let mut launch = launch::launch(self.containers, record, rootfs, self.volumes, stdio, accounting)?;

@@ -40,7 +40,7 @@ fn privileged_two_roots_have_a_bridge_each() {
     let two = Namespace::new();
     let bridge = Bridge::open(other_dir.path()).unwrap();
     let descriptor = two.descriptor().try_clone_to_owned().unwrap();
-    let second = host.namespace.run(move || bridge.attach("one", descriptor.as_fd(), &[])).unwrap();
+    let second = host.namespace.run(move || bridge.attach("one", descriptor.as_fd(), &[], None)).unwrap();
     assert_eq!((first.bridge.as_str(), second.bridge.as_str()), ("harness0", "harness1"));
     assert_eq!(second.address, Ipv4Addr::new(172, 31, 0, 2));
     host.detach("one");
@@ -50,7 +50,7 @@ fn privileged_two_roots_have_a_bridge_each() {
     let bridge = Bridge::open(third_dir.path()).unwrap();
     let descriptor = three.descriptor().try_clone_to_owned().unwrap();
     let ports = harness_network::parse_publish("8080:80").unwrap();
-    host.namespace.run(move || bridge.attach("one", descriptor.as_fd(), &ports)).unwrap();
+    host.namespace.run(move || bridge.attach("one", descriptor.as_fd(), &ports, None)).unwrap();
     host.detach("one");
     assert_eq!(host.gc(&[]), [""; 0]);
     three.serve(80);
@@ -68,7 +68,7 @@ fn privileged_containers_that_come_at_once_get_different_addresses() {
     let attachments = host.namespace.run(move || {
         let attach = |n: usize| {
             let (bridge, shared) = (bridge.clone(), shared.clone());
-            thread::spawn(move || bridge.attach(&format!("c{n}"), shared[n].descriptor(), &[]).unwrap())
+            thread::spawn(move || bridge.attach(&format!("c{n}"), shared[n].descriptor(), &[], None).unwrap())
         };
         let threads: Vec<_> = (0..AT_ONCE).map(attach).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()

@@ -137,7 +137,7 @@ impl Host {
         let bridge = Bridge::open(self.dir.path()).unwrap();
         let ports: Vec<PublishedPort> = ports.iter().flat_map(|port| parse_publish(port).unwrap()).collect();
         let (id, descriptor) = (id.to_owned(), container.descriptor().try_clone_to_owned().unwrap());
-        self.namespace.run(move || bridge.attach(&id, descriptor.as_fd(), &ports))
+        self.namespace.run(move || bridge.attach(&id, descriptor.as_fd(), &ports, None))
     }
 
     /// A new container.

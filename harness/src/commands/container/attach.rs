@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{ArgAction, Args};
-use harness_container::{Client, Input, Raw, Request};
+use harness_container::{Attached, Client, Input, Meant, Raw, Record, Request};
 use harness_runtime::{Stream, terminal_size};
 use signal_hook::{consts, iterator::Signals};
 
@@ -33,43 +33,61 @@ pub struct AttachArgs {
     /// Leave standard input alone
     #[arg(long)]
     no_stdin: bool,
+    #[command(flatten)]
+    manners: Manners,
+    /// The container, by name or id
+    container: String,
+}
+
+/// How to be in front of a container.
+#[derive(Debug, Clone, Args)]
+pub struct Manners {
     /// Keys that leave the container's terminal and not end it
     #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
     detach_keys: DetachKeys,
-    /// Whether signals for this command are the container's
+    /// Whether signals for this command are the container's; else they end this command alone
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
         require_equals = true, default_missing_value = "true"
     )]
-    sig_proxy: bool,
-    /// The container, by name or id
-    container: String,
+    pub sig_proxy: bool,
 }
 
 pub fn run(args: &AttachArgs) -> Result {
     let site = Site::open(Place::choose(args.common.root.as_deref()))?;
     let record = site.find(&args.container)?;
-    let (tty, stdin) = (record.configuration.tty, record.configuration.open_stdin && !args.no_stdin);
+    let stdin = record.configuration.open_stdin && !args.no_stdin;
     let attached = site.supervisor(&record)?.attach(stdin).map_err(|error| Failure::Failed(error.into()))?;
+    follow(&site, &record, attached, Meant::output_and(stdin), &args.manners)
+}
+
+/// Passes a container's streams until its end, or until the user leaves; its status is this command's.
+pub fn follow(site: &Site, record: &Record, attached: Attached, meant: Meant, manners: &Manners) -> Result {
+    let (tty, stdin) = (record.configuration.tty, meant.stdin);
     let raw = if tty && stdin { Raw::enter()? } else { None };
     let left = Arc::new(AtomicBool::new(false));
     if stdin {
         let (input, left) = (attached.input()?, left.clone());
-        let watch = raw.is_some().then(|| Watch::new(args.detach_keys.clone()));
+        let watch = raw.is_some().then(|| Watch::new(manners.detach_keys.clone()));
         // Reading the user's input cannot be interrupted; the thread ends with the program.
         thread::spawn(move || pass_input(input, watch, &left));
     }
-    pass_signals(&site, &record.id, tty && io::stdout().is_terminal(), args.sig_proxy)?;
+    pass_signals(site, &record.id, tty && io::stdout().is_terminal(), manners.sig_proxy)?;
     let passed = attached.output(&mut |stream, bytes| match stream {
+        stream if !meant.takes(stream) => Ok(()),
         Stream::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
         Stream::Stderr => io::stderr().write_all(bytes),
     });
     drop(raw);
-    passed?;
+    let status = passed?;
     if left.load(Ordering::Acquire) {
         return Ok(());
     }
-    ended(wait(&site, &record.id).map_err(|error| Failure::Failed(error.into()))?)
+    match status {
+        Some(status) => ended(status),
+        // Its supervisor did not live to say it.
+        None => ended(wait(site, &record.id).map_err(|error| Failure::Failed(error.into()))?),
+    }
 }
 
 /// Passes the user's input on until its end, or until the user leaves.

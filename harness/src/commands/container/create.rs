@@ -5,6 +5,7 @@ use clap::Args;
 use harness_builder::Images;
 use harness_container::{Configuration, Held, Record};
 use harness_image::{Image, PrepareOptions, Purpose, Reference};
+use harness_transfer::{Options, Platform};
 use storage_driver::{StorageDriver, Timestamp};
 
 use super::options::ContainerOptions;
@@ -54,7 +55,7 @@ pub fn make(
     let name = options.image()?;
     let session = Session::open(&place, driver.driver.as_deref(), &driver.driver_options)?;
     let site = Site::open(place)?;
-    let image = image(&session, name, &options.pull)?;
+    let image = image(&session, name, options)?;
     // All that can be wrong is said before anything is made.
     let configuration = Configuration { in_front, ..options.configuration(&image, &site)? };
     let size = options.layer_size()?;
@@ -99,19 +100,38 @@ fn enter(site: &Site, record: &mut Record, any_name: bool) -> Result<Held> {
     }
 }
 
-fn image(session: &Session, name: &str, pull: &str) -> Result<Image> {
-    let store = &session.store;
-    let pulled = |anew| bases::Everywhere { anew, ..bases::Everywhere::default() }.image(store, name);
-    if pull == "always" {
-        return pulled(true).map_err(|error| Failure::failed(error.to_string()));
-    }
-    match bases::resolve(store, name) {
+fn image(session: &Session, name: &str, options: &ContainerOptions) -> Result<Image> {
+    let (store, wanted, pull) = (&session.store, &options.platform, options.pull.as_str());
+    let pulled = |anew| {
+        let registries = Options { platform: wanted.clone(), ..Options::default() };
+        bases::Everywhere { registries, anew }.image(store, name)
+    };
+    let pulled_anew = || pulled(true).map_err(|error| Failure::failed(error.to_string()));
+    let image = match bases::resolve(store, name) {
+        _ if pull == "always" => pulled_anew()?,
         // A misspelt name of an image that is here is asked for far away, too; what it may have meant is said all the same.
         Err(missing @ harness_image::Error::NotFound { .. }) if pull == "missing" && Reference::parse(name).is_ok() => {
-            pulled(false).map_err(|error| Failure::failed(format!("{missing}; {error}")))
+            pulled(false).map_err(|error| Failure::failed(format!("{missing}; {error}")))?
         }
-        other => Ok(other?),
+        // Its name may stand for several, of which another one is here.
+        Ok(other) if pull == "missing" && !is_for(&other, wanted.as_ref()) => pulled_anew()?,
+        found => found?,
+    };
+    match wanted {
+        Some(wanted) if !is_for(&image, Some(wanted)) => {
+            Err(Failure::failed(format!("the image {name} is for {}, not for {wanted}", platform(&image))))
+        }
+        _ => Ok(image),
     }
+}
+
+fn platform(image: &Image) -> Platform {
+    let (os, architecture) = (image.config.os().to_string(), image.config.architecture().to_string());
+    Platform { os, architecture, variant: image.config.variant().clone() }
+}
+
+fn is_for(image: &Image, wanted: Option<&Platform>) -> bool {
+    wanted.is_none_or(|wanted| wanted.accepts(&platform(image)).is_some())
 }
 
 fn write_id(options: &ContainerOptions, record: &Record) -> Result {

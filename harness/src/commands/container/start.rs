@@ -1,7 +1,7 @@
 use clap::Args;
-use harness_container::{RestartPolicy, Status};
+use harness_container::{Meant, RestartPolicy, Status};
 
-use super::{create::Made, each, run::in_front, supervise};
+use super::{attach::Manners, create::Made, each, run::in_front, supervise};
 use crate::{
     cli::Common,
     containers::Site,
@@ -20,6 +20,8 @@ pub struct StartArgs {
     /// As --attach, and connect standard input, too
     #[arg(long, short)]
     interactive: bool,
+    #[command(flatten)]
+    manners: Manners,
     /// Start what a restart policy would have running, for when the machine starts: with always all that were ever started,
     /// with unless-stopped those that nobody stopped
     #[arg(long, conflicts_with_all = ["attach", "interactive", "containers"])]
@@ -45,7 +47,9 @@ pub fn run(args: &StartArgs) -> Result {
         return Err(Failure::failed(format!("container {name} runs already; use attach")));
     }
     let held = site.hold(&record)?;
-    in_front(Made { site, record, held }, args.interactive)
+    // What was made without an input has none to connect.
+    let stdin = args.interactive && record.configuration.open_stdin;
+    in_front(Made { site, record, held }, None, Meant::output_and(stdin), &args.manners)
 }
 
 fn start_by_policy(site: &Site) -> Result {
@@ -71,6 +75,6 @@ pub fn start(site: &Site, name: &str) -> Result {
     match status {
         Status::Paused => Err(Failure::failed(format!("container {name} is paused; use unpause"))),
         Status::Running | Status::Restarting => Ok(()),
-        Status::Created | Status::Exited(_) | Status::Dead => supervise::start(site, &record),
+        Status::Created | Status::Exited(_) | Status::Dead => supervise::start(site, &record, None),
     }
 }

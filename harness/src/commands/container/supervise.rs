@@ -3,7 +3,10 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::OpenOptionsExt, net::UnixStream},
+    },
     process::{Command, Stdio},
 };
 
@@ -27,8 +30,25 @@ const LOG: &str = "supervisor.log";
 pub struct SuperviseArgs {
     #[command(flatten)]
     pub common: Common,
+    /// Standard input is a connection to who is in front of the container, whose terminal has this size
+    #[arg(long, num_args = 2, value_names = ["ROWS", "COLUMNS"])]
+    front: Option<Vec<u16>>,
+    /// The container's input comes from there
+    #[arg(long, requires = "front")]
+    interactive: bool,
     /// The container's id
     container: String,
+}
+
+/// Who is in front of a container that is to be started.
+#[derive(Debug)]
+pub struct Ahead {
+    /// The supervisor's end of the connection.
+    pub stream: UnixStream,
+    /// Whether the container's input comes from there.
+    pub interactive: bool,
+    /// Rows and columns of the terminal.
+    pub size: (u16, u16),
 }
 
 /// How the start went; a line of JSON on the supervisor's standard output.
@@ -45,7 +65,8 @@ pub fn run(args: &SuperviseArgs) -> Result {
     nix::unistd::setsid().context("cannot begin a session")?;
     std::env::set_current_dir("/").context("cannot go to /")?;
     let site = Site::open(Place::choose(args.common.root.as_deref()))?;
-    let looked_after = look_after(&site, &args.container);
+    let front = front(args).context("cannot take the connection of who is in front")?;
+    let looked_after = look_after(&site, &args.container, front);
     if let Err(failure) = &looked_after {
         let status = if let Failure::Status(status, _) = failure { *status } else { 125 };
         // Where nobody listens any more, it is in the log.
@@ -54,10 +75,17 @@ pub fn run(args: &SuperviseArgs) -> Result {
     looked_after
 }
 
-fn look_after(site: &Site, id: &str) -> Result {
+fn front(args: &SuperviseArgs) -> io::Result<Front> {
+    let Some(&[rows, columns]) = args.front.as_deref() else { return Ok(Front::Nobody) };
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Else there would be an end of it that nobody closes.
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Front::Client { stream, interactive: args.interactive, size: (rows, columns) })
+}
+
+fn look_after(site: &Site, id: &str, front: Front) -> Result {
     let record = site.find(id)?;
     let held = site.hold(&record)?;
-    let front = Front::Nobody;
     let networks = &site.place.networks();
     let (containers, volumes) = (&site.containers, &site.volumes);
     let supervisor = Supervisor { containers, volumes, networks, host: site, record, held, front };
@@ -85,8 +113,8 @@ fn tell(told: &Told) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a supervisor for a container, and returns when the container runs.
-pub fn start(site: &Site, record: &Record) -> Result {
+/// Starts a supervisor for a container, which may have somebody in front of it, and returns when the container runs.
+pub fn start(site: &Site, record: &Record, ahead: Option<Ahead>) -> Result {
     let own = std::env::current_exe().context("cannot find this program")?;
     let log = site.containers.dir(&record.id).join(LOG);
     let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(&log);
@@ -94,7 +122,13 @@ pub fn start(site: &Site, record: &Record) -> Result {
     let mut command = Command::new(own);
     command.arg("supervise").arg("--root").arg(site.place.path()).arg(&record.id);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    if let Some(Ahead { stream, interactive, size: (rows, columns) }) = ahead {
+        command.arg("--front").args([rows, columns].map(|number| number.to_string()));
+        command.args(interactive.then_some("--interactive")).stdin(OwnedFd::from(stream));
+    }
     let mut child = command.spawn().context("cannot start the container's supervisor")?;
+    // With it the supervisor's end of a connection, so that the supervisor's end is seen.
+    drop(command);
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
         BufReader::new(out).read_line(&mut line).context("cannot listen to the container's supervisor")?;

@@ -37,6 +37,9 @@ enum VolumeCommand {
         /// A label for people and programs
         #[arg(long, value_name = "NAME[=VALUE]")]
         label: Vec<String>,
+        /// What keeps it: local, a directory of the data directory's
+        #[arg(long, short, value_name = "NAME", default_value = "local", value_parser = ["local"])]
+        driver: String,
         /// Its name [default: drawn; such a volume goes with `prune`]
         name: Option<String>,
     },

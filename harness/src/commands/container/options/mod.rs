@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::Args;
 use harness_container::{Configuration, LogOptions, RestartPolicy, Supervisor, signal};
 use harness_image::Image;
+use harness_transfer::Platform;
 use storage_driver::Bytes;
 
 pub use self::resources::ulimit;
@@ -43,6 +44,12 @@ pub struct ContainerOptions {
     /// Whether to ask registries for the image
     #[arg(long, value_name = "WHEN", default_value = "missing", value_parser = ["missing", "always", "never"])]
     pub pull: String,
+    /// The image for this platform, out of several [default: this machine's]
+    #[arg(long, value_name = "OS/ARCHITECTURE[/VARIANT]")]
+    pub platform: Option<Platform>,
+    /// Say nothing while an image is pulled, as is so in any case
+    #[arg(long, short)]
+    quiet: bool,
     /// Set an environment variable; without =VALUE it is taken from the environment
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
@@ -69,6 +76,9 @@ pub struct ContainerOptions {
     /// Mount a file or directory of the host, or a volume by its name; a path alone makes a volume without a name
     #[arg(long, short, value_name = "[HOST|NAME:]CONTAINER[:ro]")]
     pub volume: Vec<String>,
+    /// What keeps volumes: local, a directory of the data directory's
+    #[arg(long, value_name = "NAME", default_value = "local", value_parser = ["local"])]
+    volume_driver: String,
     /// Mount something: type=bind|volume|tmpfs,source=...,target=...[,readonly][,volume-nocopy][,tmpfs-size=...]
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub mount: Vec<String>,

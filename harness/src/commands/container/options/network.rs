@@ -22,6 +22,9 @@ pub struct NetworkOptions {
     /// Publish the ports that the image exposes, on ports that are free
     #[arg(long, short = 'P')]
     publish_all: bool,
+    /// Address of Ethernet on the bridge, such as 92:d0:c6:0a:29:33
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<String>,
     /// A name server, instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<String>,
@@ -53,6 +56,10 @@ impl NetworkOptions {
         configuration.publish.clone_from(&self.publish);
         if self.publish_all {
             configuration.publish.extend(configuration.expose.iter().cloned());
+        }
+        configuration.mac_address.clone_from(&self.mac_address);
+        if self.mac_address.is_some() && configuration.network != Network::Bridge {
+            return Err(Failure::usage("--mac-address needs --network bridge"));
         }
         configuration.dns.clone_from(&self.dns);
         configuration.dns_search.clone_from(&self.dns_search);
