@@ -34,7 +34,7 @@ enum Command {
     /// Gives this engine and docker, podman and containerd the same work side by side, and says how they compare (as root).
     Peers(peers::Args),
     /// Runs in virtual machines what needs another kernel than this one: the tests of devicemapper (also beside udev), overlay2
-    /// and btrfs, those of networks and of the runtime's limits, a Dockerfile of the corpus, the conformance suite and the main
+    /// and btrfs, those of networks and of the runtime's limits, Dockerfiles of the corpus, the conformance suite and the main
     /// job for all four drivers, what devicemapper keeps against docs/drivers.md, steps of devicemapper's faults, the seeded
     /// fault that only devicemapper can have, a migration; or any command in one, after --. `test` leaves out what it has tried of
     /// overlay2, vfs and btrfs on this kernel.

@@ -16,14 +16,16 @@ use script::{Script, word};
 
 /// Integration tests that run there, also those that other kernels ignore: the package and what of it, all by default. The guest
 /// has cgroups v2, where many hosts still have v1; its btrfs has no simple quotas.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 5] = [
     ("harness", &["see_their_own_cgroup", "frozen_containers", "limits_reach_the_cgroup"]),
     ("driver-overlay2", &[]),
     ("driver-btrfs", &["quota", "limit"]),
-    ("harness-builder", &["privileged_corpus_changes"]),
     ("harness-network", &[]),
     ("harness-runtime", &["limited", "counted", "cgroup"]),
 ];
+
+/// Dockerfiles of the builder's corpus, on all four drivers: one, and all of them where all is asked for.
+const CORPUS: [&str; 2] = ["privileged_corpus_changes", "privileged_corpus"];
 
 /// All four: what is asked for by name and cannot run is a failure.
 const DRIVERS: &str = "overlay2,vfs,btrfs,devicemapper";
@@ -106,6 +108,8 @@ fn others(tests: &Tests, harness: &str, run: &str, extent: Extent) -> Result<Scr
             script.part(&format!("tests of {name} {filter}"), &format!("some {test} --include-ignored {filter}"));
         }
     }
+    let (builder, corpus) = (word(tests.of("harness-builder")?)?, CORPUS[usize::from(extent == Extent::Whole)]);
+    script.part(&format!("tests of harness-builder {corpus}"), &format!("some {builder} --include-ignored {corpus}"));
     script.part("what devicemapper keeps", &format!("keeps {harness}"));
     let cases = if extent == Extent::Whole { "" } else { "--case fidelity" };
     script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs {cases}"));

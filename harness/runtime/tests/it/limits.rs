@@ -30,7 +30,8 @@ pub fn cgroups(id: &str) -> Vec<PathBuf> {
     let entries = trees.iter().filter_map(|tree| fs::read_dir(tree).ok()).flatten().flatten();
     entries
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(id))
+        // In version 2 there are files beside them: `cpuset.cpus` is of no container called `cpus`.
+        .filter(|path| path.is_dir() && path.file_name().unwrap().to_str().unwrap().starts_with(id))
         .collect()
 }
 

@@ -79,11 +79,11 @@ pub fn follow(site: &Site, record: &Record, attached: Attached, meant: Meant, ma
         Stream::Stderr => io::stderr().write_all(bytes),
     });
     drop(raw);
-    let status = passed?;
+    // Who leaves in the middle of what is written has not lost anything.
     if left.load(Ordering::Acquire) {
         return Ok(());
     }
-    match status {
+    match passed? {
         Some(status) => ended(status),
         // Its supervisor did not live to say it.
         None => ended(wait(site, &record.id).map_err(|error| Failure::Failed(error.into()))?),
