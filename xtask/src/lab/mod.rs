@@ -61,15 +61,16 @@ pub enum Extent {
     Whole,
 }
 
-/// Two machines side by side, of one processor each: two processors of one emulated machine that wait for each other spin, which
-/// costs half as much again as the work.
+/// Three machines side by side, of one processor each: two processors of one emulated machine that wait for each other spin, which
+/// costs half as much again as the work, and a third of each one's time goes by in waiting for its disk.
 pub fn all(kernel: Option<&str>, extent: Extent) -> Result<()> {
     let out = tempfile::tempdir().context("cannot make a directory")?;
     let run = out.path().join("run");
     let harness = word(&release("harness", "harness")?)?;
     let tests = Tests::build()?;
     let pools = pools(&tests, &harness, extent)?.into_command();
-    let others = others(&tests, &harness, &word(&run)?, extent)?.into_command();
+    let others = others(&tests, &harness, extent)?.into_command();
+    let work = work(&harness, &word(&run)?).into_command();
     let kernel = kernel.or_else(|| Kernel::find(Some(OLDER)).is_ok().then_some(OLDER));
     let machine = |name, command, shares| {
         let output = || Box::new(Named::new(name, io::stdout()));
@@ -77,9 +78,11 @@ pub fn all(kernel: Option<&str>, extent: Extent) -> Result<()> {
             .context(name)
     };
     thread::scope(|scope| {
-        let beside = scope.spawn(|| machine("pools", pools, Vec::new()));
-        let ended = machine("others", others, vec![out.path().to_owned()]);
-        beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(ended)
+        let beside = [("pools", pools), ("others", others)]
+            .map(|(name, command)| scope.spawn(move || machine(name, command, Vec::new())));
+        let ended = machine("work", work, vec![out.path().to_owned()]);
+        let ends = beside.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        ends.into_iter().chain([ended]).collect::<Result<()>>()
     })?;
     crate::checks::check_run(&run, &DRIVERS.split(',').collect::<Vec<_>>())
 }
@@ -99,8 +102,8 @@ fn pools(tests: &Tests, harness: &str, extent: Extent) -> Result<Script> {
     Ok(script)
 }
 
-/// Everything else; the main job leaves its results in `run`.
-fn others(tests: &Tests, harness: &str, run: &str, extent: Extent) -> Result<Script> {
+/// What examines the other drivers, and all beside each other.
+fn others(tests: &Tests, harness: &str, extent: Extent) -> Result<Script> {
     let mut script = Script::new();
     for (name, filters) in CRATES {
         let test = word(tests.of(name)?)?;
@@ -114,6 +117,12 @@ fn others(tests: &Tests, harness: &str, run: &str, extent: Extent) -> Result<Scr
     let cases = if extent == Extent::Whole { "" } else { "--case fidelity" };
     script.part("conformance of the others", &format!("{harness} conformance --driver overlay2,vfs,btrfs {cases}"));
     script.part("equality of all drivers", &format!("{harness} conformance --driver {DRIVERS} --case equality"));
+    Ok(script)
+}
+
+/// What the program does on devicemapper; the main job leaves its results in `run`.
+fn work(harness: &str, run: &str) -> Script {
+    let mut script = Script::new();
     for (faults, operations) in FAULTS {
         let command = format!("{harness} faults --driver devicemapper --fault {faults} --operation {operations}");
         script.part(&format!("devicemapper: {faults} in {operations}"), &command);
@@ -125,7 +134,7 @@ fn others(tests: &Tests, harness: &str, run: &str, extent: Extent) -> Result<Scr
         "main job",
         &format!("{harness} --driver {DRIVERS} --workload build --quick --runs 1 --format none --out {run}"),
     );
-    Ok(script)
+    script
 }
 
 /// Any command, for people at work.
