@@ -63,7 +63,7 @@ mod tests {
     fn engines_and_options_beside_each_other_are_told_apart() {
         for driver_name in ["overlay2", "vfs", "btrfs"] {
             let others = ["dockerd", "podman", "containerd"].map(|engine| format!("{engine}/{driver_name}"));
-            let mut names = vec![driver_name.to_owned(), format!("{driver_name}/sync=off"), "tar".to_owned()];
+            let mut names = vec![driver_name.to_owned(), format!("{driver_name}/sync=off"), "plain".to_owned()];
             names.extend(others);
             let colours: BTreeSet<_> =
                 names.iter().map(|name| driver(name)).map(|RGBColor(r, g, b)| (r, g, b)).collect();

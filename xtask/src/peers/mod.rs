@@ -12,11 +12,11 @@ mod engine;
 mod http;
 mod material;
 mod ours;
+mod plain;
 mod podman;
 mod process;
 mod rounds;
 mod table;
-mod tar;
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub struct Args {
     /// Measured rounds
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// The engines beside GNU tar, with commas
+    /// The engines beside plain programs, with commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "ours,dockerd,podman,containerd")]
     engines: Vec<String>,
     /// Only this work, with commas
@@ -94,7 +94,7 @@ fn measure(args: &Args, harness: &std::path::Path) -> Result<()> {
         }
     }
     if args.crowd.is_empty() {
-        engines.push(tar::open(&args.driver)?);
+        engines.push(plain::open(&args.driver)?);
         run.all(&mut engines, &material, &wanted)?;
     } else {
         run.crowd(&mut engines, &args.crowd, &material)?;

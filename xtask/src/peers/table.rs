@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use results::{RunRecord, Summary, Unit};
 
-use super::engine::Work;
+use super::{engine::Work, plain};
 
 /// A row a kind of work, a column an engine with median and n, and how many times faster this engine is than the best peer.
 pub fn ratios(summaries: &[Summary], record: &RunRecord) -> String {
@@ -34,7 +34,7 @@ pub fn ratios(summaries: &[Summary], record: &RunRecord) -> String {
         }
     }
     for (driver, works) in &record.left_out {
-        for (work, why) in works.iter().filter(|_| driver != "tar") {
+        for (work, why) in works.iter().filter(|_| driver != plain::NAME) {
             let _ = writeln!(text, "\n{driver} has no {work}: {why}.");
         }
     }
@@ -44,11 +44,11 @@ pub fn ratios(summaries: &[Summary], record: &RunRecord) -> String {
     text
 }
 
-/// This engine's first, then tar, then the peers.
+/// This engine's first, then plain programs, then the peers.
 fn columns(summaries: &[Summary]) -> Vec<&str> {
     let drivers: BTreeSet<_> = summaries.iter().map(|cell| cell.driver.as_str()).collect();
     let mut drivers: Vec<_> = drivers.into_iter().collect();
-    drivers.sort_by_key(|driver| (is_peer(driver), *driver == "tar", driver.contains('='), *driver));
+    drivers.sort_by_key(|driver| (is_peer(driver), *driver == plain::NAME, driver.contains('='), *driver));
     drivers
 }
 
