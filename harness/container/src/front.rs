@@ -38,9 +38,12 @@ pub(crate) fn connect(streams: &Arc<Streams>) -> io::Result<Option<Raw>> {
     let mut begun = Ok(None);
     match streams.front() {
         Front::Nobody => {}
-        Front::Client { stream, interactive, .. } => streams.passing.call_once(|| {
-            if *interactive {
-                begun = stream.try_clone().map(|stream| pass_input(stream, streams.clone())).map(|()| None);
+        Front::Client(ahead) => streams.passing.call_once(|| {
+            if ahead.interactive {
+                begun = ahead.stream.try_clone().map(|stream| {
+                    pass_input(stream, streams.clone());
+                    None
+                });
             }
         }),
         Front::Own(own) => {

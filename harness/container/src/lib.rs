@@ -52,6 +52,6 @@ pub use log::{Line, LogFilter, follow, read as read_log};
 pub use record::{Phase, Record, State, Status};
 pub use restart::RestartPolicy;
 pub use store::{Containers, Held};
-pub use streams::{Front, Meant};
+pub use streams::{Ahead, Front, Meant};
 pub use supervisor::{Host, Supervisor, remove};
 pub use volumes::{Volume, Volumes};

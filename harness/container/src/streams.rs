@@ -24,14 +24,18 @@ pub enum Front {
     /// This process's own standard streams, those of them that are meant. Signals are the container's.
     Own(Meant),
     /// Another process, which may leave: the container goes on.
-    Client {
-        /// What [`Attached::from_the_start`](crate::Attached::from_the_start) has the other end of.
-        stream: UnixStream,
-        /// Whether the container's input comes from there.
-        interactive: bool,
-        /// Rows and columns of a terminal.
-        size: (u16, u16),
-    },
+    Client(Ahead),
+}
+
+/// A process that is in front of a container which another one looks after.
+#[derive(Debug)]
+pub struct Ahead {
+    /// What [`Attached::from_the_start`](crate::Attached::from_the_start) has the other end of.
+    pub stream: UnixStream,
+    /// Whether the container's input comes from there.
+    pub interactive: bool,
+    /// Rows and columns of its terminal.
+    pub size: (u16, u16),
 }
 
 /// Which of a process's standard streams are a container's.
@@ -88,7 +92,7 @@ impl Streams {
     pub(crate) fn open(dir: &std::path::Path, configuration: &Configuration, front: Front) -> Result<Self> {
         let log = if configuration.log.off { None } else { Some(LogWriter::open(dir, &configuration.log)?) };
         let attached = match &front {
-            Front::Client { stream, .. } => vec![stream.try_clone().map_err(Error::io("copy", dir))?],
+            Front::Client(ahead) => vec![ahead.stream.try_clone().map_err(Error::io("copy", dir))?],
             Front::Nobody | Front::Own(_) => Vec::new(),
         };
         Ok(Self {
@@ -104,10 +108,10 @@ impl Streams {
 
     /// What the runtime is to make of the container's streams.
     pub(crate) fn stdio(&self, configuration: &Configuration) -> io::Result<Stdio> {
-        let (rows, cols) = match self.front {
+        let (rows, cols) = match &self.front {
             Front::Nobody => (24, 80),
             Front::Own(_) => front::size(),
-            Front::Client { size, .. } => size,
+            Front::Client(ahead) => ahead.size,
         };
         // Nothing is to be done between the container and these.
         let direct =

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use harness_container::{Attached, Front, Meant, Supervisor};
+use harness_container::{Ahead, Attached, Front, Meant, Supervisor};
 use harness_runtime::terminal_size;
 use storage_driver::StorageDriver;
 
@@ -14,7 +14,7 @@ use super::{
     attach::{self, Manners},
     create::{Made, make, not_made},
     options::ContainerOptions,
-    supervise::{self, Ahead},
+    supervise,
 };
 use crate::{
     cli::{Common, OneDriver},

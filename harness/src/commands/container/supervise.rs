@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use harness_container::{Front, Record, Supervisor};
+use harness_container::{Ahead, Front, Record, Supervisor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -38,17 +38,6 @@ pub struct SuperviseArgs {
     interactive: bool,
     /// The container's id
     container: String,
-}
-
-/// Who is in front of a container that is to be started.
-#[derive(Debug)]
-pub struct Ahead {
-    /// The supervisor's end of the connection.
-    pub stream: UnixStream,
-    /// Whether the container's input comes from there.
-    pub interactive: bool,
-    /// Rows and columns of the terminal.
-    pub size: (u16, u16),
 }
 
 /// How the start went; a line of JSON on the supervisor's standard output.
@@ -80,7 +69,7 @@ fn front(args: &SuperviseArgs) -> io::Result<Front> {
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Else there would be an end of it that nobody closes.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(Front::Client { stream, interactive: args.interactive, size: (rows, columns) })
+    Ok(Front::Client(Ahead { stream, interactive: args.interactive, size: (rows, columns) }))
 }
 
 fn look_after(site: &Site, id: &str, front: Front) -> Result {
